@@ -1,0 +1,431 @@
+/* lorac.h: LoRA fine-tuning of language models, in one C library.
+ *
+ * This is the only public header. A program that adapts a model and talks to it:
+ *
+ *     lorac_model *model;
+ *     lorac_train_options options;
+ *
+ *     if (lorac_model_open(&model, "models/SmolLM2-135M-Instruct", NULL) != LORAC_OK)
+ *         return fprintf(stderr, "%s\n", lorac_last_error()->message), 1;
+ *     lorac_train_options_init(&options);
+ *     options.data = "examples/requests";
+ *     options.output = "adapters";
+ *     if (lorac_train(model, &options, NULL) != LORAC_OK) ...
+ *     lorac_train_options_clear(&options);
+ *     lorac_model_close(model);
+ *
+ * examples/finetune.c and examples/generate.c are complete programs.
+ *
+ * Conventions
+ *   Errors    Functions return a lorac_status; LORAC_OK is 0. What went wrong, where, and what to do
+ *             is in lorac_last_error() of the calling thread. The library never prints, exits or aborts.
+ *   Ownership *_open and *_new give a handle that the matching *_close or *_free ends (NULL is fine).
+ *             Strings that come out of a handle live as long as the handle. Memory that a function says
+ *             the caller owns is released with lorac_free.
+ *   Threads   A lorac_model is immutable after opening and may be shared by any number of threads.
+ *             Every other handle belongs to one thread at a time, but for lorac_cancel.
+ *   Options   Fill a struct with its *_init function, then set the fields that matter.
+ *   Shapes    are written slowest dimension first, as in PyTorch. Linear weights are [out, in].
+ *   Text      is UTF-8. Token ids are int32_t.
+ */
+#ifndef LORAC_H
+#define LORAC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define LORAC_API __attribute__((visibility("default")))
+#else
+#define LORAC_API
+#endif
+
+#define LORAC_VERSION "0.1.0"
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
+
+/* The values are also the exit codes of the program. */
+typedef enum lorac_status {
+    LORAC_OK = 0,
+    LORAC_ERROR_RUNTIME = 1,      /* disk full, out of memory, a bug reported as such           */
+    LORAC_ERROR_USAGE = 2,        /* an option or configuration that makes no sense             */
+    LORAC_ERROR_DATA = 3,         /* a model, adapter, template or row file that is not right   */
+    LORAC_ERROR_MEMORY = 4,       /* the planned run does not fit this machine                  */
+    LORAC_ERROR_DIVERGED = 5,     /* the loss or the gradient became NaN or infinite            */
+    LORAC_INTERRUPTED = 130       /* cancelled; a checkpoint was written                        */
+} lorac_status;
+
+/* Fields that do not apply are NULL or 0. `message` is a whole sentence and names the place already. */
+typedef struct lorac_error {
+    lorac_status status;
+    const char *message;
+    const char *file;             /* the file at fault                        */
+    long line, column;            /* 1-based place in it                      */
+    const char *key;              /* the tensor, JSON key, option or flag     */
+    const char *found, *expected; /* what stands there, what should           */
+    const char *hint;             /* what to do about it                      */
+} lorac_error;
+
+/* The last error of the calling thread. Never NULL; overwritten by the next failing call of the thread. */
+LORAC_API const lorac_error *lorac_last_error(void);
+
+/* Releases memory that a function handed to the caller. */
+LORAC_API void lorac_free(void *p);
+
+/* ---- The machine -------------------------------------------------------------------------------- */
+
+typedef enum lorac_dtype {
+    LORAC_DTYPE_AUTO = 0,         /* the fastest the CPU has; for files: as the model is */
+    LORAC_DTYPE_F32,
+    LORAC_DTYPE_BF16,
+    LORAC_DTYPE_F16,              /* for files only */
+    LORAC_DTYPE_Q8_0              /* for GGUF files only */
+} lorac_dtype;
+
+typedef struct lorac_system {
+    const char *cpu;              /* "AMD EPYC 9R14" */
+    const char *isa;              /* the kernel level in use: "avx512-bf16" (LORAC_ISA can lower it) */
+    const char *gemm;             /* "oneDNN 2.6.3" or "built-in" */
+    int threads;                  /* processors this process may run on */
+    int has_fast_bf16;            /* AMX or AVX512-BF16 */
+    uint64_t memory_total, memory_available; /* bytes */
+} lorac_system;
+
+LORAC_API void lorac_system_info(lorac_system *out);
+LORAC_API const char *lorac_version(void);
+
+/* ---- Models ------------------------------------------------------------------------------------- */
+
+typedef struct lorac_model lorac_model;
+
+typedef struct lorac_model_options {
+    int expand;                   /* decode quantised weights once at opening: more memory, a little faster */
+} lorac_model_options;
+
+typedef struct lorac_model_info {
+    const char *path;
+    const char *family;           /* "llama" */
+    const char *format;           /* "huggingface" or "gguf" */
+    const char *weights;          /* "Q4_1", "BF16", ...: the type most parameters are stored in */
+    int64_t parameters;           /* tied tensors counted once */
+    int64_t layers, hidden, heads, kv_heads, vocabulary, context;
+    uint64_t bytes;               /* of weights in memory or mapped */
+} lorac_model_info;
+
+/* Opens a Hugging Face folder or a GGUF file; files are mapped, not read. `options` may be NULL.
+ * LORAC_ERROR_DATA for a file that is not right, LORAC_ERROR_USAGE for a family lorac does not know. */
+LORAC_API lorac_status lorac_model_open(lorac_model **out, const char *path, const lorac_model_options *options);
+LORAC_API void lorac_model_close(lorac_model *model);
+LORAC_API void lorac_model_describe(const lorac_model *model, lorac_model_info *out);
+
+/* ---- Text: tokenizer and chat template ------------------------------------------------------------ */
+
+typedef struct lorac_text lorac_text;
+
+/* Opens the tokenizer and chat template of a model folder, a GGUF file (vocabulary-only too) or a
+ * folder that has only tokenizer files. Weights and config.json's architecture are not looked at.
+ * `chat_template`: NULL, or a template file that replaces the model's own.
+ * `path` may be NULL when only templates are to be rendered. */
+LORAC_API lorac_status lorac_text_open(lorac_text **out, const char *path, const char *chat_template);
+LORAC_API void lorac_text_close(lorac_text *text);
+
+/* Encodes `length` bytes of UTF-8. `add_special`: 1 adds what the tokenizer's post-processor adds
+ * (BOS and the like). Special tokens inside the text are recognised. The caller owns *ids. */
+LORAC_API lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t length, int add_special,
+                                         int32_t **ids, size_t *count);
+/* The caller owns *utf8, which is also NUL-terminated. */
+LORAC_API lorac_status lorac_text_decode(const lorac_text *text, const int32_t *ids, size_t count, int skip_special,
+                                         char **utf8, size_t *length);
+/* The vocabulary's own string of an id ("Ġthe"); NULL when there is no such id. */
+LORAC_API const char *lorac_text_token(const lorac_text *text, int32_t id);
+
+typedef struct lorac_template_options {
+    int add_generation_prompt;
+    const char *bos, *eos;        /* NULL: the model's own, or undefined */
+    const char *date;             /* YYYY-MM-DD for strftime_now; NULL: today */
+} lorac_template_options;
+
+/* Renders a conversation. `messages_json` is {"messages": [...], "tools": [...]?}. The caller owns *utf8.
+ * raise_exception in a template is LORAC_ERROR_DATA with its message. */
+LORAC_API lorac_status lorac_text_render(const lorac_text *text, const char *messages_json,
+                                         const lorac_template_options *options, char **utf8, size_t *length);
+/* 1 when there is a chat template. */
+LORAC_API int lorac_text_has_template(const lorac_text *text);
+
+/* ---- Data: rows to ids and labels ------------------------------------------------------------------ */
+
+typedef struct lorac_data lorac_data;
+
+typedef enum lorac_loss_on {
+    LORAC_LOSS_AUTO = 0,          /* messages: assistant; prompt/completion: completion; text: all */
+    LORAC_LOSS_ALL,
+    LORAC_LOSS_COMPLETION,
+    LORAC_LOSS_ASSISTANT,
+    LORAC_LOSS_LAST               /* the last assistant turn only */
+} lorac_loss_on;
+
+typedef struct lorac_data_options {
+    lorac_loss_on loss_on;
+    int64_t max_seq_length;       /* longer rows keep their start; 0: no limit */
+} lorac_data_options;
+
+/* `labels` are unshifted, -100 = not trained. The pointers live until the next call with this handle. */
+typedef struct lorac_row {
+    const int32_t *ids, *labels;
+    size_t count;                 /* tokens */
+    size_t trained;               /* tokens with a label */
+    int truncated;                /* 1 when max_seq_length cut it */
+    const char *file;
+    long line;
+} lorac_row;
+
+/* Opens a .jsonl, .csv or .tsv file, or the `split` ("train", "valid", "test"; NULL: train) of a folder.
+ * Only the line index is built here; a bad line is reported when its row is read. `text` must outlive it. */
+LORAC_API lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const char *path, const char *split,
+                                       const lorac_data_options *options);
+LORAC_API void lorac_data_close(lorac_data *data);
+LORAC_API size_t lorac_data_count(const lorac_data *data);
+LORAC_API lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row *out);
+
+/* ---- Training ------------------------------------------------------------------------------------- */
+
+typedef enum lorac_schedule { LORAC_SCHEDULE_CONSTANT = 0, LORAC_SCHEDULE_LINEAR, LORAC_SCHEDULE_COSINE } lorac_schedule;
+
+/* Every field is one row of the option table (lorac_train_option_table): its flag, aliases, YAML key,
+ * default and help text stand there. 0 or NULL is never a hidden default: lorac_train_options_init
+ * writes the defaults, and 0 then means 0. */
+typedef struct lorac_train_options {
+    /* what */
+    const char *model;            /* as the user named it; written to run.yaml and adapter_config.json */
+    const char *data;             /* a file, or a folder with train/valid/test.jsonl; several: a,b:2 (weights) */
+    const char *output;           /* folder for the adapter, metrics and checkpoints */
+    const char *adapter;          /* start from this adapter and its config */
+    const char *peft_config;      /* take rank, alpha, targets ... from this adapter_config.json */
+    const char *chat_template;
+    /* adapter */
+    int64_t rank;
+    double alpha;                 /* NAN: 2 * rank */
+    double dropout;
+    const char *target_modules;   /* "all-linear", comma-separated suffixes, or a regular expression */
+    /* length of the run */
+    int64_t steps;                /* -1: from epochs */
+    double epochs;
+    int64_t batch_size, grad_accumulation_steps;
+    int64_t max_seq_length;       /* 0: min(2048, the model's context) */
+    int64_t tokens_per_pass;      /* 0: auto. Memory and speed only; never changes the numbers' meaning */
+    /* optimiser */
+    double learning_rate;
+    int lr_schedule;              /* lorac_schedule */
+    int64_t warmup_steps;
+    double weight_decay, max_grad_norm /* 0: no clipping */, beta1, beta2, epsilon;
+    const char *optimizer;        /* "adamw" */
+    /* what is trained */
+    int loss_on;                  /* lorac_loss_on */
+    int shuffle;
+    /* reports */
+    int64_t steps_per_report, steps_per_eval, val_batches, save_every, keep, patience;
+    /* machine */
+    int64_t seed;
+    int dtype;                    /* lorac_dtype: AUTO, F32 or BF16 */
+    int64_t threads;              /* 0: all */
+    int overwrite;                /* 1: a non-empty output folder may be replaced */
+    void *owned;                  /* strings that the library allocated for this struct */
+} lorac_train_options;
+
+typedef enum lorac_option_type { LORAC_OPTION_INT, LORAC_OPTION_REAL, LORAC_OPTION_TEXT, LORAC_OPTION_FLAG, LORAC_OPTION_CHOICE } lorac_option_type;
+
+/* One row of the option table; flags, YAML keys, --help, shell completion and run.yaml all come from it. */
+typedef struct lorac_option {
+    const char *name;             /* "learning-rate": --learning-rate, YAML key learning_rate or learning-rate */
+    const char *aliases;          /* "lr,..." or NULL */
+    lorac_option_type type;
+    size_t offset;                /* of the field in the struct */
+    const char *standard;         /* the default, as text; NULL: none */
+    double least, most;           /* for numbers */
+    const char *choices;          /* "constant,linear,cosine" for CHOICE */
+    const char *group;            /* heading in --help */
+    const char *help;             /* one line */
+} lorac_option;
+
+LORAC_API const lorac_option *lorac_train_option_table(size_t *count);
+LORAC_API void lorac_train_options_init(lorac_train_options *options);
+LORAC_API void lorac_train_options_clear(lorac_train_options *options);
+/* Sets one option from text by name or alias ('_' equals '-'). An unknown name is LORAC_ERROR_USAGE with
+ * the nearest name as hint. */
+LORAC_API lorac_status lorac_train_options_set(lorac_train_options *options, const char *name, const char *value);
+/* Reads a YAML mapping of such names, mlx-lm's nested lora_parameters included. */
+LORAC_API lorac_status lorac_train_options_load(lorac_train_options *options, const char *yaml_path);
+
+/* What the run will do and need, known before it starts. Bytes. */
+typedef struct lorac_plan {
+    int64_t trainable_parameters, all_parameters; /* PEFT's counts: the second includes the first */
+    int64_t rows, steps, steps_per_epoch, tokens_per_epoch, longest_row, truncated_rows, dropped_rows;
+    int64_t tokens_per_pass;
+    uint64_t weights, adapter, optimizer, activations, other, peak, available;
+    const char *dtype;            /* "bf16" */
+    const char *isa;
+} lorac_plan;
+
+typedef enum lorac_event_kind {
+    LORAC_EVENT_PLAN,             /* once, before the first step: `plan` and `example` are set  */
+    LORAC_EVENT_STEP,             /* after every optimiser step                                 */
+    LORAC_EVENT_REPORT,           /* every steps_per_report steps, with means since the last    */
+    LORAC_EVENT_EVAL,             /* after a validation pass                                    */
+    LORAC_EVENT_SAVE,             /* a checkpoint or the adapter was written: `path`            */
+    LORAC_EVENT_NOTE              /* something the user should know: `text`                     */
+} lorac_event_kind;
+
+typedef struct lorac_event {
+    lorac_event_kind kind;
+    int64_t step, steps;
+    double epoch;
+    double loss, eval_loss, eval_seconds, learning_rate, grad_norm;
+    int64_t tokens, trained_tokens;          /* since the start of the run */
+    double tokens_per_second, steps_per_second, seconds_left;
+    uint64_t peak_memory;                    /* bytes, of the process */
+    int best;                                /* EVAL: 1 when it is the lowest so far */
+    const char *path, *text;
+    const lorac_plan *plan;
+    const lorac_row *example;                /* PLAN: the first training row */
+    const lorac_text *tokenizer;             /* PLAN: to decode it with; may be NULL */
+} lorac_event;
+
+/* Called in the thread that runs; must not call back into the library with the same handles. */
+typedef struct lorac_watch {
+    void (*on_event)(void *user, const lorac_event *event);
+    void *user;
+    volatile int cancel;          /* set with lorac_cancel */
+} lorac_watch;
+
+/* Asks a running call to stop at the next step; safe from any thread and from signal handlers. */
+LORAC_API void lorac_cancel(lorac_watch *watch);
+
+/* Fine-tunes. Writes a PEFT adapter, metrics.jsonl, run.yaml and checkpoints into options->output.
+ * LORAC_INTERRUPTED after lorac_cancel (a checkpoint is written), LORAC_ERROR_DIVERGED on NaN. `watch` may be NULL. */
+LORAC_API lorac_status lorac_train(const lorac_model *model, const lorac_train_options *options, lorac_watch *watch);
+/* Continues the run in a folder that lorac_train wrote. The result equals the uninterrupted run byte for byte.
+ * `model` is opened by the caller from run.yaml's model (lorac_train_options_load reads it). */
+LORAC_API lorac_status lorac_resume(const lorac_model *model, const char *output, lorac_watch *watch);
+/* Fills `out` without training; LORAC_ERROR_MEMORY when the run would not fit (out is filled all the same). */
+LORAC_API lorac_status lorac_train_plan(const lorac_model *model, const lorac_train_options *options, lorac_plan *out);
+
+/* ---- Adapters in use ------------------------------------------------------------------------------- */
+
+/* An adapter to apply, and how strongly: its deltas are multiplied by `weight`. Several add up. */
+typedef struct lorac_adapter_ref {
+    const char *path;
+    double weight;
+} lorac_adapter_ref;
+
+typedef struct lorac_eval_result {
+    double loss, perplexity, accuracy;
+    int64_t tokens;               /* labelled tokens; loss is their mean */
+    int64_t rows;
+    double seconds, tokens_per_second;
+} lorac_eval_result;
+
+typedef struct lorac_run_options {
+    int dtype;                    /* lorac_dtype */
+    int64_t threads;              /* 0: all */
+    const lorac_adapter_ref *adapters;
+    size_t adapter_count;
+} lorac_run_options;
+
+LORAC_API lorac_status lorac_eval(const lorac_model *model, const lorac_run_options *run, const char *data, const char *split,
+                                  const char *chat_template, const lorac_data_options *options, int64_t batches,
+                                  lorac_watch *watch, lorac_eval_result *out);
+
+/* ---- Sessions: generation and logits ---------------------------------------------------------------- */
+
+typedef struct lorac_session lorac_session;
+typedef struct lorac_sequence lorac_sequence;
+
+/* A session runs a batch of sequences over one model. `run` may be NULL; its adapters are those a new
+ * sequence starts with. */
+LORAC_API lorac_status lorac_session_new(lorac_session **out, const lorac_model *model, const lorac_run_options *run);
+LORAC_API void lorac_session_free(lorac_session *session);
+
+typedef struct lorac_sampling {
+    double temperature;           /* 0: greedy */
+    int64_t top_k;                /* 0: off */
+    double top_p, min_p;          /* 1 and 0: off */
+    double repetition_penalty;    /* 1: off */
+    int64_t seed;
+    int ignore_eos;
+    const char *const *stop;      /* strings that end the text; not part of it */
+    size_t stop_count;
+} lorac_sampling;
+
+LORAC_API void lorac_sampling_init(lorac_sampling *sampling);
+
+/* A sequence has its own cache, adapters, sampler and set of end tokens (the model's, from
+ * generation_config.json or GGUF). The session frees what is left of them. */
+LORAC_API lorac_status lorac_sequence_new(lorac_sequence **out, lorac_session *session, const lorac_sampling *sampling);
+LORAC_API void lorac_sequence_free(lorac_sequence *sequence);
+/* Replaces the adapters of this sequence; none when count is 0. Its cache is dropped. */
+LORAC_API lorac_status lorac_sequence_adapters(lorac_sequence *sequence, const lorac_adapter_ref *adapters, size_t count);
+/* Appends prompt tokens; they are run by the next step. */
+LORAC_API lorac_status lorac_sequence_append(lorac_sequence *sequence, const int32_t *ids, size_t count);
+/* One forward pass over everything appended and not yet run, for all sequences of the session together;
+ * each sequence that had such tokens then samples its next token (see lorac_sequence_last). */
+LORAC_API lorac_status lorac_session_step(lorac_session *session);
+/* The token sampled last; -1 when it was an end token (and ignore_eos is off) or before the first step. */
+LORAC_API int32_t lorac_sequence_last(const lorac_sequence *sequence);
+
+typedef struct lorac_generation {
+    int32_t *ids;                 /* generated ids only; the caller owns them */
+    size_t count;
+    const char *finish_reason;    /* "stop" or "length" */
+    double prompt_tokens_per_second, generation_tokens_per_second;
+    char *utf8;                   /* the text, NULL without a tokenizer; the caller owns it */
+} lorac_generation;
+
+/* Called with each piece of text as it is certain (whole UTF-8 characters; never part of a stop string).
+ * A non-zero return ends the generation. */
+typedef int (*lorac_on_text)(void *user, const char *utf8, size_t length);
+
+/* Appends `ids` to the sequence and generates up to `limit` tokens; calling again continues the same
+ * conversation. `text` (may be NULL) decodes and finds stop strings. */
+LORAC_API lorac_status lorac_generate(lorac_sequence *sequence, const lorac_text *text, const int32_t *ids, size_t count,
+                                      int64_t limit, lorac_on_text on_text, void *user, lorac_watch *watch,
+                                      lorac_generation *out);
+
+/* Logits of every position: out is f32 [count, vocabulary], given by the caller. Leaves no trace in the session. */
+LORAC_API lorac_status lorac_logits(lorac_session *session, const int32_t *ids, size_t count, float *out);
+/* Writes them as a safetensors file with the tensor `logits`. */
+LORAC_API lorac_status lorac_logits_save(lorac_session *session, const int32_t *ids, size_t count, const char *path);
+
+/* ---- Conversions ------------------------------------------------------------------------------------ */
+
+/* What merging cost: merged against base + adapters on the verification prompts. */
+typedef struct lorac_merge_report {
+    double max_logit_difference, kl_divergence, top1_agreement; /* last: 0..1 */
+    double delta_lost;            /* share of the delta's norm that rounding to the output type lost */
+    int64_t tokens;               /* positions compared */
+} lorac_merge_report;
+
+typedef struct lorac_merge_options {
+    int dtype;                    /* lorac_dtype; AUTO: as the model, F16 for quantised ones */
+    int64_t threads;
+    int overwrite;
+} lorac_merge_options;
+
+/* Writes base + adapters: a Hugging Face folder, or a GGUF file when `output` ends in .gguf. With no adapter
+ * it converts. The result is opened again and compared before it is kept. */
+LORAC_API lorac_status lorac_merge(const lorac_model *model, const lorac_adapter_ref *adapters, size_t count,
+                                   const char *output, const lorac_merge_options *options, lorac_merge_report *report);
+/* Writes one adapter as a llama.cpp GGUF adapter (F32). */
+LORAC_API lorac_status lorac_export_adapter_gguf(const lorac_model *model, const char *adapter, const char *output);
+
+/* What stands in a path: a model or an adapter. JSON text, which the caller owns. `peft_config` (or NULL)
+ * adds PEFT's trainable-parameters figures for a model. */
+LORAC_API lorac_status lorac_inspect(const char *path, const char *peft_config, char **json);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
