@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-enum { JSON_ALLOW_NUL = 1, JSON_ALLOW_DUPLICATES = 2 };
+enum { JSON_TAKE_NUL = 1, JSON_TAKE_DUPLICATES = 2 };
 
 /* Parses one JSON text. `file` and `line` (the first line's number, 1 for whole files) go into errors.
  * The caller owns *out (json_decref). */

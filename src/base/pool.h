@@ -4,6 +4,7 @@
 #ifndef LORAC_POOL_H
 #define LORAC_POOL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct pool pool;
