@@ -1,0 +1,50 @@
+/* ops.h: the operations a model is made of. Each has a forward and a hand-derived backward in its op_*.c, and a derivative check
+ * in tests/grad. Ops never write their inputs. Shapes: activations are [T, ...] with T rows (tokens). No op returns NULL.
+ *
+ * Base weights are const vars that want no gradient; for them the weight gradient (a third of full training) is never computed. */
+#ifndef LORAC_OPS_H
+#define LORAC_OPS_H
+
+#include "context.h"
+
+/* A low-rank addition to a product: y[rows] += scale · (drop(x[rows]) Aᵀ) Bᵀ with A [r, in], B [out, r] (LoRA, Hu et al. 2021). */
+typedef struct lowrank {
+    const var *a, *b;
+    real scale;
+    real dropout;                 /* on x, only while c->training */
+    uint64_t site;                /* tells the dropout streams of different modules apart */
+    int64_t first, count;         /* rows; count -1: all */
+} lowrank;
+
+enum { LOWRANK_MAX = 64 };
+
+/* y = x Wᵀ + b + low-rank terms; w [out, in], bias [out] or NULL. The terms are copied. */
+var *op_linear(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms);
+/* Rows of the table [V, C]. */
+var *op_embed(context *c, const var *table, const int32_t *ids, int64_t count);
+var *op_add(context *c, var *a, var *b);
+var *op_rmsnorm(context *c, var *x, const var *w, real epsilon);
+var *op_glu(context *c, var *gate, var *up, glu_kind kind);
+/* Cosine and sine of every row's angles, shared by all layers. */
+typedef struct rope_table { real *cosine, *sine; int64_t rotated; } rope_table;
+rope_table rope_angles(context *c, const int32_t *positions, int64_t count, const real *frequency, int64_t rotated, real scale);
+/* x [T, H, D], its first table->rotated of each D turned. */
+var *op_rope(context *c, var *x, const rope_table *table);
+/* q [T, H, D], k and v [T, KV, D]; spans say which rows see which. The spans must live until backward is done. */
+var *op_attention(context *c, var *q, var *k, var *v, const attention_span *spans, int64_t n_spans, const attention_shape *shape);
+
+/* The head and the cross-entropy in one, over labelled rows only, in chunks: logits are never whole. */
+typedef struct loss_targets {
+    const int32_t *row, *label;   /* row of x, and the id to predict there */
+    int64_t count;
+    real grad_scale;              /* dL/d(sum of losses): 1 / labelled tokens of the whole batch */
+} loss_targets;
+typedef struct loss_result { double sum; int64_t count, hits; } loss_result;
+/* Adds to *result. Backward starts here. */
+void op_head_loss(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms,
+                  const loss_targets *targets, loss_result *result);
+
+/* A view with other dimensions: shares data and gradient with x. */
+var *reshape(context *c, var *x, int ndim, const int64_t *dim);
+
+#endif

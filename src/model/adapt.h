@@ -1,0 +1,24 @@
+/* adapt.h: adapters for a model: which modules a PEFT config means, first values, and PEFT's files. */
+#ifndef LORAC_ADAPT_H
+#define LORAC_ADAPT_H
+
+#include "model.h"
+#include "peft.h"
+
+/* Makes an adapter as PEFT would: A Kaiming-uniform(√5), B zero (init_lora_weights), from `seed`. A config without targets takes PEFT's default of the
+ * model type. A target that matches nothing is LORAC_ERROR_USAGE. notes (may be NULL) collects what the user should know. */
+int adapter_create(adapter **out, const model *m, const peft_config *config, uint64_t seed, buf *notes);
+/* Reads a PEFT folder (or a GGUF adapter file). *config (may be NULL) receives its config. Tensors for modules that do not exist are refused. */
+int adapter_load(adapter **out, const model *m, const char *path, peft_config *config, buf *notes);
+/* Writes adapter_model.safetensors and adapter_config.json into an existing folder; each file atomically. The config's target list names what was really adapted. */
+int adapter_save(const adapter *a, const model *m, const peft_config *config, const char *folder);
+void adapter_free(adapter *a);
+
+/* PEFT's two counts of print_trainable_parameters. */
+typedef struct parameter_counts { int64_t trainable, all; } parameter_counts;
+parameter_counts adapter_counts(const adapter *a, const model *m);
+
+/* delta[out, in] (f32) += weight · scale · B A for one module. */
+void adapter_delta(const adapter *a, int slot, double weight, float *delta);
+
+#endif

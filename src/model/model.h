@@ -1,0 +1,72 @@
+/* model.h: a language model in memory: configuration, weights under Hugging Face's names, and its forward pass. A model is immutable
+ * once open. Families are rows of arch.c; the shared loop is decoder.c. */
+#ifndef LORAC_MODEL_H
+#define LORAC_MODEL_H
+
+#include "gguf.h"
+#include "linear.h"
+#include "map.h"
+#include "safetensors.h"
+
+typedef struct model_config {
+    const char *model_type;       /* "llama" */
+    int64_t layers, hidden, heads, kv_heads, head_size, intermediate, vocabulary, context;
+    double norm_epsilon;
+    bool tied_head, attention_bias, mlp_bias;
+    int64_t rotated;              /* how many of head_size turn */
+    real *rope_frequency;         /* [rotated / 2], scaling applied */
+    double rope_scale;            /* on cosine and sine */
+    int32_t bos, eos, pad;        /* -1: none */
+} model_config;
+
+typedef struct model {
+    const char *path;
+    bool is_gguf;
+    const struct architecture *family;
+    model_config config;
+    var embedding;                /* [V, C] */
+    var final_norm;
+    linear head;                  /* shares the embedding's data when tied */
+    char *blocks;                 /* config.layers structs of family->block_size bytes */
+    linear **linears; int linear_count; /* by slot, in PEFT's module order; the head is the last */
+    dtype weight_type;            /* the type most weights are stored in */
+    int64_t parameters;           /* tied counted once */
+    uint64_t bytes;
+    struct model_source *source;  /* the files */
+    arena memory;
+} model;
+
+int model_open(model **out, const char *path, bool expand);
+void model_close(model *m);
+
+/* ---- Running ---- */
+
+/* Keys and values of past positions: one row per position, in every layer. Sequences own ranges of rows. */
+typedef struct kv_cache { void **k, **v; int64_t rows; dtype type; } kv_cache;
+int kv_cache_new(kv_cache **out, const model *m, int64_t rows, dtype type);
+void kv_cache_free(kv_cache *cache, const model *m);
+
+/* The rows of one pass. Training: spans are the packed documents, with kv == q. Generation: `cache` is set, spans' kv are cache rows, and
+ * row i's keys go to cache row cache_row[i]. */
+typedef struct batch {
+    int64_t count;
+    const int32_t *ids, *positions;
+    const attention_span *spans;
+    int64_t n_spans;
+    kv_cache *cache;
+    const int32_t *cache_row;
+} batch;
+
+/* Loss over a batch, added to *result; gradients (of c->recording contexts) are added to those of the adapters in use.
+ * The context is reset first. c->adapters says what is applied. */
+int model_loss(const model *m, context *c, const batch *b, const loss_targets *targets, loss_result *result);
+/* Logits of the given rows into real [n_rows, V] (rows NULL: all). No gradients. */
+int model_logits(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits);
+/* Step memory that model_loss (with backward) or model_logits needs for a batch of this shape. */
+int model_measure_loss(const model *m, const context *like, const batch *b, const loss_targets *targets, size_t *bytes);
+int model_measure_logits(const model *m, const context *like, const batch *b, int64_t n_rows, size_t *bytes);
+
+/* Checks ids against the vocabulary: LORAC_ERROR_DATA naming the first that is not in it. */
+int model_check_ids(const model *m, const int32_t *ids, size_t count);
+
+#endif
