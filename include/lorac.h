@@ -206,6 +206,7 @@ typedef struct lorac_train_options {
     const char *adapter;          /* start from this adapter and its config */
     const char *peft_config;      /* take rank, alpha, targets ... from this adapter_config.json */
     const char *chat_template;
+    int task;                     /* 0: from the model; 1: causal, the one kind there is so far */
     /* adapter */
     int64_t rank;
     double alpha;                 /* NAN: 2 * rank */
@@ -246,7 +247,8 @@ typedef struct lorac_option {
     size_t offset;                /* of the field in the struct */
     const char *standard;         /* the default, as text; NULL: none */
     double least, most;           /* for numbers */
-    const char *choices;          /* "constant,linear,cosine" for CHOICE */
+    const char *choices;          /* CHOICE: "constant,linear,cosine", the field being the index; TEXT: the texts
+                                     allowed; numbers: "auto" when that word stands for the default */
     const char *group;            /* heading in --help */
     const char *help;             /* one line */
 } lorac_option;
