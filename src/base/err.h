@@ -28,7 +28,7 @@ int fail_memory(void);
 /* A system call failed on `path`: the sentence is "cannot WHAT: strerror(errno)". */
 int fail_errno(const char *path, const char *what);
 
-/* Saves and restores the last error around clean-up that may fail itself. */
+/* Forgets the last error of this thread. */
 void error_clear(void);
 
 #define TRY(expression)                              \

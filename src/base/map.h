@@ -7,8 +7,8 @@
 
 typedef struct map { struct map_slot *slots; size_t capacity, count; } map; /* {0} is an empty one */
 
-/* Adds or finds: *index is set to `value` when new, to the stored value when the key was there already
- * (*found tells). LORAC_ERROR_RUNTIME when out of memory. */
+/* Adds the key; one that is there already keeps its value (*found, which may be NULL, tells).
+ * LORAC_ERROR_RUNTIME when out of memory. */
 int map_add(map *m, slice key, int64_t value, bool *found);
 /* The value, or -1. */
 int64_t map_find(const map *m, slice key);

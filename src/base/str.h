@@ -36,7 +36,7 @@ slice buf_slice_of(const buf *b);
 uint32_t utf8_next(slice s, size_t *at);
 /* The offset of the first invalid byte, or s.n. */
 size_t utf8_valid(slice s);
-/* The name in `names` (comma-separated) that is nearest to `word` by edits, or NULL when none is near. */
+/* The one of `names` that is nearest to `word` by edits, or NULL when none is near. */
 const char *nearest_name(const char *word, const char *const *names, size_t count);
 
 #endif
