@@ -47,6 +47,9 @@ int gguf_take_text(const gguf *g, const char *key, slice *out);
 slice gguf_string(const gguf_value *v, uint64_t i);
 int64_t gguf_int(const gguf_value *v, uint64_t i);
 double gguf_real(const gguf_value *v, uint64_t i);
+size_t gguf_value_bytes(const gguf_value *v);            /* from p, as in the file */
+size_t gguf_scalar_bytes(gguf_type type);                /* 0 for strings and arrays */
+int gguf_type_number(dtype type);                        /* ggml's number of a tensor's type, or -1 */
 
 /* Writing: all keys, then all declarations, then the data in order (alignment 32 is kept for you). */
 typedef struct gguf_writer gguf_writer;

@@ -50,11 +50,12 @@ const char *tensor_shape(const tensor *t, char text[64])
 
 int64_t tensor_bytes_checked(dtype type, int ndim, const int64_t *dim)
 {
-    int64_t bytes;
+    int64_t bytes, count = 1;
 
     assert(ndim >= 0 && ndim <= TENSOR_DIMS);
     for (int i = 0; i < ndim; i++) {
-        if (dim[i] < 0)
+        /* A zero must not hide a product that overflows before it is reached. */
+        if (dim[i] < 0 || __builtin_mul_overflow(count, dim[i] > 0 ? dim[i] : 1, &count))
             return -1;
     }
     bytes = dtype_row_bytes(type, ndim > 0 ? dim[ndim - 1] : 1);
