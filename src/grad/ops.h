@@ -16,7 +16,7 @@ typedef struct lowrank {
     int64_t first, count;         /* rows; count -1: all */
 } lowrank;
 
-enum { LOWRANK_MAX = 64 };
+enum { LOWRANK_MAX = 64 };       /* adapters on one module in one pass */
 
 /* y = x Wᵀ + b + low-rank terms; w [out, in], bias [out] or NULL. The terms are copied. */
 var *op_linear(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms);
@@ -28,10 +28,13 @@ var *op_glu(context *c, var *gate, var *up, glu_kind kind);
 /* Cosine and sine of every row's angles, shared by all layers. */
 typedef struct rope_table { real *cosine, *sine; int64_t rotated; } rope_table;
 rope_table rope_angles(context *c, const int32_t *positions, int64_t count, const real *frequency, int64_t rotated, real scale);
-/* x [T, H, D], its first table->rotated of each D turned. */
-var *op_rope(context *c, var *x, const rope_table *table);
-/* q [T, H, D], k and v [T, KV, D]; spans say which rows see which. The spans must live until backward is done. */
+/* x [T, H * D]; the first table->rotated of each head's D are turned. */
+var *op_rope(context *c, var *x, const rope_table *table, int64_t heads);
+/* q [T, H * D], k and v [., KV * D]; spans say which rows see which. The spans must live until backward is done. */
 var *op_attention(context *c, var *q, var *k, var *v, const attention_span *spans, int64_t n_spans, const attention_shape *shape);
+
+/* Logits of every row of x into `out`, [T, V], given by the caller. Nothing is recorded. */
+void op_logits(context *c, real *out, var *x, const var *w, const lowrank *terms, int n_terms);
 
 /* The head and the cross-entropy in one, over labelled rows only, in chunks: logits are never whole. */
 typedef struct loss_targets {
@@ -43,8 +46,5 @@ typedef struct loss_result { double sum; int64_t count, hits; } loss_result;
 /* Adds to *result. Backward starts here. */
 void op_head_loss(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms,
                   const loss_targets *targets, loss_result *result);
-
-/* A view with other dimensions: shares data and gradient with x. */
-var *reshape(context *c, var *x, int ndim, const int64_t *dim);
 
 #endif

@@ -13,6 +13,7 @@ typedef struct model_config {
     int64_t layers, hidden, heads, kv_heads, head_size, intermediate, vocabulary, context;
     double norm_epsilon;
     bool tied_head, attention_bias, mlp_bias;
+    glu_kind activation;
     int64_t rotated;              /* how many of head_size turn */
     real *rope_frequency;         /* [rotated / 2], scaling applied */
     double rope_scale;            /* on cosine and sine */
@@ -42,9 +43,9 @@ void model_close(model *m);
 /* ---- Running ---- */
 
 /* Keys and values of past positions: one row per position, in every layer. Sequences own ranges of rows. */
-typedef struct kv_cache { void **k, **v; int64_t rows; dtype type; } kv_cache;
+typedef struct kv_cache { void **k, **v; int64_t layers, rows; size_t layer_bytes; dtype type; } kv_cache;
 int kv_cache_new(kv_cache **out, const model *m, int64_t rows, dtype type);
-void kv_cache_free(kv_cache *cache, const model *m);
+void kv_cache_free(kv_cache *cache);
 
 /* The rows of one pass. Training: spans are the packed documents, with kv == q. Generation: `cache` is set, spans' kv are cache rows, and
  * row i's keys go to cache row cache_row[i]. */
@@ -60,7 +61,7 @@ typedef struct batch {
 /* Loss over a batch, added to *result; gradients (of c->recording contexts) are added to those of the adapters in use.
  * The context is reset first. c->adapters says what is applied. */
 int model_loss(const model *m, context *c, const batch *b, const loss_targets *targets, loss_result *result);
-/* Logits of the given rows into real [n_rows, V] (rows NULL: all). No gradients. */
+/* Logits of the given rows, in ascending order (NULL: all), into [n_rows, V]. No gradients. */
 int model_logits(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits);
 /* Step memory that model_loss (with backward) or model_logits needs for a batch of this shape. */
 int model_measure_loss(const model *m, const context *like, const batch *b, const loss_targets *targets, size_t *bytes);

@@ -1,0 +1,157 @@
+/* op_linear.c: matrix products with frozen or trained weights and low-rank additions.
+ *
+ *     y = x Wᵀ + b + s · h Bᵀ,   h = drop(x) Aᵀ
+ *
+ * never x (W + s·BA)ᵀ: the product BA would cost out·in·r and a matrix as large as W. Backward, with h kept:
+ *
+ *     dB = s · dyᵀ h      dh = s · dy B      dA = dhᵀ drop(x)      dx = dy W + drop'(dh A)
+ *
+ * At the start B = 0, so dh = 0 and A gets no gradient in the first step. That is not a bug.
+ * The dropout mask is a function of (seed, step, site) and is made again in backward instead of being kept.
+ */
+#include "op_linear.h"
+
+#include <assert.h>
+#include <string.h>
+
+mat matrix_of(const var *v)
+{
+    return (mat){ v->t.data, v->t.type, tensor_rows(&v->t), tensor_cols(&v->t), tensor_cols(&v->t) };
+}
+
+static mat real_matrix(void *p, int64_t rows, int64_t cols)
+{
+    return (mat){ p, DT_REAL, rows, cols, cols };
+}
+
+static mat rows_of(mat m, const lowrank *term)
+{
+    int64_t count = term->count < 0 ? m.rows : term->count;
+    m.p = (char *)m.p + term->first * m.ld * dtype_block_bytes(m.type);
+    m.rows = count;
+    return m;
+}
+
+static uint64_t dropout_site(const context *c, const lowrank *term)
+{
+    return c->step << 20 ^ term->site;
+}
+
+/* The rows of x that enter A: x itself, or a masked copy in scratch. */
+static mat dropped(context *c, mat x, const lowrank *term)
+{
+    if (term->dropout == 0 || !c->training)
+        return x;
+    void *masked = context_scratch(c, (size_t)(x.rows * x.cols * dtype_block_bytes(c->act)));
+    c->k->dropout(c->pool, masked, x.p, x.rows * x.cols, term->dropout, c->seed, dropout_site(c, term));
+    x.p = masked;
+    return x;
+}
+
+void product_forward(context *c, mat y, mat x, const product *p, real *const *h)
+{
+    c->k->gemm(c->pool, y, x, 0, matrix_of(p->w), 1, 1, 0);
+    if (p->bias && p->bias->t.data)
+        c->k->bias(c->pool, y.p, p->bias->t.data, y.rows, y.cols);
+    for (int i = 0; i < p->n_terms; i++) {
+        const lowrank *term = &p->terms[i];
+        context_mark mark = context_here(c);
+        mat xi = dropped(c, rows_of(x, term), term);
+        mat hi = real_matrix(h[i], xi.rows, term->a->t.dim[0]);
+        c->k->gemm(c->pool, hi, xi, 0, matrix_of(term->a), 1, 1, 0);
+        c->k->gemm(c->pool, rows_of(y, term), hi, 0, matrix_of(term->b), 1, term->scale, 1);
+        context_rewind_high(c, mark);
+    }
+}
+
+/* What one low-rank term adds to the gradients of its factors and, where dx.p is set, to dx. */
+static void term_backward(context *c, mat dx, mat dy, mat x, const lowrank *term, real *h, real scale)
+{
+    context_mark mark = context_here(c);
+    dy = rows_of(dy, term);
+    int64_t rank = term->a->t.dim[0];
+    grad da = grad_of(c, term->a), db = grad_of(c, term->b);
+    mat hi = real_matrix(h, dy.rows, rank);
+    mat dh = real_matrix(context_scratch(c, (size_t)(dy.rows * rank) * sizeof(real)), dy.rows, rank);
+    c->k->gemm(c->pool, dh, dy, 0, matrix_of(term->b), 0, scale * term->scale, 0);
+    if (db.p)
+        c->k->gemm(c->pool, real_matrix(db.p, term->b->t.dim[0], rank), dy, 1, hi, 0, scale * term->scale, 1);
+    if (da.p) {
+        mat xi = dropped(c, rows_of(x, term), term);
+        c->k->gemm(c->pool, real_matrix(da.p, rank, xi.cols), dh, 1, xi, 0, 1, 1);
+    }
+    if (dx.p && term->dropout > 0 && c->training) {
+        mat part = rows_of(x, term);
+        int64_t count = part.rows * part.cols;
+        part.p = context_scratch(c, (size_t)(count * dtype_block_bytes(c->act)));
+        c->k->gemm(c->pool, part, dh, 0, matrix_of(term->a), 0, 1, 0);
+        c->k->dropout(c->pool, part.p, part.p, count, term->dropout, c->seed, dropout_site(c, term));
+        c->k->accumulate(c->pool, (grad){ rows_of(dx, term).p, 1 }, part.p, count);
+    } else if (dx.p) {
+        c->k->gemm(c->pool, rows_of(dx, term), dh, 0, matrix_of(term->a), 0, 1, 1);
+    }
+    context_rewind_high(c, mark);
+}
+
+void product_backward(context *c, grad dx, mat dy, mat x, const product *p, real *const *h, real scale)
+{
+    mat gx = x;
+    gx.p = dx.p;
+    if (dx.p)
+        c->k->gemm(c->pool, gx, dy, 0, matrix_of(p->w), 0, scale, (real)dx.add);
+    grad dw = grad_of(c, p->w);
+    if (dw.p)
+        c->k->gemm(c->pool, real_matrix(dw.p, dy.cols, x.cols), dy, 1, x, 0, scale, 1);
+    for (int i = 0; i < p->n_terms; i++)
+        term_backward(c, gx, dy, x, &p->terms[i], h[i], scale);
+}
+
+bool product_is_trained(const product *p)
+{
+    bool wanted = p->w->needs_grad || (p->bias && p->bias->needs_grad);
+    for (int i = 0; i < p->n_terms; i++)
+        wanted |= p->terms[i].a->needs_grad || p->terms[i].b->needs_grad;
+    return wanted;
+}
+
+typedef struct linear_node {
+    node base;
+    var *x;
+    product p;
+    real *h[LOWRANK_MAX];
+    lowrank terms[];
+} linear_node;
+
+var *op_linear(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms)
+{
+    assert(n_terms <= LOWRANK_MAX && tensor_cols(&x->t) == w->t.dim[1]);
+    product p = { w, bias, terms, n_terms };
+    real *h[LOWRANK_MAX];
+    int64_t rows = tensor_rows(&x->t);
+    var *y = var_matrix(c, rows, w->t.dim[0]);
+    linear_node *n = record(c, OP_linear, sizeof *n + (size_t)n_terms * sizeof *terms, y, x->needs_grad || product_is_trained(&p));
+    context_mark mark = context_here(c);
+    for (int i = 0; i < n_terms; i++) {
+        size_t bytes = (size_t)((terms[i].count < 0 ? rows : terms[i].count) * terms[i].a->t.dim[0]) * sizeof(real);
+        h[i] = n ? context_push(c, bytes) : context_scratch(c, bytes);
+    }
+    product_forward(c, matrix_of(y), matrix_of(x), &p, h);
+    context_rewind_high(c, mark);
+    if (n) {
+        n->x = x;
+        n->p = p;
+        n->p.terms = memcpy(n->terms, terms, (size_t)n_terms * sizeof *terms);
+        memcpy(n->h, h, (size_t)n_terms * sizeof *h);
+    }
+    return y;
+}
+
+void op_linear_back(context *c, node *self)
+{
+    linear_node *n = (linear_node *)self;
+    mat dy = matrix_of(self->out);
+    dy.p = self->out->grad;
+    product_backward(c, grad_of(c, n->x), dy, matrix_of(n->x), &n->p, n->h, 1);
+    if (n->p.bias && n->p.bias->needs_grad)
+        c->k->bias_back(c->pool, grad_of(c, n->p.bias).p, dy.p, dy.rows, dy.cols);
+}

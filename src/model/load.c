@@ -1,0 +1,300 @@
+/* load.c: from files to a model: the parameter tables are walked, every shape is checked against the configuration, and all that is missing
+ * is reported at once. Weights stay where they are mapped, in the type they have; only norms, biases and rows that stand in another order
+ * are copied. */
+#include "arch.h"
+#include "err.h"
+#include "mem.h"
+#include "quant.h"
+#include "source.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct loader {
+    model *m;
+    bool expand;
+    buf missing;
+    size_t missing_count;
+    uint64_t by_type[DT_COUNT];   /* parameters */
+} loader;
+
+static const char *tensor_name(loader *l, int64_t layer, const param *p, const char *suffix)
+{
+    model *m = l->m;
+    if (m->is_gguf)
+        return arena_format(&m->memory, "blk.%lld.%s.%s", (long long)layer, p->gguf, suffix);
+    return arena_format(&m->memory, "model.layers.%lld.%s.%s", (long long)layer, p->name, suffix);
+}
+
+static void note_missing(loader *l, const char *name)
+{
+    enum { LISTED = 8 };
+    if (l->missing_count++ < LISTED)
+        buf_format(&l->missing, "%s%s", l->missing_count > 1 ? ", " : "", name);
+    else if (l->missing_count == LISTED + 1)
+        buf_text(&l->missing, ", ...");
+}
+
+/* A tensor of the given shape (columns 0: one dimension). *found is NULL when the file has none by that name. */
+static int find_tensor(loader *l, const char *name, int64_t rows, int64_t cols, const tensor **found)
+{
+    if (!name)
+        return fail_memory();
+    const tensor *t = *found = source_find(l->m->source, name);
+    if (!t)
+        return LORAC_OK;
+    bool fits = cols == 0 ? t->ndim == 1 && t->dim[0] == rows : t->ndim == 2 && t->dim[0] == rows && t->dim[1] == cols;
+    char have[64], want[64];
+    tensor shape = { .ndim = cols == 0 ? 1 : 2, .dim = { rows, cols } };
+    if (!fits)
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = l->m->path, .key = name, .found = tensor_shape(t, have), .expected = tensor_shape(&shape, want) },
+                       "a tensor's shape does not fit the configuration");
+    if (!dtype_is_float(t->type) && !dtype_is_quantised(t->type))
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = l->m->path, .key = name, .found = dtype_name(t->type), .expected = "a floating-point or GGUF block type" },
+                       "a weight has a type that cannot be computed with");
+    l->by_type[t->type] += (uint64_t)tensor_count(t);
+    l->m->parameters += tensor_count(t);
+    l->m->bytes += (uint64_t)tensor_bytes(t);
+    return LORAC_OK;
+}
+
+/* A frozen vector, as real numbers. */
+static int load_vector(loader *l, var *out, const tensor *t)
+{
+    int64_t count = t->dim[0];
+    float *values = mem_new((size_t)count, sizeof *values);
+    real *copy = arena_new(&l->m->memory, (size_t)count, sizeof *copy);
+    if (values && copy) {
+        quant_decode(values, t->data, t->type, count);
+        for (int64_t i = 0; i < count; i++)
+            copy[i] = (real)values[i];
+        out->t = (tensor){ .type = DT_REAL, .ndim = 1, .dim = { count }, .data = copy };
+    }
+    mem_free(values);
+    return values && copy ? LORAC_OK : fail_memory();
+}
+
+/* Where row r of a head stands in a llama GGUF: halves of a head are interleaved there as pairs. */
+static int64_t filed_row(int64_t row, int64_t head_size)
+{
+    int64_t head = row / head_size, at = row % head_size, half = head_size / 2;
+    return head * head_size + at % half * 2 + at / half;
+}
+
+static int reorder_rows(loader *l, tensor *t, int64_t head_size)
+{
+    size_t row_bytes = (size_t)dtype_row_bytes(t->type, tensor_cols(t));
+    char *copy = arena_new(&l->m->memory, (size_t)t->dim[0], row_bytes);
+    if (!copy)
+        return fail_memory();
+    for (int64_t r = 0; r < t->dim[0]; r++)
+        memcpy(copy + (size_t)r * row_bytes, (const char *)t->data + (size_t)filed_row(r, head_size) * row_bytes, row_bytes);
+    t->data = copy;
+    return LORAC_OK;
+}
+
+/* A bias under a llama GGUF is filed in the order of its weight's rows. */
+static int reorder_bias(loader *l, var *bias, int64_t head_size)
+{
+    real *copy = arena_new(&l->m->memory, (size_t)bias->t.dim[0], sizeof *copy);
+    if (!copy)
+        return fail_memory();
+    for (int64_t r = 0; r < bias->t.dim[0]; r++)
+        copy[r] = ((const real *)bias->t.data)[filed_row(r, head_size)];
+    bias->t.data = copy;
+    return LORAC_OK;
+}
+
+/* Kernels read whole numbers of the type: what the file places between them, or what is to be expanded, is copied. */
+static int settle_weight(loader *l, tensor *t)
+{
+    bool expand = l->expand && dtype_is_quantised(t->type);
+    size_t alignment = dtype_is_quantised(t->type) ? 1 : (size_t)dtype_block_bytes(t->type);
+    if (!expand && (uintptr_t)t->data % alignment == 0)
+        return LORAC_OK;
+    size_t count = (size_t)tensor_count(t), bytes = expand ? count * sizeof(float) : (size_t)tensor_bytes(t);
+    void *copy = arena_new(&l->m->memory, bytes, 1);
+    if (!copy)
+        return fail_memory();
+    if (expand) {
+        quant_decode(copy, t->data, t->type, (int64_t)count);
+        t->type = DT_F32;
+    } else {
+        memcpy(copy, t->data, bytes);
+    }
+    t->data = copy;
+    return LORAC_OK;
+}
+
+static int load_linear(loader *l, linear *out, int64_t layer, const param *p)
+{
+    model *m = l->m;
+    const model_config *g = &m->config;
+    const tensor *t;
+    const char *name = tensor_name(l, layer, p, "weight");
+    TRY(find_tensor(l, name, config_size(g, p->out), config_size(g, p->in), &t));
+    out->name = arena_format(&m->memory, "model.layers.%lld.%s", (long long)layer, p->name);
+    if (!out->name)
+        return fail_memory();
+    if (!t) {
+        note_missing(l, name);
+        return LORAC_OK;
+    }
+    out->weight.t = *t;
+    bool reorder = m->is_gguf && p->order != ROWS_AS_FILED;
+    if (reorder)
+        TRY(reorder_rows(l, &out->weight.t, g->head_size));
+    TRY(settle_weight(l, &out->weight.t));
+
+    bool expected = p->has_bias && p->has_bias(g);
+    if (!expected && !m->is_gguf)
+        return LORAC_OK;
+    name = tensor_name(l, layer, p, "bias");
+    TRY(find_tensor(l, name, config_size(g, p->out), 0, &t));
+    if (!t && expected)
+        note_missing(l, name);
+    if (!t)
+        return LORAC_OK;
+    TRY(load_vector(l, &out->bias, t));
+    return reorder ? reorder_bias(l, &out->bias, g->head_size) : LORAC_OK;
+}
+
+static int load_norm(loader *l, var *out, const char *name)
+{
+    const tensor *t;
+    TRY(find_tensor(l, name, l->m->config.hidden, 0, &t));
+    if (!t) {
+        note_missing(l, name);
+        return LORAC_OK;
+    }
+    return load_vector(l, out, t);
+}
+
+static int load_layers(loader *l)
+{
+    model *m = l->m;
+    const architecture *family = m->family;
+    int per_layer = 0;
+    for (const param *p = family->layer; p->name; p++)
+        per_layer += p->kind == PARAM_LINEAR;
+    m->blocks = arena_new(&m->memory, (size_t)m->config.layers, family->block_size);
+    m->linears = arena_new(&m->memory, (size_t)(m->config.layers * per_layer + 1), sizeof *m->linears);
+    if (!m->blocks || !m->linears)
+        return fail_memory();
+    for (int64_t layer = 0; layer < m->config.layers; layer++)
+        for (const param *p = family->layer; p->name; p++) {
+            void *field = m->blocks + (size_t)layer * family->block_size + p->offset;
+            if (p->kind == PARAM_NORM) {
+                TRY(load_norm(l, field, tensor_name(l, layer, p, "weight")));
+                continue;
+            }
+            linear *out = field;
+            TRY(load_linear(l, out, layer, p));
+            out->slot = m->linear_count;
+            m->linears[m->linear_count++] = out;
+        }
+    return LORAC_OK;
+}
+
+static int load_ends(loader *l)
+{
+    model *m = l->m;
+    const model_config *g = &m->config;
+    const char *embedding = m->is_gguf ? "token_embd.weight" : "model.embed_tokens.weight";
+    const char *head = m->is_gguf ? "output.weight" : "lm_head.weight";
+    const tensor *t;
+    TRY(find_tensor(l, embedding, g->vocabulary, g->hidden, &t));
+    if (t) {
+        m->embedding.t = *t;
+        TRY(settle_weight(l, &m->embedding.t));
+    } else {
+        note_missing(l, embedding);
+    }
+    TRY(load_norm(l, &m->final_norm, m->is_gguf ? "output_norm.weight" : "model.norm.weight"));
+    m->head.name = "lm_head";
+    m->head.weight = m->embedding;
+    if (!g->tied_head) {
+        TRY(find_tensor(l, head, g->vocabulary, g->hidden, &t));
+        if (t) {
+            m->head.weight.t = *t;
+            TRY(settle_weight(l, &m->head.weight.t));
+        } else {
+            note_missing(l, head);
+        }
+    }
+    m->head.slot = m->linear_count;
+    m->linears[m->linear_count++] = &m->head;
+    return LORAC_OK;
+}
+
+static int report_missing(loader *l)
+{
+    if (l->missing_count == 0)
+        return LORAC_OK;
+    TRY(buf_status(&l->missing));
+    return fail_at(LORAC_ERROR_DATA, (fault){ .file = l->m->path, .key = l->missing.p,
+                                              .hint = "the files do not belong together, or the download is not complete" },
+                   "%zu tensor%s of the model missing", l->missing_count, l->missing_count == 1 ? " is" : "s are");
+}
+
+static int load(loader *l)
+{
+    model *m = l->m;
+    if (path_is_folder(m->path))
+        TRY(config_read_folder(&m->config, &m->family, m->path, &m->memory));
+    TRY(source_open(m->source, m->path));
+    m->is_gguf = m->source->is_gguf;
+    if (m->is_gguf)
+        TRY(config_read_gguf(&m->config, &m->family, &m->source->gguf, &m->memory));
+    TRY(load_layers(l));
+    TRY(load_ends(l));
+    TRY(report_missing(l));
+    for (int t = 0; t < DT_COUNT; t++)
+        if (l->by_type[t] > l->by_type[m->weight_type])
+            m->weight_type = t;
+    return LORAC_OK;
+}
+
+int model_open(model **out, const char *path, bool expand)
+{
+    *out = NULL;
+    if (!path_exists(path))
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
+                       "there is no such model");
+    loader l = { .m = mem_new(1, sizeof *l.m), .expand = expand };
+    model *m = l.m;
+    if (!m)
+        return fail_memory();
+    m->source = arena_new(&m->memory, 1, sizeof *m->source);
+    m->path = arena_text(&m->memory, path, strlen(path));
+    int status = m->source && m->path ? load(&l) : fail_memory();
+    buf_free(&l.missing);
+    if (status != LORAC_OK) {
+        model_close(m);
+        return status;
+    }
+    *out = m;
+    return LORAC_OK;
+}
+
+void model_close(model *m)
+{
+    if (!m)
+        return;
+    if (m->source)
+        source_close(m->source);
+    arena_free(&m->memory);
+    mem_free(m);
+}
+
+int model_check_ids(const model *m, const int32_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= m->config.vocabulary) {
+            char found[32], expected[48];
+            snprintf(found, sizeof found, "%d", ids[i]);
+            snprintf(expected, sizeof expected, "0 to %lld", (long long)m->config.vocabulary - 1);
+            return fail_at(LORAC_ERROR_DATA, (fault){ .key = "ids", .found = found, .expected = expected }, "a token id is not in the model's vocabulary");
+        }
+    return LORAC_OK;
+}

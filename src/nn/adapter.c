@@ -1,0 +1,24 @@
+/* adapter.c: gradient buffers of an adapter. */
+#include "adapter.h"
+
+#include "err.h"
+
+#include <string.h>
+
+int adapter_make_trainable(adapter *a)
+{
+    for (int i = 0; i < a->trainable_count; i++) {
+        var *v = a->trainables[i].value;
+        v->grad = arena_new(&a->memory, (size_t)a->trainables[i].count, sizeof(real));
+        if (!v->grad)
+            return fail_memory();
+        v->needs_grad = v->grad_written = true;
+    }
+    return LORAC_OK;
+}
+
+void adapter_zero_grad(adapter *a)
+{
+    for (int i = 0; i < a->trainable_count; i++)
+        memset(a->trainables[i].value->grad, 0, (size_t)a->trainables[i].count * sizeof(real));
+}
