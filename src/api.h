@@ -1,0 +1,39 @@
+/* api.h: what stands behind the handles of lorac.h. The api_*.c files only translate between that header and the layers; the work is below. */
+#ifndef LORAC_API_H
+#define LORAC_API_H
+
+#include "adapt.h"
+#include "err.h"
+#include "mem.h"
+#include "template.h"
+#include "tokenizer.h"
+
+struct lorac_model {
+    model *m;
+};
+
+struct lorac_text {
+    gguf vocabulary;              /* open when is_gguf */
+    bool is_gguf;
+    tokenizer *tokenizer;         /* NULL: only templates can be rendered */
+    template *template;           /* NULL: the model has none */
+    buf template_source;          /* when it came from a file of its own */
+};
+
+/* As lorac_text_open, but a folder without tokenizer files gives *out NULL: pre-tokenised rows need none. */
+int text_open_if_any(lorac_text **out, const char *path, const char *chat_template);
+
+/* The kernel type for a lorac_dtype: AUTO is bf16 where the processor multiplies it fast. */
+int compute_dtype(int wanted, dtype *out);
+
+/* A context with the given adapters applied to all rows. */
+typedef struct runner {
+    context *c;
+    adapter **adapters;
+    adapter_use *uses;
+    size_t count;
+} runner;
+int runner_open(runner *out, const model *m, const lorac_run_options *options);
+void runner_close(runner *r);
+
+#endif

@@ -1,0 +1,121 @@
+/* api_model.c: lorac_model_*, the machine, and what every handle needs: compute type, adapters, contexts. */
+#include "api.h"
+
+
+lorac_status lorac_model_open(lorac_model **out, const char *path, const lorac_model_options *options)
+{
+    *out = NULL;
+    lorac_model *model = mem_new(1, sizeof *model);
+    if (!model)
+        return fail_memory();
+    int status = model_open(&model->m, path, options && options->expand);
+    if (status != LORAC_OK) {
+        mem_free(model);
+        return status;
+    }
+    *out = model;
+    return LORAC_OK;
+}
+
+void lorac_model_close(lorac_model *model)
+{
+    if (!model)
+        return;
+    model_close(model->m);
+    mem_free(model);
+}
+
+void lorac_model_describe(const lorac_model *model, lorac_model_info *out)
+{
+    const model_config *g = &model->m->config;
+    *out = (lorac_model_info){
+        .path = model->m->path,
+        .family = g->model_type,
+        .format = model->m->is_gguf ? "gguf" : "huggingface",
+        .weights = dtype_name(model->m->weight_type),
+        .parameters = model->m->parameters,
+        .layers = g->layers,
+        .hidden = g->hidden,
+        .heads = g->heads,
+        .kv_heads = g->kv_heads,
+        .vocabulary = g->vocabulary,
+        .context = g->context,
+        .bytes = model->m->bytes,
+    };
+}
+
+const char *lorac_version(void)
+{
+    return LORAC_VERSION;
+}
+
+void lorac_system_info(lorac_system *out)
+{
+    *out = (lorac_system){
+        .cpu = cpu_name(),
+        .isa = isa_name(cpu_isa()),
+        .gemm = kernels_gemm_name(),
+        .threads = cpu_threads(),
+        .has_fast_bf16 = cpu_isa() >= ISA_AVX512_BF16,
+        .memory_total = memory_total(),
+        .memory_available = memory_available(),
+    };
+}
+
+int compute_dtype(int wanted, dtype *out)
+{
+    switch (wanted) {
+    case LORAC_DTYPE_AUTO: *out = cpu_isa() >= ISA_AVX512_BF16 ? DT_BF16 : DT_F32; return LORAC_OK;
+    case LORAC_DTYPE_F32: *out = DT_F32; return LORAC_OK;
+    case LORAC_DTYPE_BF16: *out = DT_BF16; return LORAC_OK;
+    default: return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .expected = "auto, f32 or bf16" }, "this type cannot be computed in");
+    }
+}
+
+static int open_adapters(runner *r, const model *m, const lorac_run_options *options)
+{
+    size_t n = options->adapter_count;
+    r->adapters = mem_new(n, sizeof *r->adapters);
+    r->uses = mem_new(n, sizeof *r->uses);
+    if (!r->adapters || !r->uses)
+        return fail_memory();
+    if (n > LOWRANK_MAX)
+        return fail(LORAC_ERROR_USAGE, "at most %d adapters can be applied at once", LOWRANK_MAX);
+    for (; r->count < n; r->count++) {
+        const lorac_adapter_ref *ref = &options->adapters[r->count];
+        TRY(adapter_load(&r->adapters[r->count], m, ref->path, NULL, NULL));
+        r->uses[r->count] = (adapter_use){ r->adapters[r->count], (real)ref->weight, 0, -1 };
+    }
+    return LORAC_OK;
+}
+
+int runner_open(runner *r, const model *m, const lorac_run_options *options)
+{
+    static const lorac_run_options standard;
+    *r = (runner){ 0 };
+    if (!options)
+        options = &standard;
+    context_options co = { .threads = (int)options->threads, .level = cpu_isa() };
+    int status = compute_dtype(options->dtype, &co.act);
+    if (status == LORAC_OK)
+        status = open_adapters(r, m, options);
+    if (status == LORAC_OK)
+        status = context_new(&r->c, &co);
+    if (status != LORAC_OK) {
+        runner_close(r);
+        return status;
+    }
+    r->c->adapters = r->uses;
+    r->c->adapter_count = (int)r->count;
+    return LORAC_OK;
+}
+
+void runner_close(runner *r)
+{
+    context_free(r->c);
+    for (size_t i = 0; i < r->count; i++)
+        adapter_free(r->adapters[i]);
+    mem_free(r->adapters);
+    mem_free(r->uses);
+    *r = (runner){ 0 };
+}

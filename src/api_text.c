@@ -1,0 +1,170 @@
+/* api_text.c: lorac_text_*: tokenizer and chat template of a model. */
+#include "api.h"
+
+#include "json.h"
+
+#include <string.h>
+
+enum { TEMPLATE_LIMIT = 4 << 20 };
+
+static int open_template(lorac_text *text, const char *chat_template)
+{
+    if (chat_template) {
+        TRY(file_read(&text->template_source, chat_template, TEMPLATE_LIMIT));
+        return template_parse(&text->template, buf_slice_of(&text->template_source), chat_template);
+    }
+    if (!text->tokenizer)
+        return LORAC_OK;
+    const char *file;
+    slice source = tokenizer_chat_template(text->tokenizer, &file);
+    return source.n ? template_parse(&text->template, source, file) : LORAC_OK;
+}
+
+static int open_tokenizer(lorac_text *text, const char *path)
+{
+    if (!path_exists(path))
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
+                       "there is no such model");
+    if (path_is_folder(path))
+        return tokenizer_open_folder(&text->tokenizer, path);
+    TRY(gguf_open(&text->vocabulary, path));
+    text->is_gguf = true;
+    return tokenizer_open_gguf(&text->tokenizer, &text->vocabulary);
+}
+
+static int open_text(lorac_text **out, const char *path, const char *chat_template)
+{
+    *out = NULL;
+    lorac_text *text = mem_new(1, sizeof *text);
+    if (!text)
+        return fail_memory();
+    int status = path ? open_tokenizer(text, path) : LORAC_OK;
+    if (status == LORAC_OK)
+        status = open_template(text, chat_template);
+    if (status != LORAC_OK) {
+        lorac_text_close(text);
+        return status;
+    }
+    *out = text;
+    return LORAC_OK;
+}
+
+lorac_status lorac_text_open(lorac_text **out, const char *path, const char *chat_template)
+{
+    return open_text(out, path, chat_template);
+}
+
+int text_open_if_any(lorac_text **out, const char *path, const char *chat_template)
+{
+    static const char *const signs[] = { "tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt" };
+    *out = NULL;
+    bool any = !path_is_folder(path);
+    buf name = { 0 };
+    for (size_t i = 0; i < sizeof signs / sizeof *signs && !any; i++) {
+        const char *joined = path_join(&name, path, signs[i]);
+        any = joined && path_exists(joined);
+    }
+    buf_free(&name);
+    return any ? open_text(out, path, chat_template) : LORAC_OK;
+}
+
+void lorac_text_close(lorac_text *text)
+{
+    if (!text)
+        return;
+    template_free(text->template);
+    tokenizer_free(text->tokenizer);
+    if (text->is_gguf)
+        gguf_close(&text->vocabulary);
+    buf_free(&text->template_source);
+    mem_free(text);
+}
+
+lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t length, int add_special, int32_t **ids, size_t *count)
+{
+    encoding e = { 0 };
+    int status = tokenizer_encode(text->tokenizer, (slice){ utf8, length }, add_special, &e);
+    if (status == LORAC_OK) {
+        *ids = e.ids ? e.ids : mem_new(1, sizeof **ids);
+        *count = e.count;
+        e.ids = NULL;
+    }
+    encoding_free(&e);
+    return status == LORAC_OK && !*ids ? fail_memory() : status;
+}
+
+/* Hands a buffer's text to the caller, NUL-terminated. */
+static int hand_over(buf *text, int status, char **utf8, size_t *length)
+{
+    if (status == LORAC_OK) {
+        buf_add(text, "", 0); /* an empty text is a string too */
+        status = buf_status(text);
+    }
+    if (status != LORAC_OK) {
+        buf_free(text);
+        return status;
+    }
+    *length = text->n;
+    *utf8 = text->p ? text->p : mem_text("");
+    return *utf8 ? LORAC_OK : fail_memory();
+}
+
+lorac_status lorac_text_decode(const lorac_text *text, const int32_t *ids, size_t count, int skip_special, char **utf8, size_t *length)
+{
+    buf out = { 0 };
+    return hand_over(&out, tokenizer_decode(text->tokenizer, ids, count, skip_special, &out), utf8, length);
+}
+
+const char *lorac_text_token(const lorac_text *text, int32_t id)
+{
+    return tokenizer_token(text->tokenizer, id).p;
+}
+
+int lorac_text_has_template(const lorac_text *text)
+{
+    return text->template != NULL;
+}
+
+/* The text of a special token; undefined when the model has none. */
+static slice role_text(const lorac_text *text, token_role role, const char *given)
+{
+    if (given)
+        return slice_of(given);
+    int32_t id = text->tokenizer ? tokenizer_role(text->tokenizer, role) : -1;
+    return id < 0 ? (slice){ 0 } : tokenizer_token(text->tokenizer, id);
+}
+
+static int render(const lorac_text *text, const json_t *root, const lorac_template_options *options, buf *out)
+{
+    static const lorac_template_options standard;
+    const char *file = "messages";
+    if (!options)
+        options = &standard;
+    if (!text->template)
+        return fail_at(LORAC_ERROR_DATA, (fault){ .hint = "give one with --chat-template FILE" }, "the model has no chat template");
+    template_input input = {
+        .messages = json_object_get(root, "messages"),
+        .tools = json_object_get(root, "tools"),
+        .add_generation_prompt = options->add_generation_prompt,
+        .bos = role_text(text, TOKEN_BOS, options->bos),
+        .eos = role_text(text, TOKEN_EOS, options->eos),
+        .date = options->date,
+    };
+    if (!json_is_array(input.messages))
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "messages", .found = json_kind(input.messages), .expected = "an array" },
+                       "not a conversation");
+    if (json_is_null(input.tools))
+        input.tools = NULL;
+    return template_render(text->template, &input, out, NULL, NULL);
+}
+
+lorac_status lorac_text_render(const lorac_text *text, const char *messages_json, const lorac_template_options *options, char **utf8, size_t *length)
+{
+    json_t *root = NULL;
+    buf out = { 0 };
+    int status = json_parse(&root, slice_of(messages_json), "messages", 1, JSON_TAKE_NUL);
+    if (status == LORAC_OK)
+        status = render(text, root, options, &out);
+    json_decref(root);
+    return hand_over(&out, status, utf8, length);
+}
