@@ -1,0 +1,129 @@
+/* pattern.c: the expressions tokenizers cut and replace with. They come from files, so they run interpreted (no JIT) with limits, and what
+ * PCRE2 would read otherwise than Oniguruma (Ruby's syntax, which Hugging Face's tokenizers use) is refused. */
+#include "tokenizer_parts.h"
+
+#include <string.h>
+
+/* For one match. A run of n blanks may take n steps back, so the steps grow with the text. */
+enum { HEAP_KIB_MOST = 256 * 1024, STEPS_MOST = 1000 * 1000 };
+
+/* In Oniguruma a '[' in a class opens a class within it and "&&" intersects; to PCRE2 both are plain characters. */
+static bool has_nested_class(slice e)
+{
+    bool inside = false;
+    for (size_t i = 0; i < e.n; i++) {
+        char c = e.p[i];
+        if (c == '\\')
+            i++;
+        else if (!inside)
+            inside = c == '[';
+        else if (c == ']')
+            inside = false;
+        else if ((c == '[' && (i + 1 == e.n || e.p[i + 1] != ':')) || (c == '&' && i + 1 < e.n && e.p[i + 1] == '&'))
+            return true;
+        else if (c == '[')
+            while (i + 1 < e.n && e.p[i + 1] != ']')
+                i++;
+    }
+    return false;
+}
+
+int pattern_compile(pattern *out, slice expression, const char *file, const char *where)
+{
+    *out = (pattern){ 0 };
+    fault at = { .file = file, .key = where };
+    if (has_nested_class(expression))
+        return fail_at(LORAC_ERROR_DATA, at, "a character class within a character class is not supported");
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    if (!context)
+        return fail_memory();
+    pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+    int code;
+    PCRE2_SIZE offset;
+    out->code = pcre2_compile((PCRE2_SPTR)(expression.p ? expression.p : ""), expression.n,
+                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context);
+    pcre2_compile_context_free(context);
+    if (out->code)
+        return LORAC_OK;
+    char message[160] = "";
+    pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
+    return fail_at(LORAC_ERROR_DATA, at, "the expression does not compile: %s at its byte %zu", message, (size_t)offset);
+}
+
+void pattern_free(pattern *p)
+{
+    pcre2_code_free(p->code);
+    *p = (pattern){ 0 };
+}
+
+void matcher_start(matcher *m, const pattern *p, slice text)
+{
+    m->pattern = p;
+    m->text = text;
+    m->at = 0;
+    m->last_end = SIZE_MAX;
+}
+
+void matcher_free(matcher *m)
+{
+    pcre2_match_data_free(m->data);
+    pcre2_match_context_free(m->limits);
+    *m = (matcher){ 0 };
+}
+
+static int find_literal(matcher *m, size_t *begin, size_t *end, bool *found)
+{
+    slice l = m->pattern->literal;
+    const char *p = l.n && m->at < m->text.n ? memmem(m->text.p + m->at, m->text.n - m->at, l.p, l.n) : NULL;
+    *found = p != NULL;
+    if (p) {
+        *begin = (size_t)(p - m->text.p);
+        m->at = *end = *begin + l.n;
+    }
+    return LORAC_OK;
+}
+
+static int find_expression(matcher *m, bool *found)
+{
+    if (!m->data && !(m->data = pcre2_match_data_create(1, NULL)))
+        return fail_memory();
+    if (!m->limits && !(m->limits = pcre2_match_context_create(NULL)))
+        return fail_memory();
+    pcre2_set_heap_limit(m->limits, HEAP_KIB_MOST);
+    pcre2_set_match_limit(m->limits, STEPS_MOST + 4 * (uint32_t)m->text.n);
+    int status = pcre2_match(m->pattern->code, (PCRE2_SPTR)m->text.p, m->text.n, m->at, PCRE2_NO_UTF_CHECK, m->data, m->limits);
+    *found = status >= 0;
+    if (status >= 0 || status == PCRE2_ERROR_NOMATCH)
+        return LORAC_OK;
+    if (status == PCRE2_ERROR_NOMEMORY)
+        return fail_memory();
+    char message[160] = "";
+    pcre2_get_error_message(status, (PCRE2_UCHAR *)message, sizeof message);
+    return fail(LORAC_ERROR_DATA, "a tokenizer's expression gave up on a text of %zu bytes: %s", m->text.n, message);
+}
+
+/* The step from match to match is Oniguruma's: an empty match right after a match does not count. */
+int matcher_next(matcher *m, size_t *begin, size_t *end, bool *found)
+{
+    if (m->pattern->literal.p)
+        return find_literal(m, begin, end, found);
+    for (;;) {
+        *found = false;
+        if (m->at > m->text.n)
+            return LORAC_OK;
+        TRY(find_expression(m, found));
+        if (!*found)
+            return LORAC_OK;
+        const PCRE2_SIZE *match = pcre2_get_ovector_pointer(m->data);
+        *begin = match[0];
+        *end = match[1] > match[0] ? match[1] : match[0];
+        if (*begin < *end || m->last_end != *end)
+            break;
+        if (m->at == m->text.n)
+            m->at++;
+        else
+            utf8_next(m->text, &m->at);
+    }
+    m->at = m->last_end = *end;
+    return LORAC_OK;
+}

@@ -1,0 +1,263 @@
+/* tokenizer.c: the door: building blocks for the readers of files, the way of a text through the stages, and the questions others ask. A tokenizer
+ * does not change once it is open; everything one encode needs besides is made for it and freed with it. */
+#include "tokenizer_parts.h"
+
+#include <string.h>
+
+/* ---- Building */
+
+int tokenizer_new(tokenizer **out, const char *path)
+{
+    *out = NULL;
+    tokenizer *t = mem_new(1, sizeof *t);
+    if (!t)
+        return fail_memory();
+    for (int i = 0; i < ROLE_COUNT; i++)
+        t->roles[i] = -1;
+    t->path = arena_text(&t->memory, path, strlen(path));
+    if (!t->path) {
+        tokenizer_free(t);
+        return fail_memory();
+    }
+    *out = t;
+    return LORAC_OK;
+}
+
+void tokenizer_free(tokenizer *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->normalise_count; i++)
+        pattern_free(&t->normalise[i].pattern);
+    for (size_t i = 0; i < t->split_count; i++)
+        pattern_free(&t->split[i].pattern);
+    mem_free(t->normalise);
+    mem_free(t->split);
+    mem_free(t->post);
+    mem_free(t->ends);
+    mem_free(t->vocabulary.token);
+    mem_free(t->vocabulary.flags);
+    map_free(&t->vocabulary.ids);
+    added_free(&t->added);
+    added_free(&t->added_normalised);
+    bpe_free(&t->bpe);
+    arena_free(&t->memory);
+    mem_free(t);
+}
+
+int tokenizer_allocate(tokenizer *t, size_t count)
+{
+    fault where = { .file = t->path };
+    if (count > VOCABULARY_MOST)
+        return fail_at(LORAC_ERROR_DATA, where, "a vocabulary of %zu tokens is too large", count);
+    t->vocabulary.token = mem_new(count, sizeof *t->vocabulary.token);
+    t->vocabulary.flags = mem_new(count, 1);
+    t->vocabulary.count = (int32_t)count;
+    return t->vocabulary.token && t->vocabulary.flags ? LORAC_OK : fail_memory();
+}
+
+int tokenizer_put(tokenizer *t, int32_t id, slice token, uint8_t flags, const char *key)
+{
+    vocabulary *v = &t->vocabulary;
+    assert(id >= 0 && id < v->count);
+    fault where = { .file = t->path, .key = key };
+    if (v->token[id].p)
+        return fail_at(LORAC_ERROR_DATA, where, "the tokens \"%.*s\" and \"%.*s\" have the same id %d", (int)v->token[id].n,
+                       v->token[id].p, (int)token.n, token.p, id);
+    bool found;
+    TRY(map_add(&v->ids, token, id, &found));
+    if (found)
+        return fail_at(LORAC_ERROR_DATA, where, "the token \"%.*s\" is there twice", (int)token.n, token.p);
+    v->token[id] = token;
+    v->flags[id] = flags;
+    return LORAC_OK;
+}
+
+int tokenizer_add_end(tokenizer *t, int64_t id)
+{
+    for (size_t i = 0; i < t->end_count; i++)
+        if (t->ends[i] == id)
+            return LORAC_OK;
+    if (id < 0 || id >= t->vocabulary.count)
+        return LORAC_OK;
+    int32_t *ends = mem_grow(t->ends, t->end_count + 1, sizeof *ends);
+    if (!ends)
+        return fail_memory();
+    t->ends = ends;
+    t->ends[t->end_count++] = (int32_t)id;
+    return LORAC_OK;
+}
+
+/* One more zeroed element at the end of an array; NULL when out of memory. */
+static void *more(void **array, size_t *count, size_t size)
+{
+    char *grown = mem_grow(*array, *count + 1, size);
+    if (!grown)
+        return NULL;
+    *array = grown;
+    return memset(grown + size * (*count)++, 0, size);
+}
+
+normalise_step *tokenizer_more_normalise(tokenizer *t)
+{
+    return more((void **)&t->normalise, &t->normalise_count, sizeof *t->normalise);
+}
+
+split_step *tokenizer_more_split(tokenizer *t)
+{
+    return more((void **)&t->split, &t->split_count, sizeof *t->split);
+}
+
+post_step *tokenizer_more_post(tokenizer *t)
+{
+    return more((void **)&t->post, &t->post_count, sizeof *t->post);
+}
+
+/* ---- Encoding */
+
+void encoding_clear(encoding *e)
+{
+    e->count = 0;
+}
+
+void encoding_free(encoding *e)
+{
+    mem_free(e->ids);
+    mem_free(e->begin);
+    mem_free(e->end);
+    mem_free(e->types);
+    mem_free(e->special);
+    *e = (encoding){ 0 };
+}
+
+int encoding_reserve(encoding *e, size_t more_ids)
+{
+    if (more_ids <= e->capacity - e->count)
+        return LORAC_OK;
+    size_t capacity = e->capacity ? e->capacity : 32;
+    while (capacity < e->count + more_ids)
+        capacity *= 2;
+    void *p = mem_grow(e->ids, capacity, sizeof *e->ids);
+    if (p)
+        e->ids = p;
+    if (p && (p = mem_grow(e->begin, capacity, sizeof *e->begin)))
+        e->begin = p;
+    if (p && (p = mem_grow(e->end, capacity, sizeof *e->end)))
+        e->end = p;
+    if (p && (p = mem_grow(e->types, capacity, 1)))
+        e->types = p;
+    if (p && (p = mem_grow(e->special, capacity, 1)))
+        e->special = p;
+    if (!p)
+        return fail_memory();
+    e->capacity = capacity;
+    return LORAC_OK;
+}
+
+static int emit(encoding *out, const aligned_text *text, int32_t id, size_t begin, size_t end)
+{
+    TRY(encoding_reserve(out, 1));
+    size_t i = out->count++;
+    out->ids[i] = id;
+    out->begin[i] = text->begin[begin];
+    out->end[i] = text->end[end - 1];
+    out->types[i] = out->special[i] = 0;
+    return LORAC_OK;
+}
+
+/* What one encode needs. */
+typedef struct work {
+    passage now, next;
+    matcher matcher;
+    bpe_run *run;
+} work;
+
+static int to_words(const tokenizer *t, slice text, work *w)
+{
+    TRY(passage_start(&w->now, text));
+    TRY(added_find(&t->added, &w->now, &w->next));
+    for (size_t i = 0; i < t->normalise_count; i++)
+        TRY(normalise_run(&t->normalise[i], &w->now, &w->next, &w->matcher));
+    TRY(added_find(&t->added_normalised, &w->now, &w->next));
+    for (size_t i = 0; i < t->split_count; i++)
+        TRY(split_run(&t->split[i], &w->now, &w->next, &w->matcher));
+    return LORAC_OK;
+}
+
+static int to_ids(const tokenizer *t, work *w, encoding *out)
+{
+    TRY(bpe_run_open(&w->run, &t->bpe, &t->vocabulary, w->now.text.n));
+    for (size_t i = 0; i < w->now.count; i++) {
+        const span *s = &w->now.spans[i];
+        if (s->id >= 0) {
+            TRY(emit(out, &w->now.text, s->id, s->begin, s->end));
+            continue;
+        }
+        const word_token *tokens;
+        size_t count, begin = s->begin;
+        TRY(bpe_word(w->run, passage_slice(&w->now, s), &tokens, &count));
+        for (size_t k = 0; k < count; k++) {
+            TRY(emit(out, &w->now.text, tokens[k].id, begin, s->begin + tokens[k].end));
+            begin = s->begin + tokens[k].end;
+        }
+    }
+    return LORAC_OK;
+}
+
+int tokenizer_encode(const tokenizer *t, slice text, int add_special, encoding *out)
+{
+    work w = { 0 };
+    size_t from = out->count;
+    int status;
+    TRY_GOTO(to_words(t, text, &w));
+    TRY_GOTO(to_ids(t, &w, out));
+    for (size_t i = 0; i < t->post_count; i++)
+        TRY_GOTO(post_run(&t->post[i], &t->vocabulary, add_special != 0, out, from));
+done:
+    passage_free(&w.now);
+    passage_free(&w.next);
+    matcher_free(&w.matcher);
+    bpe_run_free(w.run);
+    if (status != LORAC_OK)
+        out->count = from;
+    return status;
+}
+
+/* ---- Questions */
+
+int32_t tokenizer_vocabulary(const tokenizer *t)
+{
+    return t->vocabulary.count;
+}
+
+slice tokenizer_token(const tokenizer *t, int32_t id)
+{
+    return id >= 0 && id < t->vocabulary.count ? t->vocabulary.token[id] : (slice){ 0 };
+}
+
+int32_t tokenizer_id(const tokenizer *t, slice token)
+{
+    return (int32_t)map_find(&t->vocabulary.ids, token);
+}
+
+bool tokenizer_is_special(const tokenizer *t, int32_t id)
+{
+    return id >= 0 && id < t->vocabulary.count && t->vocabulary.flags[id] & TOKEN_SPECIAL;
+}
+
+int32_t tokenizer_role(const tokenizer *t, token_role role)
+{
+    return t->roles[role];
+}
+
+size_t tokenizer_ends(const tokenizer *t, const int32_t **ids)
+{
+    *ids = t->ends;
+    return t->end_count;
+}
+
+slice tokenizer_chat_template(const tokenizer *t, const char **file)
+{
+    *file = t->chat_template_file;
+    return t->chat_template;
+}
