@@ -1,0 +1,78 @@
+/* tile.h: the innermost product, a few rows of A times a panel of B with all sums in registers.
+ *
+ * B comes packed in panels NR columns wide, column index fastest, K after K; A is read where it lies, at any two
+ * strides. What A and B are made of is a `cell`: real, or, where the processor multiplies pairs of bf16 (DOT_BF16),
+ * bf16 with the KP = 2 cells of a pair side by side:  panel[k / KP][column][k % KP]. */
+#ifndef LORAC_TILE_H
+#define LORAC_TILE_H
+
+#include "level.h"
+
+#if defined(ACT_BF16) && defined(__AVX512BF16__)
+#include <immintrin.h>
+#define DOT_BF16 1
+typedef uint16_t cell;
+#define CELL_TYPE DT_BF16
+enum { KP = 2 };
+#else
+typedef real cell;
+#define CELL_TYPE DT_REAL
+enum { KP = 1 };
+#endif
+
+/* MR · NV sums, NV vectors of B and one of A fit the registers: 32 with AVX-512, 16 before it. */
+enum { MR = VECTOR_BYTES == 64 ? 8 : 4, NV = 3, NR = NV * LANES };
+
+/* A cell holds what the compute type can: bf16 operands are rounded even where they are multiplied as f32. */
+INLINE cell to_cell(real x)
+{
+#if defined(DOT_BF16)
+    return narrow(x);
+#else
+    return widen(narrow(x));
+#endif
+}
+
+typedef struct rows_of {
+    const cell *p;
+    int64_t row, column; /* strides in cells; column is 1 with DOT_BF16 */
+} rows_of;
+
+/* sums[rows][NR] = A[rows, k] · panel[k, vectors · LANES]; k is a multiple of KP. */
+INLINE void tile(real *sums, int64_t k, rows_of a, const cell *panel, const int rows, const int vectors)
+{
+    vec sum[MR][NV];
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            sum[i][j] = (vec){ 0 };
+    }
+    for (int64_t at = 0; at < k; at += KP, panel += NR * KP) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+#if defined(DOT_BF16)
+            int32_t pair;
+            memcpy(&pair, a.p + i * a.row + at, sizeof pair);
+            const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                sum[i][j] = (vec)_mm512_dpbf16_ps((__m512)sum[i][j], x,
+                                                  (__m512bh)_mm512_loadu_si512(panel + j * LANES * KP));
+#else
+            const real x = a.p[i * a.row + at * a.column];
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                sum[i][j] += x * *(const vec *)(panel + j * LANES);
+#endif
+        }
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            *(vec *)(sums + i * NR + j * LANES) = sum[i][j];
+    }
+}
+
+#endif

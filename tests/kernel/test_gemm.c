@@ -1,0 +1,158 @@
+/* The matrix product: all operand types, transposes, strides, factors, tails, and shapes that span several chunks. */
+#include "kernel_test.h"
+
+static double rounded(const kernels *k, double x)
+{
+    return k->act == DT_BF16 ? (double)bf16_to_f32(f32_to_bf16((float)x)) : x;
+}
+
+typedef struct product_case {
+    int64_t M, N, K;
+    dtype a, b, c;
+    int transpose_a, transpose_b, strided;
+    real alpha, beta;
+} product_case;
+
+static mat random_matrix(dtype type, int64_t rows, int64_t cols, int strided)
+{
+    const int64_t block = dtype_block(type);
+    const int64_t ld = (cols + block - 1) / block * block + (strided ? block * pick(0, 3) : 0);
+    return (mat){ random_numbers(type, rows * ld), type, rows, cols, ld };
+}
+
+/* Elements of a matrix as the kernel may see them: as stored, or rounded to the compute type. */
+static double *values(const kernels *k, mat m, int transposed, int round)
+{
+    double *out = malloc((size_t)(m.rows * m.cols + 1) * sizeof *out);
+    assert_non_null(out);
+    for (int64_t i = 0; i < m.rows; i++)
+        for (int64_t j = 0; j < m.cols; j++) {
+            const double x = number(m.p, m.type, i * m.ld + j);
+            out[transposed ? j * m.rows + i : i * m.cols + j] = round ? rounded(k, x) : x;
+        }
+    return out;
+}
+
+static void check_product(const kernels *k, product_case t)
+{
+    mat a = random_matrix(t.a, t.transpose_a ? t.K : t.M, t.transpose_a ? t.M : t.K, t.strided);
+    mat b = random_matrix(t.b, t.transpose_b ? t.N : t.K, t.transpose_b ? t.K : t.N, t.strided);
+    const int64_t ld = t.N + (t.strided ? pick(0, 5) : 0);
+    output c = output_new(t.c, t.M * ld);
+    for (int threads = 1; threads <= THREADS; threads++) {
+        mat target = { output_start(&c), t.c, t.M, t.N, ld };
+        k->gemm(teams[threads], target, a, t.transpose_a, b, t.transpose_b, t.alpha, t.beta);
+        output_end(&c, threads);
+    }
+    /* A few rows times a transposed b are multiplied without rounding to the compute type. */
+    const int exact = t.M <= 8 && !t.transpose_a && t.transpose_b;
+    double *x = values(k, a, t.transpose_a, !exact), *y = values(k, b, !t.transpose_b, !exact);
+    char what[200];
+    snprintf(what, sizeof what, "%lldx%lldx%lld %s%s %s%s -> %s alpha %g beta %g", (long long)t.M, (long long)t.N,
+             (long long)t.K, dtype_name(t.a), t.transpose_a ? "'" : "", dtype_name(t.b), t.transpose_b ? "'" : "",
+             dtype_name(t.c), (double)t.alpha, (double)t.beta);
+    for (int64_t m = 0; m < t.M; m++)
+        for (int64_t n = 0; n < ld; n++) {
+            const double before = number(c.before, t.c, m * ld + n);
+            double sum = 0, size = 0;
+            for (int64_t i = 0; i < t.K && n < t.N; i++) {
+                const double term = x[m * t.K + i] * y[n * t.K + i];
+                sum += term;
+                size += fabs(term);
+            }
+            const double want = n < t.N ? t.alpha * sum + (t.beta != 0 ? t.beta * before : 0) : before;
+            const double error = n < t.N ? (fabs(t.alpha) * size * sqrt((double)t.K + 16) + fabs(t.beta * before)) * EPS : 0;
+            output_near(&c, m * ld + n, want, error, what, k);
+        }
+    free(x);
+    free(y);
+    free(a.p);
+    free(b.p);
+    output_free(&c);
+}
+
+static dtype c_type(const kernels *k)
+{
+    return pick(0, 1) ? k->act : DT_REAL;
+}
+
+static const real alphas[] = { 1, 1, 0.5f, -2 }, betas[] = { 0, 1, 0.25f };
+
+static void random_shapes(const kernels *k)
+{
+    static const int64_t sizes[] = { 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 47, 48, 49, 65, 97, 130 };
+    for (int round = 0; round < 60; round++) {
+        product_case t = { sizes[pick(0, 15)], sizes[pick(0, 15)], sizes[pick(0, 15)],
+                           pick(0, 1) ? k->act : DT_F32, pick(0, 1) ? k->act : DT_F32, c_type(k),
+                           (int)pick(0, 1), (int)pick(0, 1), (int)pick(0, 1), alphas[pick(0, 3)], betas[pick(0, 2)] };
+        check_product(k, t);
+    }
+}
+
+static void all_operand_types(const kernels *k)
+{
+    static const dtype types[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1,
+                                   DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        check_product(k, (product_case){ 21, 256, 70, k->act, types[i], c_type(k), 0, 0, 1, 1, 0 });
+        check_product(k, (product_case){ 21, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 1, 0 });
+        check_product(k, (product_case){ 3, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 0.5f, 1 });
+        check_product(k, (product_case){ 9, 20, 256, types[i], k->act, c_type(k), 0, 0, 1, 1, 1 });
+        check_product(k, (product_case){ 256, 20, 33, types[i], k->act, c_type(k), 1, 0, 1, 1, 0 });
+    }
+}
+
+/* Larger than a chunk along each dimension in turn. */
+static void several_chunks(const kernels *k)
+{
+    check_product(k, (product_case){ 1027, 10, 33, k->act, DT_Q8_0, k->act, 0, 0, 1, 1, 0.5f });
+    check_product(k, (product_case){ 1030, 10, 1540, DT_F32, k->act, k->act, 0, 1, 0, 1, 0 });
+    check_product(k, (product_case){ 11, 1600, 34, DT_F32, DT_Q4_1, k->act, 0, 0, 1, 1, 0 });
+    check_product(k, (product_case){ 13, 50, 4700, k->act, k->act, k->act, 0, 0, 1, 2, 1 });
+    check_product(k, (product_case){ 13, 50, 4701, DT_F32, DT_F32, DT_REAL, 1, 1, 1, 2, 1 });
+    check_product(k, (product_case){ 2, 50, 4701, k->act, DT_F32, DT_REAL, 0, 1, 1, 2, 1 });
+    check_product(k, (product_case){ 20, 900, 1600, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0 });
+}
+
+static void no_terms_at_all(const kernels *k)
+{
+    check_product(k, (product_case){ 20, 20, 0, k->act, k->act, k->act, 0, 0, 0, 1, 0.5f });
+    check_product(k, (product_case){ 2, 20, 0, k->act, k->act, DT_REAL, 0, 1, 0, 1, 0 });
+    check_product(k, (product_case){ 0, 20, 5, k->act, k->act, k->act, 0, 0, 0, 1, 0 });
+    check_product(k, (product_case){ 20, 0, 5, k->act, k->act, k->act, 0, 0, 0, 1, 0 });
+}
+
+static void test_random_shapes(void **state)
+{
+    (void)state;
+    with_all_tables(random_shapes);
+}
+
+static void test_all_operand_types(void **state)
+{
+    (void)state;
+    with_all_tables(all_operand_types);
+}
+
+static void test_several_chunks(void **state)
+{
+    (void)state;
+    with_all_tables(several_chunks);
+}
+
+static void test_no_terms_at_all(void **state)
+{
+    (void)state;
+    with_all_tables(no_terms_at_all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_all_operand_types),
+        cmocka_unit_test(test_several_chunks),
+        cmocka_unit_test(test_no_terms_at_all),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
