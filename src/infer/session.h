@@ -1,0 +1,44 @@
+/* session.h: a batch of sequences over one model. Every sequence has its own rows of the cache, adapters and sampler. A step runs all that was appended
+ * and not yet run, of all sequences together; what a sequence gets does not depend on its neighbours. */
+#ifndef LORAC_SESSION_H
+#define LORAC_SESSION_H
+
+#include "adapt.h"
+#include "sample.h"
+
+typedef struct sequence {
+    struct session *session;
+    sampler sampler;
+    int32_t *ids;                 /* everything appended or sampled so far */
+    size_t count, capacity, run;  /* of which `run` stand in the cache */
+    bool waiting;                 /* has tokens that this step has not run yet */
+    int32_t last;                 /* sampled last; -1: an end token, or nothing yet */
+    const int32_t *ends; size_t end_count; /* ids that end a generation; not owned */
+    int64_t first_row, rows;      /* its part of the cache */
+    adapter_use *uses; adapter **owned; size_t use_count; /* first and count are set anew in each pass */
+    struct sequence *next;
+} sequence;
+
+typedef struct session {
+    const model *m;
+    context *c;
+    kv_cache *cache;
+    sequence *sequences;
+    float *logits; size_t logit_rows;
+    size_t measured_rows, measured_logits;
+    const adapter_use *uses; size_t use_count; /* what new sequences start with; not owned */
+} session;
+
+/* `c` is borrowed; its adapters are what new sequences start with. */
+int session_new(session **out, const model *m, context *c);
+void session_free(session *s);
+int sequence_new(sequence **out, session *s, const lorac_sampling *sampling);
+void sequence_free(sequence *q);
+int sequence_append(sequence *q, const int32_t *ids, size_t count);
+/* Loads and takes ownership; the cache of the sequence is void. */
+int sequence_set_adapters(sequence *q, const lorac_adapter_ref *refs, size_t count);
+int session_step(session *s);
+/* Logits of a text on its own, with the session's adapters and no cache. */
+int session_logits(session *s, const int32_t *ids, size_t count, float *out);
+
+#endif
