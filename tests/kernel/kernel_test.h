@@ -160,7 +160,8 @@ static void output_near(const output *o, int64_t i, double want, double error, c
 {
     const double got = number(o->first, o->type, i);
     const double unit = o->type == DT_BF16 ? 0x1p-8 : o->type == DT_F16 ? 0x1p-11 : 0x1p-24;
-    const double allowed = unit * (fabs(want) + error) * 1.001 + error + 1e-38;
+    const double denormal = o->type == DT_F16 ? 0x1p-25 : 1e-38;
+    const double allowed = unit * (fabs(want) + error) * 1.001 + error + denormal;
     if (fabs(got - want) <= allowed || (isnan(got) && isnan(want)) || got == want)
         return;
     fail_msg("%s (%s, %s): element %lld is %.9g, expected %.9g, off by %.3g of %.3g allowed", what, k->name,
