@@ -1,6 +1,7 @@
-/* gguf.c: opening a .gguf file. Invariant: every size is compared with the bytes that are left before it is used, and a product or
- * a sum of sizes is computed once, checked, and that very value used from then on; so nothing past gguf_open needs to look at the
- * file's end again. Knows the container alone: what keys and tensors mean is the model's business. */
+/* gguf.c: opening a .gguf file. Invariant: every size is compared with the bytes that are left before it is used, and a
+ * product or a sum of sizes is computed once, checked, and that very value used from then on; so nothing past gguf_open
+ * needs to look at the file's end again. Knows the container alone: what keys and tensors mean is the model's business.
+ */
 #include "gguf.h"
 
 #include "err.h"
@@ -9,15 +10,17 @@
 #include <string.h>
 
 enum {
-    KEY_LIMIT = 65535,            /* bytes, from the specification */
-    NAME_LIMIT = 63,              /* ggml's names are 64 bytes with their NUL */
+    KEY_LIMIT = 65535, /* bytes, from the specification */
+    NAME_LIMIT = 63,   /* ggml's names are 64 bytes with their NUL */
     DIMS_LIMIT = 4,
     TEXT_LIMIT = 16 << 20,
-    VALUES_LIMIT = 1 << 16,       /* models have dozens */
+    VALUES_LIMIT = 1 << 16, /* models have dozens */
     TENSORS_LIMIT = 1 << 20,
-    LEAST_VALUE = 14,             /* bytes: key length, one character, type, one byte */
-    LEAST_TENSOR = 25,            /* bytes: name length, one character, dimensions, type, offset */
-    LEAST_ALIGNMENT = 8, MOST_ALIGNMENT = 1 << 16, DEFAULT_ALIGNMENT = 32
+    LEAST_VALUE = 14,  /* bytes: key length, one character, type, one byte */
+    LEAST_TENSOR = 25, /* bytes: name length, one character, dimensions, type, offset */
+    LEAST_ALIGNMENT = 8,
+    MOST_ALIGNMENT = 1 << 16,
+    DEFAULT_ALIGNMENT = 32
 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and are used as they are mapped");
@@ -25,32 +28,69 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endi
 typedef struct cursor {
     const char *path;
     const uint8_t *p;
-    uint64_t n, at;               /* at <= n */
+    uint64_t n, at; /* at <= n */
 } cursor;
 
-/* ggml's type numbers. The ones without a dtype are refused by name; numbers that ggml gave up have no name. */
 enum { NOT_DECODED = -1 };
 
-typedef struct ggml_type { const char *name; int type; } ggml_type;
+typedef struct ggml_type {
+    uint32_t number;
+    const char *name;
+    int type;
+} ggml_type;
 
+/* Numbers that are missing ggml gave up. */
 static const ggml_type ggml_types[] = {
-    { "F32", DT_F32 }, { "F16", DT_F16 }, { "Q4_0", DT_Q4_0 }, { "Q4_1", DT_Q4_1 }, { NULL, NOT_DECODED }, { NULL, NOT_DECODED },
-    { "Q5_0", DT_Q5_0 }, { "Q5_1", DT_Q5_1 }, { "Q8_0", DT_Q8_0 }, { "Q8_1", NOT_DECODED }, { "Q2_K", DT_Q2_K },
-    { "Q3_K", DT_Q3_K }, { "Q4_K", DT_Q4_K }, { "Q5_K", DT_Q5_K }, { "Q6_K", DT_Q6_K }, { "Q8_K", NOT_DECODED },
-    { "IQ2_XXS", NOT_DECODED }, { "IQ2_XS", NOT_DECODED }, { "IQ3_XXS", NOT_DECODED }, { "IQ1_S", NOT_DECODED },
-    { "IQ4_NL", NOT_DECODED }, { "IQ3_S", NOT_DECODED }, { "IQ2_S", NOT_DECODED }, { "IQ4_XS", NOT_DECODED },
-    { "I8", DT_I8 }, { "I16", DT_I16 }, { "I32", DT_I32 }, { "I64", DT_I64 }, { "F64", DT_F64 }, { "IQ1_M", NOT_DECODED },
-    { "BF16", DT_BF16 }, { NULL, NOT_DECODED }, { NULL, NOT_DECODED }, { NULL, NOT_DECODED }, { "TQ1_0", NOT_DECODED },
-    { "TQ2_0", NOT_DECODED }, { NULL, NOT_DECODED }, { NULL, NOT_DECODED }, { NULL, NOT_DECODED }, { "MXFP4", NOT_DECODED },
-    { "NVFP4", NOT_DECODED },
+    { 0, "F32", DT_F32 },
+    { 1, "F16", DT_F16 },
+    { 2, "Q4_0", DT_Q4_0 },
+    { 3, "Q4_1", DT_Q4_1 },
+    { 6, "Q5_0", DT_Q5_0 },
+    { 7, "Q5_1", DT_Q5_1 },
+    { 8, "Q8_0", DT_Q8_0 },
+    { 9, "Q8_1", NOT_DECODED },
+    { 10, "Q2_K", DT_Q2_K },
+    { 11, "Q3_K", DT_Q3_K },
+    { 12, "Q4_K", DT_Q4_K },
+    { 13, "Q5_K", DT_Q5_K },
+    { 14, "Q6_K", DT_Q6_K },
+    { 15, "Q8_K", NOT_DECODED },
+    { 16, "IQ2_XXS", NOT_DECODED },
+    { 17, "IQ2_XS", NOT_DECODED },
+    { 18, "IQ3_XXS", NOT_DECODED },
+    { 19, "IQ1_S", NOT_DECODED },
+    { 20, "IQ4_NL", NOT_DECODED },
+    { 21, "IQ3_S", NOT_DECODED },
+    { 22, "IQ2_S", NOT_DECODED },
+    { 23, "IQ4_XS", NOT_DECODED },
+    { 24, "I8", DT_I8 },
+    { 25, "I16", DT_I16 },
+    { 26, "I32", DT_I32 },
+    { 27, "I64", DT_I64 },
+    { 28, "F64", DT_F64 },
+    { 29, "IQ1_M", NOT_DECODED },
+    { 30, "BF16", DT_BF16 },
+    { 34, "TQ1_0", NOT_DECODED },
+    { 35, "TQ2_0", NOT_DECODED },
+    { 39, "MXFP4", NOT_DECODED },
+    { 40, "NVFP4", NOT_DECODED },
 };
 enum { GGML_TYPES = sizeof ggml_types / sizeof ggml_types[0] };
+
+static const ggml_type *find_type(uint32_t number)
+{
+    for (int i = 0; i < GGML_TYPES; i++) {
+        if (ggml_types[i].number == number)
+            return &ggml_types[i];
+    }
+    return NULL;
+}
 
 int gguf_type_number(dtype type)
 {
     for (int i = 0; i < GGML_TYPES; i++) {
         if (ggml_types[i].type == (int)type)
-            return i;
+            return (int)ggml_types[i].number;
     }
     return -1;
 }
@@ -62,8 +102,13 @@ static int take(cursor *c, uint64_t bytes, const uint8_t **out, const char *key,
 
         snprintf(found, sizeof found, "%llu bytes left", (unsigned long long)(c->n - c->at));
         snprintf(expected, sizeof expected, "%llu", (unsigned long long)bytes);
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = key, .found = found, .expected = expected,
-                       .hint = "The file was cut short or is damaged" }, "the file ends inside %s", what);
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = c->path,
+                                .key = key,
+                                .found = found,
+                                .expected = expected,
+                                .hint = "The file was cut short or is damaged" },
+                       "the file ends inside %s", what);
     }
     *out = c->p + c->at;
     c->at += bytes;
@@ -109,7 +154,8 @@ static int take_name(cursor *c, arena *memory, size_t limit, const char *what, c
 
     TRY(take_string(c, &text, NULL, what));
     if (text.n == 0 || text.n > limit)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path }, "%s has %zu bytes, not 1 to %zu", what, text.n, limit);
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path }, "%s has %zu bytes, not 1 to %zu", what, text.n,
+                       limit);
     for (size_t i = 0; i < text.n; i++) {
         if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .expected = "printable characters" },
@@ -141,7 +187,8 @@ static int take_string_array(cursor *c, gguf_value *v, arena *memory)
 
     if (v->count > (c->n - c->at) / sizeof(uint64_t))
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = v->key },
-                       "an array declares %llu strings, more than the rest of the file can hold", (unsigned long long)v->count);
+                       "an array declares %llu strings, more than the rest of the file can hold",
+                       (unsigned long long)v->count);
     starts = arena_new(memory, (size_t)v->count, sizeof *starts);
     if (!starts)
         return fail_memory();
@@ -220,18 +267,19 @@ static int take_values(gguf *g, cursor *c, uint64_t count)
 
 static int take_tensor_type(cursor *c, const char *name, dtype *out)
 {
+    const ggml_type *type;
     uint32_t number = 0;
 
     TRY(take_u32(c, &number, name, "a tensor's type"));
-    if (number >= GGML_TYPES || !ggml_types[number].name)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = name }, "the tensor's type number %u is not known",
-                       number);
-    if (ggml_types[number].type == NOT_DECODED)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = name, .found = ggml_types[number].name,
-                       .expected = "F32, F16, BF16, F64, I8 to I64, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 or Q2_K to Q6_K",
-                       .hint = "Use another quantisation of this model" },
-                       "the tensor's type %s is not supported", ggml_types[number].name);
-    *out = (dtype)ggml_types[number].type;
+    type = find_type(number);
+    if (!type)
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = name },
+                       "the tensor's type number %u is not known", number);
+    if (type->type == NOT_DECODED)
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = c->path, .key = name, .hint = "Use another quantisation of this model" },
+                       "the tensor's type %s is not supported", type->name);
+    *out = (dtype)type->type;
     return LORAC_OK;
 }
 
@@ -280,7 +328,8 @@ static uint64_t padding(uint64_t at, uint64_t alignment)
     return -at & (alignment - 1);
 }
 
-/* Tensors lie in the order declared, each padded to the alignment. *end is where the last one's bytes end, from the start of data. */
+/* Tensors lie in the order declared, each padded to the alignment. *end is where the last one's bytes end, from the
+ * start of data. */
 static int take_tensors(gguf *g, cursor *c, uint64_t count, uint64_t alignment, uint64_t *end)
 {
     g->tensors = arena_new(&g->memory, (size_t)count, sizeof *g->tensors);
@@ -298,12 +347,14 @@ static int take_tensors(gguf *g, cursor *c, uint64_t count, uint64_t alignment, 
         TRY(map_add(&g->index, slice_of(*name), (int64_t)g->tensor_count, &found));
         if (found)
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = *name }, "the tensor comes twice");
-        if (__builtin_add_overflow(*end, padding(*end, alignment), &expected) || offset != expected)
+        if (__builtin_add_overflow(*end, padding(*end, alignment), &expected) ||
+            __builtin_add_overflow(expected, bytes, end))
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = *name },
+                           "the tensors' sizes add up to too much");
+        if (offset != expected)
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = *name },
                            "the tensor's data is at offset %llu where the tensors before it end at %llu",
                            (unsigned long long)offset, (unsigned long long)expected);
-        if (__builtin_add_overflow(expected, bytes, end))
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .key = *name }, "the tensors' sizes add up to too much");
     }
     return LORAC_OK;
 }
@@ -319,8 +370,12 @@ static int place_tensors(gguf *g, const cursor *c, uint64_t alignment, uint64_t 
     if (start > c->n || end > c->n - start) {
         snprintf(found, sizeof found, "%llu bytes", (unsigned long long)(start > c->n ? 0 : c->n - start));
         snprintf(expected, sizeof expected, "%llu", (unsigned long long)end);
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .found = found, .expected = expected,
-                       .hint = "The file was cut short; copy or download it again" }, "the tensors' data is incomplete");
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = c->path,
+                                .found = found,
+                                .expected = expected,
+                                .hint = "The file was cut short; copy or download it again" },
+                       "the tensors' data is incomplete");
     }
     if (c->n - start - end > padding(end, alignment)) {
         snprintf(found, sizeof found, "%llu bytes", (unsigned long long)(c->n - start));
@@ -344,7 +399,8 @@ static int read_alignment(const gguf *g, uint64_t *out)
 
     TRY(gguf_take_int(g, "general.alignment", LEAST_ALIGNMENT, MOST_ALIGNMENT, &alignment));
     if (alignment & (alignment - 1))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = g->path, .key = "general.alignment", .expected = "a power of two" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = g->path, .key = "general.alignment", .expected = "a power of two" },
                        "the alignment is %lld", (long long)alignment);
     *out = (uint64_t)alignment;
     return LORAC_OK;
@@ -363,7 +419,8 @@ static int read_version(gguf *g, cursor *c)
         return LORAC_OK;
     if ((g->version & 0xffff) == 0)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path }, "the file is big-endian, which is not supported");
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .expected = "2 or 3" }, "the GGUF version is %u", g->version);
+    return fail_at(LORAC_ERROR_DATA, (fault){ .file = c->path, .expected = "2 or 3" }, "the GGUF version is %u",
+                   g->version);
 }
 
 static int take_count(cursor *c, uint64_t least, uint64_t limit, const char *what, uint64_t *out)

@@ -1,5 +1,5 @@
-/* gguf_value.c: the values of a GGUF file's keys as C numbers and text. gguf_open has checked that their bytes are inside the file;
- * here only types and ranges are left to look at. Values may be unaligned. */
+/* gguf_value.c: the values of a GGUF file's keys as C numbers and text. gguf_open has checked that their bytes are
+ * inside the file; here only types and ranges are left to look at. Values may be unaligned. */
 #include "err.h"
 #include "gguf.h"
 
@@ -8,14 +8,16 @@
 #include <string.h>
 
 static const char *const type_names[] = {
-    [GGUF_U8] = "a u8", [GGUF_I8] = "an i8", [GGUF_U16] = "a u16", [GGUF_I16] = "an i16", [GGUF_U32] = "a u32",
-    [GGUF_I32] = "an i32", [GGUF_F32] = "an f32", [GGUF_BOOL] = "a bool", [GGUF_STRING] = "a string", [GGUF_ARRAY] = "an array",
-    [GGUF_U64] = "a u64", [GGUF_I64] = "an i64", [GGUF_F64] = "an f64",
+    [GGUF_U8] = "a u8",         [GGUF_I8] = "an i8",       [GGUF_U16] = "a u16",  [GGUF_I16] = "an i16",
+    [GGUF_U32] = "a u32",       [GGUF_I32] = "an i32",     [GGUF_F32] = "an f32", [GGUF_BOOL] = "a bool",
+    [GGUF_STRING] = "a string", [GGUF_ARRAY] = "an array", [GGUF_U64] = "a u64",  [GGUF_I64] = "an i64",
+    [GGUF_F64] = "an f64",
 };
 
 static int wrong_type(const gguf *g, const gguf_value *v, const char *expected)
 {
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = g->path, .key = v->key, .found = type_names[v->type], .expected = expected },
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = g->path, .key = v->key, .found = type_names[v->type], .expected = expected },
                    "the key's value has the wrong type");
 }
 
@@ -27,8 +29,9 @@ static bool is_int(gguf_type type)
 size_t gguf_scalar_bytes(gguf_type type)
 {
     static const uint8_t bytes[] = {
-        [GGUF_U8] = 1, [GGUF_I8] = 1, [GGUF_U16] = 2, [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4, [GGUF_F32] = 4,
-        [GGUF_BOOL] = 1, [GGUF_STRING] = 0, [GGUF_ARRAY] = 0, [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
+        [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2,  [GGUF_I16] = 2,    [GGUF_U32] = 4,
+        [GGUF_I32] = 4, [GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_STRING] = 0, [GGUF_ARRAY] = 0,
+        [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
     };
 
     return bytes[type];
@@ -56,7 +59,12 @@ slice gguf_string(const gguf_value *v, uint64_t i)
     return (slice){ (const char *)p + sizeof length, (size_t)length };
 }
 
-#define NUMBER_AT(p, i, type) ({ type number_; memcpy(&number_, (p) + (i) * sizeof number_, sizeof number_); number_; })
+#define NUMBER_AT(p, i, type)                                         \
+    ({                                                                \
+        type number_;                                                 \
+        memcpy(&number_, (p) + (i) * sizeof number_, sizeof number_); \
+        number_;                                                      \
+    })
 
 /* A U64 past INT64_MAX comes out as INT64_MAX, which no range that a model allows includes. */
 int64_t gguf_int(const gguf_value *v, uint64_t i)
@@ -125,7 +133,8 @@ int gguf_take_real(const gguf *g, const char *key, double *out)
     if (v->type != GGUF_F32 && v->type != GGUF_F64)
         return wrong_type(g, v, "an f32 or f64");
     if (!isfinite(gguf_real(v, 0)))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = g->path, .key = key }, "the key's value is not a finite number");
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = g->path, .key = key },
+                       "the key's value is not a finite number");
     *out = gguf_real(v, 0);
     return LORAC_OK;
 }

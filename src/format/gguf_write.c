@@ -1,5 +1,5 @@
-/* gguf_write.c: making a GGUF v3 file. Keys and declarations are collected in memory; the first data writes them out, after which
- * only bytes are counted and padded. The file appears under its name when it is whole. */
+/* gguf_write.c: making a GGUF v3 file. Keys and declarations are collected in memory; the first data writes them out,
+ * after which only bytes are counted and padded. The file appears under its name when it is whole. */
 #include "gguf.h"
 
 #include "err.h"
@@ -11,12 +11,12 @@ enum { VERSION = 3, ALIGNMENT = 32, NAME_LIMIT = 63, DIMS_LIMIT = 4 };
 
 struct gguf_writer {
     writer file;
-    buf values, tensors;          /* as they will stand in the file */
+    buf values, tensors; /* as they will stand in the file */
     uint64_t value_count, tensor_count;
-    uint64_t declared;            /* bytes of data up to the last declared tensor's end */
-    uint64_t *sizes;              /* of the tensors, unpadded */
-    size_t current;               /* the tensor whose data comes next */
-    uint64_t given;               /* bytes of it so far */
+    uint64_t declared; /* bytes of data up to the last declared tensor's end */
+    uint64_t *sizes;   /* of the tensors, unpadded */
+    size_t current;    /* the tensor whose data comes next */
+    uint64_t given;    /* bytes of it so far */
     bool header_written;
 };
 

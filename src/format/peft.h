@@ -34,7 +34,7 @@ void peft_config_free(peft_config *c);
 /* PEFT's default target modules of a model type ("llama": q_proj, v_proj), comma-separated; NULL when it has none. */
 const char *peft_default_targets(const char *model_type);
 
-/* Which modules a config names. A compiled matcher, because regular expressions are. */
+/* Which modules a config names. A compiled matcher, because regular expressions are; the config must outlive it. */
 typedef struct peft_matcher peft_matcher;
 int peft_matcher_new(peft_matcher **out, const peft_config *c);
 void peft_matcher_free(peft_matcher *m);

@@ -1,7 +1,7 @@
-/* safetensors.c: opening a .safetensors file. Invariant: after a successful open every byte of the file belongs to exactly one of
- * the header and the tensors, in order and without a hole, so that a tensor's address and size need no further check.
- * The rules are those of the format's README, and stricter where its reference parser is looser: no tensor twice, no unknown field
- * in an entry, no control characters in names. Knows nothing of models. */
+/* safetensors.c: opening a .safetensors file. Invariant: after a successful open every byte of the file belongs to
+ * exactly one of the header and the tensors, in order and without a hole, so that a tensor's address and size need no
+ * further check. The rules are those of the format's README, and stricter where its reference parser is looser: no
+ * tensor twice, no unknown field in an entry, no control characters in names. Knows nothing of models. */
 #include "safetensors.h"
 
 #include "err.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    HEADER_LIMIT = 100000000,     /* the reference parser's own */
+    HEADER_LIMIT = 100000000, /* the reference parser's own */
     TENSOR_LIMIT = 1000000,
     NAME_LIMIT = 4096
 };
@@ -22,21 +22,41 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endi
 /* A tensor of the header before its place is known to be right. */
 typedef struct entry {
     const char *name;
-    size_t order;                 /* in the header: breaks ties between empty tensors */
+    size_t order; /* in the header: breaks ties between empty tensors */
     tensor shape;
-    uint64_t begin, end;          /* in the byte buffer */
+    uint64_t begin, end; /* in the byte buffer */
 } entry;
 
-typedef struct dtype_entry { const char *name; int type; } dtype_entry;
+typedef struct dtype_entry {
+    const char *name;
+    int type;
+} dtype_entry;
 
 enum { NOT_COMPUTED = -1 };
 
 static const dtype_entry dtypes[] = {
-    { "F32", DT_F32 }, { "F16", DT_F16 }, { "BF16", DT_BF16 }, { "F64", DT_F64 }, { "I64", DT_I64 }, { "I32", DT_I32 },
-    { "I16", DT_I16 }, { "I8", DT_I8 }, { "U8", DT_U8 }, { "BOOL", DT_BOOL }, { "U16", NOT_COMPUTED },
-    { "U32", NOT_COMPUTED }, { "U64", NOT_COMPUTED }, { "C64", NOT_COMPUTED }, { "F4", NOT_COMPUTED },
-    { "F6_E2M3", NOT_COMPUTED }, { "F6_E3M2", NOT_COMPUTED }, { "F8_E5M2", NOT_COMPUTED }, { "F8_E4M3", NOT_COMPUTED },
-    { "F8_E8M0", NOT_COMPUTED }, { "F8_E4M3FNUZ", NOT_COMPUTED }, { "F8_E5M2FNUZ", NOT_COMPUTED },
+    { "F32", DT_F32 },
+    { "F16", DT_F16 },
+    { "BF16", DT_BF16 },
+    { "F64", DT_F64 },
+    { "I64", DT_I64 },
+    { "I32", DT_I32 },
+    { "I16", DT_I16 },
+    { "I8", DT_I8 },
+    { "U8", DT_U8 },
+    { "BOOL", DT_BOOL },
+    { "U16", NOT_COMPUTED },
+    { "U32", NOT_COMPUTED },
+    { "U64", NOT_COMPUTED },
+    { "C64", NOT_COMPUTED },
+    { "F4", NOT_COMPUTED },
+    { "F6_E2M3", NOT_COMPUTED },
+    { "F6_E3M2", NOT_COMPUTED },
+    { "F8_E5M2", NOT_COMPUTED },
+    { "F8_E4M3", NOT_COMPUTED },
+    { "F8_E8M0", NOT_COMPUTED },
+    { "F8_E4M3FNUZ", NOT_COMPUTED },
+    { "F8_E5M2FNUZ", NOT_COMPUTED },
 };
 
 static int read_dtype(const char *path, const char *name, const json_t *value, dtype *out)
@@ -44,14 +64,18 @@ static int read_dtype(const char *path, const char *name, const json_t *value, d
     const char *text = json_string_value(value);
 
     if (!text)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .key = name, .found = json_kind(value), .expected = "a string" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path, .key = name, .found = json_kind(value), .expected = "a string" },
                        "the tensor's dtype is not right");
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
         if (strcmp(text, dtypes[i].name) != 0)
             continue;
         if (dtypes[i].type == NOT_COMPUTED)
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .key = name, .found = text,
-                           .expected = "F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL" },
+            return fail_at(LORAC_ERROR_DATA,
+                           (fault){ .file = path,
+                                    .key = name,
+                                    .found = text,
+                                    .expected = "F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL" },
                            "the tensor's dtype %s is not supported", text);
         *out = (dtype)dtypes[i].type;
         return LORAC_OK;
@@ -63,7 +87,8 @@ static int read_dtype(const char *path, const char *name, const json_t *value, d
 static int read_shape(const char *path, const char *name, const json_t *value, tensor *out)
 {
     if (!json_is_array(value))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .key = name, .found = json_kind(value), .expected = "an array" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path, .key = name, .found = json_kind(value), .expected = "an array" },
                        "the tensor's shape is not right");
     if (json_array_size(value) > TENSOR_DIMS)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .key = name, .expected = "at most 8" },
@@ -84,9 +109,10 @@ static int read_offsets(const char *path, const char *name, const json_t *value,
 {
     const json_t *begin = json_array_get(value, 0), *end = json_array_get(value, 1);
 
-    if (json_array_size(value) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
-        json_integer_value(end) < json_integer_value(begin))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .key = name, .expected = "[begin, end], integers in order" },
+    if (json_array_size(value) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
+        json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path, .key = name, .expected = "[begin, end], integers in order" },
                        "the tensor's data_offsets are not right");
     out->begin = (uint64_t)json_integer_value(begin);
     out->end = (uint64_t)json_integer_value(end);
@@ -99,8 +125,8 @@ static int check_name(const char *path, const char *name)
     slice text = slice_of(name);
 
     if (text.n > NAME_LIMIT)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .expected = "at most 4096" }, "a tensor's name has %zu bytes",
-                       text.n);
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .expected = "at most 4096" },
+                       "a tensor's name has %zu bytes", text.n);
     for (size_t at = 0; at < text.n;) {
         size_t start = at;
         uint32_t codepoint = utf8_next(text, &at);
@@ -121,10 +147,12 @@ static int read_entry(const char *path, const char *name, const json_t *value, e
 
     TRY(check_name(path, name));
     if (!json_is_object(value))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .key = name, .found = json_kind(value), .expected = "an object" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path, .key = name, .found = json_kind(value), .expected = "an object" },
                        "the tensor's entry is not right");
     if (!type || !shape || !offsets || json_object_size(value) != 3)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .key = name, .expected = "dtype, shape and data_offsets alone" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path, .key = name, .expected = "dtype, shape and data_offsets alone" },
                        "the tensor's entry has a field too many or too few");
     TRY(read_dtype(path, name, type, &out->shape.type));
     TRY(read_shape(path, name, shape, &out->shape));
@@ -151,12 +179,19 @@ static int read_metadata(safetensors *s, const json_t *object)
     char *text;
 
     if (!json_is_object(object))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = s->path, .key = "__metadata__", .found = json_kind(object),
-                       .expected = "an object of strings" }, "the metadata is not right");
-    json_object_foreach((json_t *)object, key, value) {
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = s->path,
+                                .key = "__metadata__",
+                                .found = json_kind(object),
+                                .expected = "an object of strings" },
+                       "the metadata is not right");
+    json_object_foreach((json_t *)object, key, value)
+    {
         if (!json_is_string(value))
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = s->path, .key = "__metadata__", .found = json_kind(value),
-                           .expected = "strings" }, "a value of the metadata is not right");
+            return fail_at(
+                LORAC_ERROR_DATA,
+                (fault){ .file = s->path, .key = "__metadata__", .found = json_kind(value), .expected = "strings" },
+                "a value of the metadata is not right");
     }
     text = json_dumps(object, JSON_COMPACT);
     if (!text)
@@ -187,8 +222,10 @@ static int check_places(const safetensors *s, const entry *entries, uint64_t roo
         if (entries[i].begin != at) {
             snprintf(found, sizeof found, "%llu", (unsigned long long)entries[i].begin);
             snprintf(expected, sizeof expected, "%llu", (unsigned long long)at);
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = s->path, .key = entries[i].name, .found = found, .expected = expected },
-                           "the tensor's data %s", entries[i].begin < at ? "overlaps another's" : "begins after a hole");
+            return fail_at(LORAC_ERROR_DATA,
+                           (fault){ .file = s->path, .key = entries[i].name, .found = found, .expected = expected },
+                           "the tensor's data %s",
+                           entries[i].begin < at ? "overlaps another's" : "begins after a hole");
         }
         at = entries[i].end;
     }
@@ -196,8 +233,11 @@ static int check_places(const safetensors *s, const entry *entries, uint64_t roo
         return LORAC_OK;
     snprintf(found, sizeof found, "%llu bytes", (unsigned long long)room);
     snprintf(expected, sizeof expected, "%llu", (unsigned long long)at);
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = s->path, .found = found, .expected = expected,
-                   .hint = at > room ? "The file was cut short; copy or download it again" : NULL },
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = s->path,
+                            .found = found,
+                            .expected = expected,
+                            .hint = at > room ? "The file was cut short; copy or download it again" : NULL },
                    at > room ? "the tensors' data is incomplete" : "bytes follow the last tensor's data");
 }
 
@@ -231,12 +271,13 @@ static int read_header(safetensors *s, json_t *header, const uint8_t *data, uint
     entry *entries;
 
     if (json_object_size(header) > TENSOR_LIMIT)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = s->path, .expected = "at most 1000000" }, "the header names %zu tensors",
-                       json_object_size(header));
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = s->path, .expected = "at most 1000000" },
+                       "the header names %zu tensors", json_object_size(header));
     entries = mem_new(json_object_size(header), sizeof *entries);
     if (!entries)
         return fail_memory();
-    json_object_foreach(header, name, value) {
+    json_object_foreach(header, name, value)
+    {
         if (strcmp(name, "__metadata__") == 0) {
             TRY_GOTO(read_metadata(s, value));
             continue;
@@ -270,8 +311,12 @@ static int header_length(const safetensors *s, uint64_t *out)
                        "the header's length is too large for a safetensors file");
     if (length > s->file.n - sizeof length) {
         snprintf(expected, sizeof expected, "at most the %zu after its length", s->file.n - sizeof length);
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = s->path, .found = found, .expected = expected,
-                       .hint = "The file was cut short or is not a safetensors file" }, "the header goes past the end of the file");
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = s->path,
+                                .found = found,
+                                .expected = expected,
+                                .hint = "The file was cut short or is not a safetensors file" },
+                       "the header goes past the end of the file");
     }
     *out = length;
     return LORAC_OK;

@@ -1,5 +1,6 @@
-/* safetensors_write.c: making a .safetensors file. The header is written when the first data comes, so every tensor is declared
- * before; the offsets follow from the declarations and the data is only counted. The file appears under its name when it is whole. */
+/* safetensors_write.c: making a .safetensors file. The header is written when the first data comes, so every tensor is
+ * declared before; the offsets follow from the declarations and the data is only counted. The file appears under its
+ * name when it is whole. */
 #include "safetensors.h"
 
 #include "err.h"
@@ -11,8 +12,8 @@ enum { HEADER_ALIGNMENT = 8 };
 
 struct safetensors_writer {
     writer file;
-    buf header;                   /* the JSON so far, without its closing brace */
-    uint64_t declared, given;     /* bytes of data */
+    buf header;               /* the JSON so far, without its closing brace */
+    uint64_t declared, given; /* bytes of data */
     bool header_written;
 };
 
@@ -49,7 +50,8 @@ int safetensors_declare(safetensors_writer *w, const char *name, dtype type, int
         return fail_at(LORAC_ERROR_USAGE, (fault){ .file = w->file.path, .key = name },
                        "safetensors files cannot hold %s tensors", dtype_name(type));
     if (bytes < 0 || __builtin_add_overflow(w->declared, (uint64_t)bytes, &w->declared))
-        return fail_at(LORAC_ERROR_RUNTIME, (fault){ .file = w->file.path, .key = name }, "the tensor's shape is too large");
+        return fail_at(LORAC_ERROR_RUNTIME, (fault){ .file = w->file.path, .key = name },
+                       "the tensor's shape is too large");
     buf_char(&w->header, ',');
     buf_json(&w->header, slice_of(name));
     buf_format(&w->header, ":{\"dtype\":\"%s\",\"shape\":[", type_name(type));

@@ -1,0 +1,59 @@
+/* peft_targets.c: which modules PEFT adapts when a configuration does not say, by config.json's model_type.
+ * Source: PEFT 0.21, TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING. */
+#include "peft.h"
+
+#include <string.h>
+
+static const struct {
+    const char *model_type, *targets;
+} defaults[] = {
+    { "bart", "q_proj,v_proj" },
+    { "bert", "query,value" },
+    { "blip-2", "q,v,q_proj,v_proj" },
+    { "bloom", "query_key_value" },
+    { "btlm", "c_proj,c_attn" },
+    { "chatglm", "query_key_value" },
+    { "codegen", "qkv_proj" },
+    { "deberta", "in_proj" },
+    { "deberta-v2", "query_proj,value_proj" },
+    { "electra", "query,value" },
+    { "falcon", "query_key_value" },
+    { "gemma", "q_proj,v_proj" },
+    { "gemma2", "q_proj,v_proj" },
+    { "gemma3_text", "q_proj,v_proj" },
+    { "gemma4", ".*language_model\\..*\\.(q_proj|v_proj)" },
+    { "gpt2", "c_attn" },
+    { "gpt_bigcode", "c_attn" },
+    { "gpt_neo", "q_proj,v_proj" },
+    { "gpt_neox", "query_key_value" },
+    { "gptj", "q_proj,v_proj" },
+    { "layoutlm", "query,value" },
+    { "llama", "q_proj,v_proj" },
+    { "llama4", "q_proj,v_proj" },
+    { "mistral", "q_proj,v_proj" },
+    { "mixtral", "q_proj,v_proj" },
+    { "mpt", "Wqkv" },
+    { "mt5", "q,v" },
+    { "nemotron_h", "q_proj,k_proj,v_proj,o_proj" },
+    { "opt", "q_proj,v_proj" },
+    { "phi", "q_proj,v_proj,fc1,fc2" },
+    { "qwen2", "q_proj,v_proj" },
+    { "qwen3", "q_proj,v_proj" },
+    { "RefinedWeb", "query_key_value" },
+    { "RefinedWebModel", "query_key_value" },
+    { "roberta", "query,value" },
+    { "rwkv", "key,value,receptance,output" },
+    { "rwkv7", "r_proj,k_proj,v_proj,o_proj,key,value" },
+    { "stablelm", "q_proj,v_proj" },
+    { "t5", "q,v" },
+    { "xlm-roberta", "query,value" },
+};
+
+const char *peft_default_targets(const char *model_type)
+{
+    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) {
+        if (strcmp(model_type, defaults[i].model_type) == 0)
+            return defaults[i].targets;
+    }
+    return NULL;
+}
