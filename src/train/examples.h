@@ -1,0 +1,52 @@
+/* examples.h: rows as ids and labels, ready to be trained on: read once, kept side by side in two long arrays.
+ *
+ * Invariant: every id and label is within the model's vocabulary, and (with REFUSE_UNTRAINED) every example has a label that
+ * something predicts. Position 0 is predicted by nothing, so a label there never counts. */
+#ifndef LORAC_EXAMPLES_H
+#define LORAC_EXAMPLES_H
+
+#include "dataset.h"
+#include "model.h"
+#include "rows.h"
+
+typedef struct example {
+    uint64_t begin;               /* its place in ids and labels */
+    int32_t count, trained;       /* tokens; labels from position 1 on */
+    int32_t last;                 /* position of the last such label; 0: none */
+    int32_t part;
+    int64_t line;
+} example;
+
+typedef struct example_part {
+    int64_t first, count;         /* examples of one file */
+    double weight;
+    const char *file;             /* lives in `memory` */
+} example_part;
+
+typedef struct examples {
+    example *rows;
+    int64_t count;
+    int32_t *ids, *labels;        /* labels unshifted, LABEL_NONE = not trained */
+    example_part *parts;
+    int64_t part_count;
+    int64_t tokens, trained, longest, truncated, dropped;
+    uint64_t fingerprint;         /* of all ids and labels in order: a resumed run must see the same */
+    size_t row_capacity;
+    uint64_t token_capacity;
+    arena memory;
+} examples;
+
+/* REFUSE: a row that has no trained token by itself is LORAC_ERROR_DATA, one that lost them to truncation is dropped and
+ * counted. KEEP: both stay. */
+typedef enum untrained_rows { UNTRAINED_REFUSE, UNTRAINED_KEEP } untrained_rows;
+
+/* Reads every row, or the first `limit` (-1: all). `cancel` may be NULL; when it becomes non-zero: LORAC_INTERRUPTED.
+ * Two examples_read into the same struct do not add up: start with {0}. */
+int examples_read(examples *out, const dataset *d, const row_reader *reader, const model *m, untrained_rows untrained,
+                  int64_t limit, const volatile int *cancel);
+void examples_free(examples *e);
+
+/* How many labels something predicts: those from position 1 on. *last is the position of the last one, or 0. */
+int32_t labels_predicted(const int32_t *labels, size_t count, int32_t *last);
+
+#endif

@@ -1,0 +1,131 @@
+/* report.c */
+#include "report.h"
+
+#include "cpu.h"
+#include "err.h"
+
+#include <time.h>
+
+double report_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void tell(const run *r, const lorac_event *event)
+{
+    const lorac_watch *watch = r->in->watch;
+
+    if (watch && watch->on_event)
+        watch->on_event(watch->user, event);
+}
+
+static lorac_event event_of(const run *r, lorac_event_kind kind)
+{
+    double elapsed = report_now() - r->progress.start;
+    int64_t done = r->state.step - r->progress.first_step;
+
+    return (lorac_event){
+        .kind = kind,
+        .step = r->state.step,
+        .steps = r->steps,
+        .epoch = r->sampler.steps_per_epoch ? (double)r->state.step / (double)r->sampler.steps_per_epoch : 0,
+        .learning_rate = r->progress.learning_rate,
+        .grad_norm = r->progress.grad_norm,
+        .tokens = r->state.tokens,
+        .trained_tokens = r->state.trained_tokens,
+        .seconds_left = done > 0 ? elapsed / (double)done * (double)(r->steps - r->state.step) : 0,
+        .peak_memory = memory_peak(),
+    };
+}
+
+void report_plan(const run *r)
+{
+    lorac_event event = event_of(r, LORAC_EVENT_PLAN);
+    lorac_row first;
+
+    event.plan = &r->plan;
+    event.tokenizer = r->in->text;
+    if (r->train.count) {
+        const example *x = &r->train.rows[0];
+
+        first = (lorac_row){.ids = r->train.ids + x->begin, .labels = r->train.labels + x->begin, .count = (size_t)x->count,
+                          .trained = (size_t)x->trained, .file = r->train.parts[x->part].file, .line = (long)x->line};
+        event.example = &first;
+    }
+    tell(r, &event);
+}
+
+void report_notes(run *r)
+{
+    lorac_event event = event_of(r, LORAC_EVENT_NOTE);
+    slice rest = buf_slice_of(&r->notes);
+
+    while (rest.n) {
+        slice line = slice_cut(&rest, '\n');
+        buf text = {0};
+
+        buf_slice(&text, line);
+        event.text = text.p;
+        if (line.n && !text.failed)
+            tell(r, &event);
+        buf_free(&text);
+    }
+    buf_clear(&r->notes);
+}
+
+static void set_speed(lorac_event *event, int64_t tokens, int64_t steps, double seconds)
+{
+    if (seconds > 0) {
+        event->tokens_per_second = (double)tokens / seconds;
+        event->steps_per_second = (double)steps / seconds;
+    }
+}
+
+void report_step(const run *r, double loss, int64_t tokens, double seconds)
+{
+    lorac_event event = event_of(r, LORAC_EVENT_STEP);
+
+    event.loss = loss;
+    set_speed(&event, tokens, 1, seconds);
+    tell(r, &event);
+}
+
+int report_interval(run *r)
+{
+    lorac_event event = event_of(r, LORAC_EVENT_REPORT);
+    run_state *s = &r->state;
+
+    event.loss = s->report_loss / (double)s->report_trained;
+    set_speed(&event, s->report_tokens, s->report_steps, report_now() - r->progress.report_start);
+    TRY(metrics_report(&r->metrics, &event));
+    s->metrics_bytes = r->metrics.bytes;
+    s->report_loss = 0;
+    s->report_steps = s->report_tokens = s->report_trained = 0;
+    r->progress.report_start = report_now();
+    tell(r, &event);
+    return LORAC_OK;
+}
+
+int report_eval(run *r, const loss_result *result, double seconds, bool best)
+{
+    lorac_event event = event_of(r, LORAC_EVENT_EVAL);
+
+    event.eval_loss = result->sum / (double)result->count;
+    event.eval_seconds = seconds;
+    event.best = best;
+    TRY(metrics_eval(&r->metrics, &event, (double)result->hits / (double)result->count, result->count));
+    r->state.metrics_bytes = r->metrics.bytes;
+    tell(r, &event);
+    return LORAC_OK;
+}
+
+void report_save(const run *r, const char *path)
+{
+    lorac_event event = event_of(r, LORAC_EVENT_SAVE);
+
+    event.path = path;
+    tell(r, &event);
+}

@@ -1,0 +1,232 @@
+/* run_folder.c: the lock is on the folder itself, so it leaves no file. */
+#include "run_folder.h"
+
+#include "cpu.h"
+#include "err.h"
+#include "json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { RUN_JSON_BYTES_MOST = 1 << 20, TOKENIZER_BYTES_MOST = 256 << 20 };
+
+/* ---- Who may write --------------------------------------------------------------------------------------------- */
+
+int run_folder_check(const char *output, bool overwrite)
+{
+    fault place = {.file = output, .key = "output"};
+
+    if (!output || !*output)
+        return fail_at(LORAC_ERROR_USAGE, place, "no output folder is named");
+    if (path_exists(output) && !path_is_folder(output))
+        return fail_at(LORAC_ERROR_USAGE, place, "this is a file, where the output folder should be");
+    place.hint = "Use --overwrite to replace an earlier run, lorac resume to go on with it, or another folder.";
+    if (!overwrite && !path_is_empty_folder(output))
+        return fail_at(LORAC_ERROR_USAGE, place, "the output folder is not empty");
+    return LORAC_OK;
+}
+
+int run_folder_lock(const char *output, int *lock)
+{
+    int status = LORAC_OK;
+
+    *lock = -1;
+    TRY(folder_make(output));
+    *lock = open(output, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0)
+        return fail_errno(output, "open the folder");
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return LORAC_OK;
+    if (errno == EWOULDBLOCK)
+        status = fail_at(LORAC_ERROR_USAGE, (fault){.file = output}, "another process is training into this folder");
+    else if (errno != ENOLCK && errno != EOPNOTSUPP) /* a file system without locks */
+        status = fail_errno(output, "lock");
+    if (status != LORAC_OK) {
+        close(*lock);
+        *lock = -1;
+    }
+    return status;
+}
+
+static int remove_file(const char *path)
+{
+    return unlink(path) == 0 || errno == ENOENT ? LORAC_OK : fail_errno(path, "remove");
+}
+
+int run_folder_clear(const char *output)
+{
+    static const char *const files[] = {"run.yaml", "run.json", "adapter_model.safetensors", "adapter_config.json",
+                                        "metrics.jsonl", "README.md", "chat_template.jinja"};
+    static const char *const folders[] = {"best", "best.part", "checkpoints"};
+    buf path = {0};
+    int status = LORAC_OK;
+
+    for (size_t i = 0; status == LORAC_OK && i < sizeof files / sizeof *files; i++)
+        status = path_join(&path, output, files[i]) ? remove_file(path.p) : fail_memory();
+    for (size_t i = 0; status == LORAC_OK && i < sizeof folders / sizeof *folders; i++)
+        status = path_join(&path, output, folders[i]) ? folder_remove(path.p) : fail_memory();
+    buf_free(&path);
+    return status;
+}
+
+/* ---- run.json ---------------------------------------------------------------------------------------------------- */
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value); /* takes NULL for a failed value; the dump is checked */
+}
+
+static json_t *facts_json(const run_facts *facts, const model *m, const lorac_train_options *options)
+{
+    json_t *object = json_object();
+    char fingerprint[17];
+
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, facts->fingerprint);
+    set(object, "lorac", json_string(LORAC_VERSION));
+    set(object, "model", json_string(options->model ? options->model : m->path));
+    set(object, "model_type", json_string(m->config.model_type));
+    set(object, "model_parameters", json_integer(m->parameters));
+    set(object, "data", json_string(options->data));
+    set(object, "data_rows", json_integer(facts->rows));
+    set(object, "data_tokens", json_integer(facts->tokens));
+    set(object, "data_fingerprint", json_string(fingerprint));
+    set(object, "dtype", json_string(dtype_name(facts->act)));
+    set(object, "tokens_per_pass", json_integer(facts->tokens_per_pass));
+    set(object, "seed", json_integer(options->seed));
+    set(object, "cpu", json_string(cpu_name()));
+    set(object, "isa", json_string(isa_name(cpu_isa())));
+    set(object, "gemm", json_string(kernels_gemm_name()));
+    set(object, "threads", json_integer(options->threads ? options->threads : cpu_threads()));
+    set(object, "finished", json_boolean(facts->finished));
+    return object;
+}
+
+int run_facts_write(const char *output, const run_facts *facts, const model *m, const lorac_train_options *options)
+{
+    json_t *object = facts_json(facts, m, options);
+    char *text = json_dumps(object, JSON_INDENT(2));
+    buf path = {0};
+    int status = text && path_join(&path, output, "run.json") ? file_write(path.p, text, strlen(text)) : fail_memory();
+
+    free(text);
+    json_decref(object);
+    buf_free(&path);
+    return status;
+}
+
+static int take_facts(const json_t *object, const char *file, run_facts *facts)
+{
+    const char *type = "", *fingerprint = "";
+
+    TRY(json_take_text(object, "dtype", &type, file));
+    TRY(json_take_text(object, "data_fingerprint", &fingerprint, file));
+    TRY(json_take_int(object, "tokens_per_pass", 1, INT32_MAX, &facts->tokens_per_pass, file));
+    TRY(json_take_bool(object, "finished", &facts->finished, file));
+    facts->fingerprint = strtoull(fingerprint, NULL, 16);
+    facts->act = !strcmp(type, dtype_name(DT_BF16)) ? DT_BF16 : DT_F32;
+    if ((facts->act == DT_F32 && strcmp(type, dtype_name(DT_F32)) != 0) || !facts->tokens_per_pass)
+        return fail_at(LORAC_ERROR_DATA, (fault){.file = file, .key = "dtype"}, "this was not written by a training run");
+    return LORAC_OK;
+}
+
+int run_facts_read(const char *output, run_facts *facts)
+{
+    buf path = {0};
+    json_t *object = NULL;
+    int status = path_join(&path, output, "run.json") ? LORAC_OK : fail_memory();
+
+    *facts = (run_facts){0};
+    if (status == LORAC_OK)
+        status = json_read(&object, path.p, RUN_JSON_BYTES_MOST, 0);
+    if (status == LORAC_OK)
+        status = take_facts(object, path.p, facts);
+    json_decref(object);
+    buf_free(&path);
+    return status;
+}
+
+/* ---- What makes the folder complete --------------------------------------------------------------------------------- */
+
+static int write_card(const char *output, const model *m, const lorac_train_options *options, const run_facts *facts,
+                      int64_t steps)
+{
+    const char *base = options->model ? options->model : m->path;
+    buf text = {0}, path = {0};
+    int status;
+
+    buf_text(&text, "---\nbase_model: ");
+    buf_json(&text, slice_of(base));
+    buf_text(&text, "\nlibrary_name: peft\ntags:\n- lora\n- lorac\n---\n\n");
+    buf_format(&text, "# LoRA adapter for %s\n\n", base);
+    buf_format(&text, "Trained with lorac %s: %" PRId64 " steps, %" PRId64 " rows, %" PRId64 " tokens an epoch.\n",
+               LORAC_VERSION, steps, facts->rows, facts->tokens);
+    buf_text(&text, "`run.yaml` has every option, `metrics.jsonl` the course of the loss.\n\n"
+                    "    lorac generate -m MODEL --adapter DIR -p \"...\"\n\n"
+                    "or, in Python, `peft.PeftModel.from_pretrained(model, DIR)`.\n");
+    status = buf_status(&text);
+    if (status == LORAC_OK)
+        status = path_join(&path, output, "README.md") ? file_write(path.p, text.p, text.n) : fail_memory();
+    buf_free(&text);
+    buf_free(&path);
+    return status;
+}
+
+static int copy_file(const char *from, const char *folder, const char *name)
+{
+    buf text = {0}, path = {0};
+    int status = file_read(&text, from, TOKENIZER_BYTES_MOST);
+
+    if (status == LORAC_OK)
+        status = path_join(&path, folder, name) ? file_write(path.p, text.p, text.n) : fail_memory();
+    buf_free(&text);
+    buf_free(&path);
+    return status;
+}
+
+static int copy_tokenizer_files(const char *output, const char *folder)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                                        "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"};
+    buf path = {0};
+    int status = LORAC_OK;
+
+    for (size_t i = 0; status == LORAC_OK && i < sizeof names / sizeof *names; i++) {
+        if (!path_join(&path, folder, names[i]))
+            status = fail_memory();
+        else if (path_exists(path.p))
+            status = copy_file(path.p, output, names[i]);
+    }
+    buf_free(&path);
+    return status;
+}
+
+/* The template of a GGUF file stands in its metadata; as a file it is readable for everyone. */
+static int write_template(const char *output, const tokenizer *words)
+{
+    slice text = words ? tokenizer_chat_template(words, &(const char *){NULL}) : (slice){0};
+    buf path = {0};
+    int status = LORAC_OK;
+
+    if (text.n)
+        status = path_join(&path, output, "chat_template.jinja") ? file_write(path.p, text.p, text.n) : fail_memory();
+    buf_free(&path);
+    return status;
+}
+
+int run_folder_complete(const char *output, const model *m, const tokenizer *words, const lorac_train_options *options,
+                        const run_facts *facts, int64_t steps)
+{
+    TRY(write_card(output, m, options, facts, steps));
+    if (m->is_gguf)
+        TRY(write_template(output, words));
+    else
+        TRY(copy_tokenizer_files(output, m->path));
+    if (options->chat_template)
+        TRY(copy_file(options->chat_template, output, "chat_template.jinja"));
+    return LORAC_OK;
+}

@@ -1,0 +1,35 @@
+/* run_folder.h: the files of a run around its adapter: who may write into the folder, what says how the run was made, and what makes the
+ * folder complete for others.
+ *     adapter_model.safetensors  adapter_config.json  README.md  tokenizer files  run.yaml  run.json  metrics.jsonl
+ *     best/  checkpoints/ */
+#ifndef LORAC_RUN_FOLDER_H
+#define LORAC_RUN_FOLDER_H
+
+#include "model.h"
+#include "tokenizer.h"
+#include "lorac.h"
+
+/* What a resumed run has to find again, beyond run.yaml. In run.json, with what is nice to know. */
+typedef struct run_facts {
+    dtype act;                    /* as resolved from auto */
+    int64_t tokens_per_pass;      /* likewise: dropout's masks follow it */
+    uint64_t fingerprint;         /* of the training rows */
+    int64_t rows, tokens;
+    bool finished;
+} run_facts;
+
+/* LORAC_ERROR_USAGE when the folder has something in it and may not be overwritten. Writes nothing. */
+int run_folder_check(const char *output, bool overwrite);
+/* Makes the folder if need be and locks it against other processes; the lock falls with *lock or the process. */
+int run_folder_lock(const char *output, int *lock);
+/* Removes what an earlier run wrote; other files stay. run.yaml goes first: without it there is nothing to resume. */
+int run_folder_clear(const char *output);
+
+int run_facts_write(const char *output, const run_facts *facts, const model *m, const lorac_train_options *options);
+int run_facts_read(const char *output, run_facts *facts);
+
+/* The card and the tokenizer's files. `words` may be NULL. */
+int run_folder_complete(const char *output, const model *m, const tokenizer *words, const lorac_train_options *options,
+                        const run_facts *facts, int64_t steps);
+
+#endif
