@@ -5,42 +5,42 @@
 lorac_status lorac_model_open(lorac_model **out, const char *path, const lorac_model_options *options)
 {
     *out = NULL;
-    lorac_model *model = mem_new(1, sizeof *model);
-    if (!model)
+    lorac_model *handle = mem_new(1, sizeof *handle);
+    if (!handle)
         return fail_memory();
-    int status = model_open(&model->m, path, options && options->expand);
+    int status = model_open(&handle->m, path, options && options->expand);
     if (status != LORAC_OK) {
-        mem_free(model);
+        mem_free(handle);
         return status;
     }
-    *out = model;
+    *out = handle;
     return LORAC_OK;
 }
 
-void lorac_model_close(lorac_model *model)
+void lorac_model_close(lorac_model *handle)
 {
-    if (!model)
+    if (!handle)
         return;
-    model_close(model->m);
-    mem_free(model);
+    model_close(handle->m);
+    mem_free(handle);
 }
 
-void lorac_model_describe(const lorac_model *model, lorac_model_info *out)
+void lorac_model_describe(const lorac_model *handle, lorac_model_info *out)
 {
-    const model_config *g = &model->m->config;
+    const model_config *g = &handle->m->config;
     *out = (lorac_model_info){
-        .path = model->m->path,
+        .path = handle->m->path,
         .family = g->model_type,
-        .format = model->m->is_gguf ? "gguf" : "huggingface",
-        .weights = dtype_name(model->m->weight_type),
-        .parameters = model->m->parameters,
+        .format = handle->m->is_gguf ? "gguf" : "huggingface",
+        .weights = dtype_name(handle->m->weight_type),
+        .parameters = handle->m->parameters,
         .layers = g->layers,
         .hidden = g->hidden,
         .heads = g->heads,
         .kv_heads = g->kv_heads,
         .vocabulary = g->vocabulary,
         .context = g->context,
-        .bytes = model->m->bytes,
+        .bytes = handle->m->bytes,
     };
 }
 

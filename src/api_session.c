@@ -39,16 +39,16 @@ static int find_ends(lorac_session *handle)
     return handle->ends ? LORAC_OK : fail_memory();
 }
 
-lorac_status lorac_session_new(lorac_session **out, const lorac_model *model, const lorac_run_options *options)
+lorac_status lorac_session_new(lorac_session **out, const lorac_model *base, const lorac_run_options *options)
 {
     *out = NULL;
     lorac_session *handle = mem_new(1, sizeof *handle);
     if (!handle)
         return fail_memory();
-    handle->m = model->m;
-    int status = runner_open(&handle->run, model->m, options);
+    handle->m = base->m;
+    int status = runner_open(&handle->run, base->m, options);
     if (status == LORAC_OK)
-        status = session_new(&handle->s, model->m, handle->run.c);
+        status = session_new(&handle->s, base->m, handle->run.c);
     if (status == LORAC_OK)
         status = find_ends(handle);
     if (status != LORAC_OK) {

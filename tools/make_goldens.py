@@ -118,7 +118,9 @@ def make_models(root):
         model = new_model(6).to(dtype)
         model.save_pretrained(root / f"llama-{name}")
         (root / f"llama-{name}" / "generation_config.json").unlink(missing_ok=True)
-        write_expected(root / f"llama-{name}", model.float())  # these weights, but computed in f32
+        # These weights, computed in f32. Opened again, because .to(dtype) has rounded the rotary frequencies as well.
+        stored = LlamaForCausalLM.from_pretrained(root / f"llama-{name}", dtype=torch.float32)
+        write_expected(root / f"llama-{name}", stored.eval())
 
     save("llama-sharded", new_model(7, num_hidden_layers=2), max_shard_size="20KB")
     assert (root / "llama-sharded" / "model.safetensors.index.json").exists()

@@ -13,7 +13,9 @@
 
 #define PREFIX "base_model.model."
 
-static const char *const factor_suffix[2] = { ".lora_A.weight", ".lora_B.weight" };
+/* What a tensor of an adapter file can be for its module. PEFT files the base weight too where the head is adapted. */
+enum { PART_A, PART_B, PART_BASE, PARTS };
+static const char *const suffixes[PARTS] = { ".lora_A.weight", ".lora_B.weight", ".base_layer.weight" };
 
 typedef struct builder {
     const model *m;
@@ -61,7 +63,7 @@ static int new_factor(builder *b, var *out, const linear *l, int which, int64_t 
     trainable *t = &a->trainables[a->trainable_count++];
     out->t = (tensor){ .type = DT_REAL, .ndim = 2, .dim = { rows, cols } };
     out->t.data = arena_new(&a->memory, (size_t)(rows * cols), sizeof(real));
-    t->name = arena_format(&a->memory, PREFIX "%s%s", l->name, factor_suffix[which]);
+    t->name = arena_format(&a->memory, PREFIX "%s%s", l->name, suffixes[which]);
     t->value = out;
     t->count = rows * cols;
     a->parameters += t->count;
@@ -194,16 +196,16 @@ typedef struct adapter_file {
     builder *b;
 } adapter_file;
 
-/* Splits "base_model.model.X.lora_A.weight" into the module and which factor it is. */
-static bool parse_name(slice name, slice *module, int *which)
+/* Takes the module out of "base_model.model.MODULE.lora_A.weight". */
+static bool parse_name(slice name, slice *module)
 {
     if (!slice_starts(name, PREFIX))
         return false;
     name.p += strlen(PREFIX);
     name.n -= strlen(PREFIX);
-    for (*which = 0; *which < 2; ++*which)
-        if (slice_ends(name, factor_suffix[*which])) {
-            *module = (slice){ name.p, name.n - strlen(factor_suffix[*which]) };
+    for (int part = 0; part < PARTS; part++)
+        if (slice_ends(name, suffixes[part])) {
+            *module = (slice){ name.p, name.n - strlen(suffixes[part]) };
             return true;
         }
     return false;
@@ -221,9 +223,8 @@ static int check_names(const adapter_file *f)
 {
     for (size_t i = 0; i < f->tensors->count; i++) {
         slice module;
-        int which;
         const char *name = f->tensors->names[i];
-        if (!parse_name(slice_of(name), &module, &which))
+        if (!parse_name(slice_of(name), &module))
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name, .expected = PREFIX "MODULE.lora_A.weight or .lora_B.weight" },
                            "the adapter has a tensor that is not part of a LoRA pair");
         if (!find_linear(f->b->m, module))
@@ -260,31 +261,47 @@ static int read_factor(real *out, const tensor *t)
     return LORAC_OK;
 }
 
+/* A weight that the file brings along replaces the model's. */
+static int read_base(const adapter_file *f, const linear *l, const tensor *t, const char *name)
+{
+    if (!t)
+        return LORAC_OK;
+    TRY(check_factor(f, t, name, l->weight.t.dim[0], l->weight.t.dim[1]));
+    var *base = &f->b->a->modules[l->slot].base;
+    void *copy = arena_new(&f->b->a->memory, (size_t)tensor_bytes(t), 1);
+    if (!copy)
+        return fail_memory();
+    base->t = *t;
+    base->t.data = memcpy(copy, t->data, (size_t)tensor_bytes(t));
+    return LORAC_OK;
+}
+
 static int read_module(const adapter_file *f, const linear *l)
 {
     builder *b = f->b;
-    const tensor *t[2];
-    char name[2][512];
-    for (int which = 0; which < 2; which++) {
-        snprintf(name[which], sizeof name[which], PREFIX "%s%s", l->name, factor_suffix[which]);
-        t[which] = safetensors_find(f->tensors, name[which]);
+    const tensor *t[PARTS];
+    char name[PARTS][512];
+    for (int part = 0; part < PARTS; part++) {
+        snprintf(name[part], sizeof name[part], PREFIX "%s%s", l->name, suffixes[part]);
+        t[part] = safetensors_find(f->tensors, name[part]);
     }
-    if (!t[0] && !t[1])
+    TRY(read_base(f, l, t[PART_BASE], name[PART_BASE]));
+    if (!t[PART_A] && !t[PART_B])
         return LORAC_OK;
-    for (int which = 0; which < 2; which++)
-        if (!t[which])
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name[which] }, "half of a LoRA pair is missing");
+    for (int part = PART_A; part <= PART_B; part++)
+        if (!t[part])
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name[part] }, "half of a LoRA pair is missing");
     bool matches;
     int64_t rank;
     double alpha;
     TRY(peft_matches(b->matcher, l->name, l == &b->m->head, &matches, &rank, &alpha));
     if (!matches)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name[0] }, "the adapter's target_modules do not name a module it has tensors for");
-    TRY(check_factor(f, t[0], name[0], rank, l->weight.t.dim[1]));
-    TRY(check_factor(f, t[1], name[1], l->weight.t.dim[0], rank));
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name[PART_A] }, "the adapter's target_modules do not name a module it has tensors for");
+    TRY(check_factor(f, t[PART_A], name[PART_A], rank, l->weight.t.dim[1]));
+    TRY(check_factor(f, t[PART_B], name[PART_B], l->weight.t.dim[0], rank));
     TRY(new_module(b, l, rank, alpha));
-    TRY(read_factor(b->a->modules[l->slot].a.t.data, t[0]));
-    return read_factor(b->a->modules[l->slot].b.t.data, t[1]);
+    TRY(read_factor(b->a->modules[l->slot].a.t.data, t[PART_A]));
+    return read_factor(b->a->modules[l->slot].b.t.data, t[PART_B]);
 }
 
 static int read_tensors(builder *b, const char *path)

@@ -46,7 +46,7 @@ int model_loss(const model *m, context *c, const batch *b, const loss_targets *t
     var *x = run_blocks(&p);
     x = op_rmsnorm(c, x, &m->final_norm, (real)m->config.norm_epsilon);
     int n = linear_terms(c, &m->head, terms);
-    op_head_loss(c, x, &m->head.weight, NULL, terms, n, targets, result);
+    op_head_loss(c, x, linear_weight(c, &m->head), NULL, terms, n, targets, result);
     backward(c);
     return context_status(c);
 }
@@ -82,7 +82,7 @@ static void logits_pass(const model *m, context *c, const batch *b, const int32_
     }
     x = op_rmsnorm(c, x, &m->final_norm, (real)m->config.norm_epsilon);
     int n = head_terms(c, &m->head, rows, n_rows, terms);
-    op_logits(c, logits, x, &m->head.weight, terms, n);
+    op_logits(c, logits, x, linear_weight(c, &m->head), terms, n);
 }
 
 int model_logits(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits)

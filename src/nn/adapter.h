@@ -8,6 +8,7 @@
 
 typedef struct lora {
     var a, b;                     /* A [r, in], B [out, r], real; rank 0: this module is not adapted */
+    var base;                     /* a weight that stands in for the model's own; data NULL: there is none */
     int64_t rank;
     real scale;                   /* alpha / r */
     real dropout;
@@ -23,7 +24,7 @@ typedef struct trainable {
 typedef struct adapter {
     lora *modules;                /* by slot of linear */
     int module_count;
-    trainable *trainables;        /* in file order (sorted by name) */
+    trainable *trainables;        /* in order of slots */
     int trainable_count;
     int64_t parameters;
     arena memory;

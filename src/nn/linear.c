@@ -25,9 +25,19 @@ int linear_terms(const context *c, const linear *l, lowrank terms[LOWRANK_MAX])
     return n;
 }
 
+const var *linear_weight(const context *c, const linear *l)
+{
+    for (int i = 0; i < c->adapter_count; i++) {
+        const lora *module = &c->adapters[i].adapter->modules[l->slot];
+        if (module->base.t.data && c->adapters[i].count < 0)
+            return &module->base;
+    }
+    return &l->weight;
+}
+
 var *linear_fwd(context *c, const linear *l, var *x)
 {
     lowrank terms[LOWRANK_MAX];
     int n = linear_terms(c, l, terms);
-    return op_linear(c, x, &l->weight, l->bias.t.data ? &l->bias : NULL, terms, n);
+    return op_linear(c, x, linear_weight(c, l), l->bias.t.data ? &l->bias : NULL, terms, n);
 }

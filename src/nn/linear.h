@@ -15,6 +15,8 @@ typedef struct linear {
 
 /* x [T, in] -> [T, out], adapters included. */
 var *linear_fwd(context *c, const linear *l, var *x);
+/* The weight in force: the model's own, or the one an adapter for all rows brings. */
+const var *linear_weight(const context *c, const linear *l);
 /* The adapter terms of this linear under the context's adapters; returns their number. */
 int linear_terms(const context *c, const linear *l, lowrank terms[LOWRANK_MAX]);
 

@@ -1,0 +1,189 @@
+/* Logits of tiny random models against transformers and PEFT (tests/golden), at every kernel level this machine has. */
+#include "test.h"
+
+#include "err.h"
+#include "json.h"
+#include "mem.h"
+#include "session.h"
+
+#include <math.h>
+
+#define GOLDEN SOURCE_DIR "/tests/golden/"
+
+static void ok(int status)
+{
+    if (status != LORAC_OK)
+        fail_msg("%s", lorac_last_error()->message);
+}
+
+/* The ids of an expected.json. */
+static size_t read_ids(const char *path, int32_t ids[64])
+{
+    json_t *root;
+    ok(json_read(&root, path, 1 << 20, 0));
+    const json_t *list = json_object_get(root, "ids");
+    size_t n = json_array_size(list);
+    assert_in_range(n, 1, 64);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    json_decref(root);
+    return n;
+}
+
+/* The largest difference, as a share of the largest reference value. */
+static double difference(const float *got, const tensor *want)
+{
+    double most = 0, largest = 0;
+    for (int64_t i = 0; i < tensor_count(want); i++) {
+        float w;
+        memcpy(&w, (const char *)want->data + (size_t)i * sizeof w, sizeof w);
+        assert_true(isfinite(got[i]));
+        most = fmax(most, fabs((double)got[i] - (double)w));
+        largest = fmax(largest, fabs((double)w));
+    }
+    return most / largest;
+}
+
+static void check_level(const model *m, const adapter_use *use, const int32_t *ids, size_t n, const tensor *want, isa level, dtype act, double tolerance)
+{
+    context_options options = { .threads = 2, .act = act, .level = level };
+    context *c;
+    session *s;
+    float *logits = mem_new(n, (size_t)m->config.vocabulary * sizeof *logits);
+    assert_int_equal(tensor_count(want), (int64_t)n * m->config.vocabulary);
+    ok(context_new(&c, &options));
+    c->adapters = use;
+    c->adapter_count = use != NULL;
+    ok(session_new(&s, m, c));
+    ok(session_logits(s, ids, n, logits));
+    double d = difference(logits, want);
+    if (d > tolerance)
+        fail_msg("%s %s: logits differ by %g of the largest", isa_name(level), dtype_name(act), d);
+    session_free(s);
+    context_free(c);
+    mem_free(logits);
+}
+
+static void check(const char *model_path, const char *adapter_path, const char *ids_path, const char *logits_path)
+{
+    int32_t ids[64];
+    size_t n = read_ids(ids_path, ids);
+    safetensors expected;
+    model *m;
+    adapter *a = NULL;
+    print_message("%s %s\n", model_path, adapter_path ? adapter_path : "");
+    ok(safetensors_open(&expected, logits_path));
+    ok(model_open(&m, model_path, false));
+    if (adapter_path)
+        ok(adapter_load(&a, m, adapter_path, NULL, NULL));
+    adapter_use use = { a, 1, 0, -1 };
+    const tensor *want = safetensors_find(&expected, "logits");
+    for (isa level = ISA_PORTABLE; level <= cpu_isa(); level++) {
+        check_level(m, a ? &use : NULL, ids, n, want, level, DT_F32, 1e-4);
+        check_level(m, a ? &use : NULL, ids, n, want, level, DT_BF16, 0.05);
+    }
+    adapter_free(a);
+    model_close(m);
+    safetensors_close(&expected);
+}
+
+static void models(void **state)
+{
+    (void)state;
+    char **names;
+    size_t count;
+    ok(folder_list(&names, &count, GOLDEN "models"));
+    assert_true(count > 5);
+    for (size_t i = 0; i < count; i++) {
+        char folder[512], ids[600], logits[600];
+        snprintf(folder, sizeof folder, GOLDEN "models/%s", names[i]);
+        snprintf(ids, sizeof ids, "%s/expected.json", folder);
+        snprintf(logits, sizeof logits, "%s/expected.safetensors", folder);
+        check(folder, NULL, ids, logits);
+    }
+    folder_list_free(names, count);
+}
+
+static void adapters(void **state)
+{
+    (void)state;
+    char **names;
+    size_t count;
+    ok(folder_list(&names, &count, GOLDEN "adapters"));
+    assert_true(count > 5);
+    for (size_t i = 0; i < count; i++) {
+        char folder[512], ids[600], logits[600];
+        snprintf(folder, sizeof folder, GOLDEN "adapters/%s", names[i]);
+        snprintf(ids, sizeof ids, "%s/expected.json", folder);
+        snprintf(logits, sizeof logits, "%s/expected.safetensors", folder);
+        check(GOLDEN "models/llama", folder, ids, logits);
+    }
+    folder_list_free(names, count);
+}
+
+static void gguf_files(void **state)
+{
+    (void)state;
+    char **names;
+    size_t count, tried = 0;
+    ok(folder_list(&names, &count, GOLDEN "gguf"));
+    for (size_t i = 0; i < count; i++) {
+        slice name = slice_of(names[i]);
+        if (!slice_ends(name, ".gguf"))
+            continue;
+        char file[512], logits[600];
+        snprintf(file, sizeof file, GOLDEN "gguf/%s", names[i]);
+        snprintf(logits, sizeof logits, GOLDEN "gguf/%.*s.expected.safetensors", (int)(name.n - 5), names[i]);
+        check(file, NULL, GOLDEN "gguf/expected.json", logits);
+        tried++;
+    }
+    assert_true(tried > 5);
+    folder_list_free(names, count);
+}
+
+/* A sequence that is run token by token through the cache gives the greedy choices of the whole run, also with a neighbour in the batch. */
+static void cache_equals_whole(void **state)
+{
+    (void)state;
+    enum { PROMPT = 5, NEW = 20 };
+    int32_t ids[PROMPT + NEW] = { 5, 61, 17, 3, 42 };
+    model *m;
+    context *c;
+    session *s;
+    sequence *q, *neighbour;
+    lorac_sampling greedy = { .top_p = 1, .repetition_penalty = 1, .ignore_eos = 1 };
+    context_options options = { .threads = 1, .act = DT_F32, .level = cpu_isa() };
+    ok(model_open(&m, GOLDEN "models/llama", false));
+    ok(context_new(&c, &options));
+    ok(session_new(&s, m, c));
+    ok(sequence_new(&q, s, &greedy));
+    ok(sequence_new(&neighbour, s, &greedy));
+    ok(sequence_append(q, ids, PROMPT));
+    ok(sequence_append(neighbour, (int32_t[]){ 1, 2, 3 }, 3));
+    for (int i = 0; i < NEW; i++) {
+        ok(session_step(s));
+        ids[PROMPT + i] = q->last;
+    }
+    float *logits = mem_new(PROMPT + NEW, (size_t)m->config.vocabulary * sizeof *logits);
+    ok(session_logits(s, ids, PROMPT + NEW, logits));
+    for (int i = 0; i < NEW; i++) {
+        const float *row = logits + (PROMPT + i - 1) * m->config.vocabulary;
+        for (int64_t v = 0; v < m->config.vocabulary; v++)
+            assert_true(row[v] <= row[ids[PROMPT + i]] + 1e-5f);
+    }
+    mem_free(logits);
+    session_free(s);
+    context_free(c);
+    model_close(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(models),
+        cmocka_unit_test(adapters),
+        cmocka_unit_test(gguf_files),
+        cmocka_unit_test(cache_equals_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
