@@ -1,0 +1,139 @@
+/* bench.c: lorac bench: training steps on made-up rows of one length, timed. The run's files go to a temporary folder
+ * that is removed. */
+#include "cli.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LENGTH_STANDARD = 256, STEPS_STANDARD = 5, STEPS_MOST = 10000, OPEN_FOLDERS = 16 };
+
+typedef struct times {
+    double at[STEPS_MOST + 1];    /* when each step ended; [0]: when the first began */
+    int64_t tokens[STEPS_MOST + 1];
+    int64_t count, trainable;
+} times;
+
+static void on_event(void *user, const lorac_event *e)
+{
+    times *t = user;
+
+    if (e->kind == LORAC_EVENT_PLAN) {
+        t->trainable = e->plan->trainable_parameters;
+        t->at[0] = seconds_now();
+    } else if (e->kind == LORAC_EVENT_STEP && t->count < STEPS_MOST) {
+        t->count++;
+        t->at[t->count] = seconds_now();
+        t->tokens[t->count] = e->tokens;
+    }
+}
+
+/* Rows of random ids, all of them trained. */
+static int write_rows(const arguments *a, const char *path, int64_t rows, int64_t length, int64_t vocabulary)
+{
+    FILE *file = fopen(path, "w");
+    uint32_t state = 1;
+
+    for (int64_t i = 0; file && i < rows; i++) {
+        uint32_t first = state;
+
+        for (int pass = 0; pass < 2; pass++) {
+            state = first;
+            fputs(pass ? "],\"labels\":[" : "{\"input_ids\":[", file);
+            for (int64_t j = 0; j < length; j++) {
+                state = state * 1664525u + 1013904223u;
+                fprintf(file, "%s%lld", j ? "," : "", (long long)((state >> 8) % (uint64_t)vocabulary));
+            }
+        }
+        fputs("]}\n", file);
+    }
+    if (!file || fclose(file) != 0)
+        return problem(a, LORAC_ERROR_RUNTIME, path, NULL, "cannot write this file: %s", strerror(errno));
+    return LORAC_OK;
+}
+
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
+{
+    (void)about;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+/* The first step sets things up and is left out when there are others. */
+static void print_times(const arguments *a, const times *t)
+{
+    int64_t from = t->count > 1 ? 1 : 0, steps = t->count - from;
+    double seconds = t->at[t->count] - t->at[from];
+    double speed = (double)(t->tokens[t->count] - t->tokens[from]) / seconds;
+    char trainable[32];
+
+    if (a->json) {
+        json_t *o = json_object();
+
+        json_object_set_new(o, "tokens_per_second", json_number(speed));
+        json_object_set_new(o, "seconds_per_step", json_number(seconds / (double)steps));
+        json_object_set_new(o, "steps", json_integer(t->count));
+        json_object_set_new(o, "batch_size", json_integer(a->train.batch_size));
+        json_object_set_new(o, "length", json_integer(a->train.max_seq_length));
+        json_object_set_new(o, "trainable_parameters", json_integer(t->trainable));
+        json_object_set_new(o, "peak_memory", json_number(peak_memory_gb()));
+        print_json(o);
+        return;
+    }
+    printf("%.1f tokens/s, %.3f s a step (%lld rows of %lld tokens, %s trained parameters)\npeak memory %.3f GB\n", speed,
+           seconds / (double)steps, (long long)(a->train.batch_size * a->train.grad_accumulation_steps),
+           (long long)a->train.max_seq_length, grouped(t->trainable, trainable), peak_memory_gb());
+}
+
+static int measure(arguments *a, const lorac_model *model, const char *folder)
+{
+    times *t = allocate(1, sizeof *t);
+    lorac_watch watch = {.on_event = on_event, .user = t};
+    lorac_model_info about;
+    char *rows = format_text("%s/rows.jsonl", folder), *output = format_text("%s/run", folder);
+    int64_t count = a->train.batch_size * a->train.grad_accumulation_steps;
+    int status;
+
+    lorac_model_describe(model, &about);
+    a->train.data = rows;
+    a->train.output = output;
+    a->train.max_seq_length = a->limit ? a->limit : LENGTH_STANDARD;
+    a->train.save_every = a->train.steps_per_eval = 0;
+    if (a->train.steps <= 0)
+        a->train.steps = STEPS_STANDARD;
+    status = write_rows(a, rows, count, a->train.max_seq_length, about.vocabulary);
+    if (status == LORAC_OK) {
+        interrupt_cancels(&watch);
+        status = lorac_train(model, &a->train, &watch);
+        interrupt_cancels(NULL);
+        if (status != LORAC_OK)
+            report(a, status);
+        else
+            print_times(a, t);
+    }
+    free(rows);
+    free(output);
+    free(t);
+    return status;
+}
+
+int run_bench(arguments *a)
+{
+    const char *temporary = getenv("TMPDIR");
+    char *folder = format_text("%s/lorac-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    lorac_model *model = NULL;
+    int status = open_model(a, &model);
+
+    if (status == LORAC_OK && !mkdtemp(folder)) {
+        status = problem(a, LORAC_ERROR_RUNTIME, folder, NULL, "cannot make a folder here: %s", strerror(errno));
+    } else if (status == LORAC_OK) {
+        status = measure(a, model, folder);
+        nftw(folder, remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+    }
+    lorac_model_close(model);
+    free(folder);
+    return status;
+}

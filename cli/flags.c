@@ -1,0 +1,165 @@
+/* flags.c: the flags of all commands but those that the library's option table has already, and how a command's
+ * list of names becomes flags. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD(name) offsetof(arguments, name)
+#define COUNT_MOST 1e15
+
+static const flag own[] = {
+    {"config", "c", FLAG_TEXT, FIELD(config), NULL, 0, 0, NULL, "Input and output",
+     "YAML file of these options; flags win over it", false},
+    {"log", NULL, FLAG_TEXT, FIELD(log), "auto", 0, 0, "auto,tty,plain,json,quiet", "Reports and checkpoints",
+     "progress: a live display, one line a report, or one JSON object an event", false},
+    {"dry-run", NULL, FLAG_SWITCH, FIELD(dry_run), "false", 0, 0, NULL, "Length of the run",
+     "only print what the run would do and need", false},
+    {"adapter", "adapter-path,lora", FLAG_LIST, FIELD(adapters), NULL, 0, 0, NULL, "Model",
+     "adapter to apply, as PATH or PATH:WEIGHT; several add up", false},
+    {"expand", NULL, FLAG_SWITCH, FIELD(expand), "false", 0, 0, NULL, "Model",
+     "decode quantised weights once: more memory, a little faster", false},
+    {"prompt", "p", FLAG_TEXT, FIELD(prompt), NULL, 0, 0, NULL, "Text", "the text; - reads it from stdin", false},
+    {"ids", NULL, FLAG_TEXT, FIELD(ids), NULL, 0, 0, NULL, "Text", "token ids instead of text, such as 1,2,3", false},
+    {"system", "system-prompt", FLAG_TEXT, FIELD(system), NULL, 0, 0, NULL, "Text",
+     "system message before the prompt", false},
+    {"template", NULL, FLAG_SWITCH, FIELD(template), "true", 0, 0, NULL, "Text",
+     "put the prompt through the model's chat template", false},
+    {"max-tokens", "n,max-new-tokens", FLAG_INT, FIELD(max_tokens), "256", 0, 1e9, NULL, "Sampling",
+     "tokens to generate at most", false},
+    {"temp", "temperature", FLAG_REAL, FIELD(temperature), "0.8", 0, 1e6, NULL, "Sampling", "0: always the likeliest",
+     false},
+    {"top-k", NULL, FLAG_INT, FIELD(top_k), "40", 0, 1e9, NULL, "Sampling", "of the k likeliest tokens; 0: of all",
+     false},
+    {"top-p", NULL, FLAG_REAL, FIELD(top_p), "0.95", 0, 1, NULL, "Sampling",
+     "of the likeliest tokens that make up this probability; 1: of all", false},
+    {"min-p", NULL, FLAG_REAL, FIELD(min_p), "0", 0, 1, NULL, "Sampling",
+     "of tokens at least so likely, relative to the likeliest", false},
+    {"repeat-penalty", "repetition-penalty", FLAG_REAL, FIELD(repetition_penalty), "1", 1e-3, 1e3, NULL, "Sampling",
+     "tokens that occurred become less likely; 1: off", false},
+    {"seed", NULL, FLAG_INT, FIELD(seed), "0", 0, 9007199254740992.0, NULL, "Sampling", "of the random numbers", false},
+    {"stop", NULL, FLAG_LIST, FIELD(stop), NULL, 0, 0, NULL, "Sampling", "text that ends the answer; may be repeated",
+     false},
+    {"ignore-eos", NULL, FLAG_SWITCH, FIELD(ignore_eos), "false", 0, 0, NULL, "Sampling",
+     "go on after the model's end of turn", false},
+    {"compare", NULL, FLAG_SWITCH, FIELD(compare), "false", 0, 0, NULL, "Sampling",
+     "the model without and with the adapter, side by side", false},
+    {"file", "f", FLAG_TEXT, FIELD(file), NULL, 0, 0, NULL, "Text", "a file as one text; - is stdin", false},
+    {"jsonl", NULL, FLAG_TEXT, FIELD(jsonl), NULL, 0, 0, NULL, "Text",
+     "rows {\"text\": ...}, each answered with one {\"ids\": [...]}", false},
+    {"detokenize", NULL, FLAG_TEXT, FIELD(detokenize), NULL, 0, 0, NULL, "Text", "the text of these ids", false},
+    {"add-special-tokens", "special-tokens", FLAG_SWITCH, FIELD(add_special), "true", 0, 0, NULL, "Text",
+     "add what the tokenizer adds to a text (--no-special-tokens: do not)", false},
+    {"messages", NULL, FLAG_TEXT, FIELD(messages), NULL, 0, 0, NULL, "Text",
+     "JSON file {\"messages\": [...], \"tools\": [...]}; - is stdin", false},
+    {"add-generation-prompt", NULL, FLAG_SWITCH, FIELD(add_generation_prompt), "false", 0, 0, NULL, "Text",
+     "end with the start of the assistant's turn", false},
+    {"bos", NULL, FLAG_TEXT, FIELD(bos), NULL, 0, 0, NULL, "Text", "bos_token for the template", false},
+    {"eos", NULL, FLAG_TEXT, FIELD(eos), NULL, 0, 0, NULL, "Text", "eos_token for the template", false},
+    {"date", NULL, FLAG_TEXT, FIELD(date), NULL, 0, 0, NULL, "Text", "YYYY-MM-DD for the template's strftime_now", false},
+    {"split", NULL, FLAG_TEXT, FIELD(split), NULL, 0, 0, "train,valid,test", "Rows",
+     "which file of a data folder", false},
+    {"batches", "test-batches", FLAG_INT, FIELD(batches), "-1", -1, COUNT_MOST, NULL, "Rows", "batches; -1: all", false},
+    {"rows", "n", FLAG_INT, FIELD(rows), NULL, 0, COUNT_MOST, NULL, "Rows", "rows to show (default: 3; with --json, all)",
+     false},
+    {"max-seq-length", "max-length,cutoff-len", FLAG_INT, FIELD(limit), "0", 0, 1e9, NULL, "Rows",
+     "longer rows keep their start; 0: no limit", false},
+    {"output", "o", FLAG_TEXT, FIELD(output), NULL, 0, 0, NULL, "Input and output", "what is written", false},
+    {"outtype", "dtype", FLAG_CHOICE, FIELD(outtype), "auto", 0, 0, "auto,f32,bf16,f16,q8_0", "Input and output",
+     "type of the written weights; auto: as the model, f16 for quantised ones (q8_0: GGUF only)", false},
+    {"to", NULL, FLAG_TEXT, FIELD(to), NULL, 0, 0, "gguf,gguf-adapter", "Input and output", "what to make", false},
+    {"list", NULL, FLAG_SWITCH, FIELD(list), "false", 0, 0, NULL, "Input and output", "only say what there is", false},
+    {"json", NULL, FLAG_SWITCH, FIELD(json), "false", 0, 0, NULL, "General", "one JSON object on stdout", false},
+};
+
+static flag flag_of(const lorac_option *o)
+{
+    static const flag_kind kinds[] = {[LORAC_OPTION_INT] = FLAG_INT,
+                                      [LORAC_OPTION_REAL] = FLAG_REAL,
+                                      [LORAC_OPTION_TEXT] = FLAG_TEXT,
+                                      [LORAC_OPTION_FLAG] = FLAG_SWITCH,
+                                      [LORAC_OPTION_CHOICE] = FLAG_CHOICE};
+
+    return (flag){o->name, o->aliases, kinds[o->type], o->offset, o->standard, o->least,
+                  o->most, o->choices, o->group,       o->help,   true};
+}
+
+static bool same_name(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    if (a_length != b_length)
+        return false;
+    for (size_t i = 0; i < a_length; i++)
+        if ((a[i] == '_' ? '-' : a[i]) != (b[i] == '_' ? '-' : b[i]))
+            return false;
+    return true;
+}
+
+/* The flag that a command's list means with one word: ours first. */
+static bool lookup(const char *word, size_t length, flag *out)
+{
+    size_t count;
+    const lorac_option *table = lorac_train_option_table(&count);
+
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (same_name(own[i].name, strlen(own[i].name), word, length)) {
+            *out = own[i];
+            return true;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (same_name(table[i].name, strlen(table[i].name), word, length)) {
+            *out = flag_of(&table[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool each_flag(const command *c, bool (*take)(void *user, const flag *f), void *user)
+{
+    size_t count;
+    const lorac_option *table = lorac_train_option_table(&count);
+
+    for (const char *at = c->flags; *at;) {
+        size_t length = strcspn(at, " ");
+        flag f;
+
+        if (length == 1 && *at == '*') {
+            for (size_t i = 0; i < count; i++) {
+                f = flag_of(&table[i]);
+                if (take(user, &f))
+                    return true;
+            }
+        } else if (lookup(at, length, &f) && take(user, &f)) {
+            return true;
+        }
+        at += length;
+        at += strspn(at, " ");
+    }
+    return false;
+}
+
+struct search { const char *word; size_t length; flag *out; };
+
+static bool matches(void *user, const flag *f)
+{
+    struct search *s = user;
+    const char *alias = f->aliases;
+    bool found = same_name(f->name, strlen(f->name), s->word, s->length);
+
+    while (!found && alias && *alias) {
+        size_t length = strcspn(alias, ",");
+
+        found = same_name(alias, length, s->word, s->length);
+        alias += length;
+        alias += *alias == ',';
+    }
+    if (found)
+        *s->out = *f;
+    return found;
+}
+
+bool find_flag(const command *c, const char *name, size_t length, flag *out)
+{
+    return each_flag(c, matches, &(struct search){name, length, out});
+}

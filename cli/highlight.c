@@ -1,0 +1,64 @@
+/* highlight.c: a training row as text. Tokens that carry a label and those that do not are decoded in runs. */
+#include "highlight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NOT_TRAINED = -100 };
+
+static const char *mark(FILE *out, bool opening)
+{
+    if (has_colour(out))
+        return opening ? "\033[1;32m" : "\033[0m";
+    if (has_utf8())
+        return opening ? "⟦" : "⟧";
+    return opening ? "[[" : "]]";
+}
+
+static void print_run(FILE *out, const lorac_text *text, const int32_t *ids, size_t count)
+{
+    char *utf8;
+    size_t length;
+
+    if (text && lorac_text_decode(text, ids, count, 0, &utf8, &length) == LORAC_OK) {
+        print_text(out, utf8, length);
+        lorac_free(utf8);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "%s%d", i ? " " : "", (int)ids[i]);
+}
+
+void print_row(FILE *out, const lorac_text *text, const lorac_row *row, size_t most)
+{
+    size_t count = most && row->count > most ? most : row->count;
+
+    for (size_t start = 0, end; start < count; start = end) {
+        bool trained = row->labels[start] != NOT_TRAINED;
+
+        for (end = start + 1; end < count && (row->labels[end] != NOT_TRAINED) == trained;)
+            end++;
+        if (trained)
+            fputs(mark(out, true), out);
+        print_run(out, text, row->ids + start, end - start);
+        if (trained)
+            fputs(mark(out, false), out);
+    }
+    if (count < row->count)
+        fprintf(out, " ... (%zu more tokens)", row->count - count);
+    fputc('\n', out);
+}
+
+void print_row_legend(FILE *out)
+{
+    fprintf(out, "%strained%s, not trained\n", mark(out, true), mark(out, false));
+}
+
+size_t trained_tokens(const lorac_row *row)
+{
+    size_t trained = 0;
+
+    for (size_t i = 1; i < row->count; i++)
+        trained += row->labels[i] != NOT_TRAINED;
+    return trained;
+}

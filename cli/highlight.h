@@ -1,0 +1,13 @@
+/* highlight.h: a training row as text, with the trained part marked. */
+#ifndef LORAC_HIGHLIGHT_H
+#define LORAC_HIGHLIGHT_H
+
+#include "cli.h"
+
+/* Prints at most `most` tokens of the row (0: all). The trained part is coloured, or stands in ⟦…⟧ (or [[…]]). */
+void print_row(FILE *out, const lorac_text *text, const lorac_row *row, size_t most);
+void print_row_legend(FILE *out);
+/* Tokens whose label the loss looks at: position 0 has no prediction. */
+size_t trained_tokens(const lorac_row *row);
+
+#endif

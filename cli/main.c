@@ -1,0 +1,167 @@
+/* main.c: the table of commands, and finding the one that is meant. */
+#include "cli.h"
+
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODEL_FLAGS "model adapter dtype threads expand "
+#define ROW_FLAGS "loss-on max-seq-length chat-template "
+#define SAMPLING_FLAGS "max-tokens temp top-k top-p min-p repeat-penalty seed stop ignore-eos "
+
+const command commands[] = {
+    {"train", "fine-tune a model on your rows", NULL, "* config dry-run log expand json",
+     "Writes a PEFT adapter, metrics.jsonl, run.yaml and checkpoints into the output folder. Ctrl-C writes a checkpoint; "
+     "lorac resume goes on from it.",
+     "lorac train -m smollm2-135m --data examples/requests -o adapters\n"
+     "lorac train -m models/mine --data rows.jsonl --steps 200 --rank 8 --target-modules q_proj,v_proj\n"
+     "lorac train -c adapters/run.yaml -o again --seed 1",
+     run_train},
+    {"plan", "say what a training run would do and need", NULL, "* config expand json",
+     "The same as lorac train --dry-run. Exit code 4 when the run does not fit this machine.",
+     "lorac plan -m smollm2-135m --data examples/requests --batch-size 8", run_plan},
+    {"resume", "go on with an interrupted run", "DIR", "model log expand json",
+     "DIR is the output folder of lorac train. The result is that of the uninterrupted run, byte for byte.",
+     "lorac resume adapters", run_resume},
+    {"eval", "loss, perplexity and accuracy on rows", NULL, MODEL_FLAGS "data split batches " ROW_FLAGS "json",
+     "Of a data folder, the test rows, or what --split says.",
+     "lorac eval -m smollm2-135m --data examples/requests\n"
+     "lorac eval -m smollm2-135m --adapter adapters --data examples/requests --split valid --json",
+     run_eval},
+    {"generate", "answer one prompt", NULL,
+     MODEL_FLAGS "chat-template prompt ids system template " SAMPLING_FLAGS "compare json",
+     "The prompt goes through the model's chat template where it has one.",
+     "lorac generate -m smollm2-135m -p \"Why is the sky blue?\"\n"
+     "lorac generate -m smollm2-135m --adapter adapters --compare --temp 0 -p \"My sink leaks.\"\n"
+     "lorac generate -m models/mine --ids 1,2,3 -n 20 --temp 0 --json",
+     run_generate},
+    {"chat", "talk with a model", NULL, MODEL_FLAGS "chat-template system " SAMPLING_FLAGS,
+     "/reset forgets the conversation, /help explains, /exit leaves. Ctrl-C stops an answer.",
+     "lorac chat -m smollm2-135m --adapter adapters", run_chat},
+    {"logits", "write the logits of every position", NULL, MODEL_FLAGS "ids output json",
+     "A safetensors file with the tensor logits, f32 [positions, vocabulary].",
+     "lorac logits -m models/mine --ids 1,2,3 -o logits.safetensors --dtype f32", run_logits},
+    {"tokenize", "text to token ids and back", NULL, "model prompt file jsonl detokenize add-special-tokens json", NULL,
+     "lorac tokenize -m smollm2-135m -p \"Hello there\" --json\n"
+     "lorac tokenize -m smollm2-135m --detokenize 9690,665",
+     run_tokenize},
+    {"template", "render a conversation", NULL,
+     "model chat-template messages add-generation-prompt bos eos date json", "Prints exactly the rendered text.",
+     "lorac template -m smollm2-135m --messages conversation.json --add-generation-prompt", run_template},
+    {"data check", "look for rows that cannot be trained on", NULL, "model data " ROW_FLAGS "json",
+     "Names file, line and column of every bad row, and every row without a trained token. Exit code 3 when there is one.",
+     "lorac data check -m smollm2-135m --data examples/requests", run_data_check},
+    {"data show", "rows as the model sees them", NULL, "model data split rows " ROW_FLAGS "json",
+     "Trained text is marked. With --json, one {\"input_ids\", \"labels\"} a row; -100 is not trained.",
+     "lorac data show -m smollm2-135m --data examples/requests --rows 5", run_data_show},
+    {"data stats", "lengths of the rows", NULL, "model data split " ROW_FLAGS "json",
+     "--max-seq-length says at which length rows count as too long (2048 when not given).",
+     "lorac data stats -m smollm2-135m --data examples/requests", run_data_stats},
+    {"merge", "write base and adapters as one model", NULL, "model adapter output outtype overwrite threads json",
+     "A Hugging Face folder, or a GGUF file when the output ends in .gguf. The result is compared with base and adapters "
+     "before it is kept.",
+     "lorac merge -m smollm2-135m --adapter adapters -o merged\n"
+     "lorac merge -m smollm2-135m --adapter a:0.7 --adapter b:0.3 -o merged.gguf --outtype q8_0",
+     run_merge},
+    {"export", "write a model or an adapter for other tools", NULL,
+     "model adapter to output outtype overwrite threads json", "gguf-adapter is one adapter for llama.cpp; gguf a whole model.",
+     "lorac export -m smollm2-135m --adapter adapters --to gguf-adapter -o adapter.gguf\n"
+     "lorac export -m models/mine --to gguf -o mine.gguf --outtype f16",
+     run_export},
+    {"inspect", "what stands in a model or an adapter", "PATH", "peft-config json", NULL,
+     "lorac inspect smollm2-135m\nlorac inspect adapters --json\nlorac inspect models/mine --peft-config adapter_config.json",
+     run_inspect},
+    {"bench", "training speed on this machine", NULL,
+     "model steps batch-size max-seq-length rank target-modules grad-accumulation-steps tokens-per-pass dtype threads expand json",
+     "Trains on made-up rows of the given length (256 when not given) for a few steps, and writes nothing.",
+     "lorac bench -m smollm2-135m --batch-size 8 --steps 3", run_bench},
+    {"doctor", "this machine, and whether a model works here", NULL, "model threads json", NULL,
+     "lorac doctor\nlorac doctor -m smollm2-135m", run_doctor},
+    {"pull", "fetch a model of the catalogue", "[NAME]", "list json",
+     "The file goes to ${XDG_CACHE_HOME:-~/.cache}/lorac and is checked.", "lorac pull --list\nlorac pull smollm2-135m",
+     run_pull},
+    {"completion", "shell completion", "bash", "", NULL, "source <(lorac completion bash)", run_completion},
+    {"help", "explain a command", "[COMMAND]", "", NULL, "lorac help train", run_help},
+};
+const size_t command_count = sizeof commands / sizeof *commands;
+
+const command *find_command(int count, char **words, int *used)
+{
+    for (size_t i = 0; i < command_count; i++) {
+        const char *name = commands[i].name, *blank = strchr(name, ' ');
+        size_t first = blank ? (size_t)(blank - name) : strlen(name);
+
+        if (count < 1 || strlen(words[0]) != first || strncmp(words[0], name, first))
+            continue;
+        if (blank && (count < 2 || strcmp(words[1], blank + 1)))
+            continue;
+        *used = blank ? 2 : 1;
+        return &commands[i];
+    }
+    return NULL;
+}
+
+static int unknown_command(int count, char **words)
+{
+    const char *names[sizeof commands / sizeof *commands];
+    arguments a = {0};
+    bool second = count > 1 && !strcmp(words[0], "data") && words[1][0] != '-';
+    char *word = second ? format_text("data %s", words[1]) : format_text("%s", words[0]);
+    const char *guess;
+    char *hint;
+    int status;
+
+    for (int i = 0; i < count; i++)
+        a.json |= !strcmp(words[i], "--json");
+    for (size_t i = 0; i < command_count; i++)
+        names[i] = commands[i].name;
+    guess = nearest(word, names, command_count);
+    hint = guess ? format_text("Did you mean lorac %s?", guess) : format_text("lorac help lists the commands.");
+    status = usage(&a, word, hint, "there is no command \"%s\"", word);
+    free(hint);
+    free(word);
+    return status;
+}
+
+static bool wants_help(int count, char **words)
+{
+    for (int i = 0; i < count && strcmp(words[i], "--"); i++)
+        if (!strcmp(words[i], "--help") || !strcmp(words[i], "-h"))
+            return true;
+    return false;
+}
+
+int main(int count, char **words)
+{
+    const command *c;
+    arguments a;
+    int used, status;
+
+    setlocale(LC_CTYPE, "");
+    if (count < 2) {
+        print_overview(stderr);
+        return LORAC_ERROR_USAGE;
+    }
+    if (!strcmp(words[1], "--version") || !strcmp(words[1], "-V")) {
+        printf("lorac %s\n", lorac_version());
+        return LORAC_OK;
+    }
+    if (!strcmp(words[1], "--help") || !strcmp(words[1], "-h")) {
+        print_overview(stdout);
+        return LORAC_OK;
+    }
+    c = find_command(count - 1, words + 1, &used);
+    if (!c)
+        return unknown_command(count - 1, words + 1);
+    if (wants_help(count - 1 - used, words + 1 + used)) {
+        print_help(c, stdout);
+        return LORAC_OK;
+    }
+    status = parse_arguments(&a, c, count - 1 - used, words + 1 + used);
+    if (status == LORAC_OK)
+        status = c->run(&a);
+    free_arguments(&a);
+    if (fflush(stdout) != 0 && status == LORAC_OK)
+        status = problem(&a, LORAC_ERROR_RUNTIME, NULL, NULL, "the output could not be written");
+    return status;
+}
