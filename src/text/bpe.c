@@ -21,7 +21,7 @@ static uint64_t pair_of(int32_t left, int32_t right)
 }
 
 /* The pair's slot, or the empty one where it belongs. At least half of the slots are empty. */
-static merge *find_merge(const bpe *b, int32_t left, int32_t right)
+static bpe_merge *find_merge(const bpe *b, int32_t left, int32_t right)
 {
     uint64_t pair = pair_of(left, right);
     size_t i = pair_slot(b, pair);
@@ -75,9 +75,9 @@ int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice r
     buf_slice(scratch, right);
     TRY(buf_status(scratch));
     TRY(token_of_merge(v, buf_slice_of(scratch), where, &id));
-    merge *m = find_merge(b, left_id, right_id);
+    bpe_merge *m = find_merge(b, left_id, right_id);
     if (!m->rank_plus_one || last_wins)
-        *m = (merge){ .pair = pair_of(left_id, right_id), .rank_plus_one = rank + 1, .id = id };
+        *m = (bpe_merge){ .pair = pair_of(left_id, right_id), .rank_plus_one = rank + 1, .id = id };
     return LORAC_OK;
 }
 
@@ -180,7 +180,7 @@ static int consider(bpe_run *r, int32_t at)
 {
     if (at < 0 || r->symbols[at].next < 0)
         return LORAC_OK;
-    const merge *m = find_merge(r->b, r->symbols[at].id, r->symbols[r->symbols[at].next].id);
+    const bpe_merge *m = find_merge(r->b, r->symbols[at].id, r->symbols[r->symbols[at].next].id);
     if (!m->rank_plus_one)
         return LORAC_OK;
     return heap_push(r, (candidate){ (uint64_t)m->rank_plus_one << 32 | (uint32_t)at, m->id });
@@ -198,7 +198,7 @@ static int merge_all(bpe_run *r, size_t count)
         if (left->begin == left->end || left->next < 0)
             continue;
         symbol *right = &r->symbols[left->next];
-        const merge *m = find_merge(r->b, left->id, right->id);
+        const bpe_merge *m = find_merge(r->b, left->id, right->id);
         if (!m->rank_plus_one || m->id != c.id)
             continue; /* either side has changed since */
         left->id = c.id;

@@ -176,7 +176,7 @@ static int lowercase(slice text, changes *list)
 static int replace(const normalise_step *step, const passage *p, const span *s, passage *next, matcher *m)
 {
     size_t at = 0, begin = 0, end = 0, start = next->text.n;
-    matcher_start(m, &step->pattern, passage_slice(p, s));
+    TRY(matcher_start(m, &step->pattern, passage_slice(p, s)));
     for (;;) {
         bool found;
         TRY(matcher_next(m, &begin, &end, &found));

@@ -138,7 +138,7 @@ bool character_is_space(uint32_t c)
 
 bool character_is_number(uint32_t c)
 {
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)character_known(c));
     return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
 }
 
@@ -146,7 +146,7 @@ bool character_is_number(uint32_t c)
  * though they are symbols. */
 bool character_is_word(uint32_t c)
 {
-    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    switch (utf8proc_category((utf8proc_int32_t)character_known(c))) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
     case UTF8PROC_CATEGORY_LT:

@@ -56,18 +56,41 @@ void pattern_free(pattern *p)
     *p = (pattern){ 0 };
 }
 
-void matcher_start(matcher *m, const pattern *p, slice text)
+/* From `from` on, the text with stand-ins for what PCRE2 does not know; they have as many bytes. */
+static int with_stand_ins(matcher *m, slice text, size_t from)
+{
+    buf_clear(&m->shadow);
+    buf_add(&m->shadow, text.p, from);
+    for (size_t at = from; at < text.n;)
+        buf_codepoint(&m->shadow, character_known(utf8_next(text, &at)));
+    m->text = buf_slice_of(&m->shadow);
+    return buf_status(&m->shadow);
+}
+
+int matcher_start(matcher *m, const pattern *p, slice text)
 {
     m->pattern = p;
     m->text = text;
     m->at = 0;
     m->last_end = SIZE_MAX;
+    for (size_t at = 0; at < text.n && !p->literal.p;) {
+        size_t begin = at;
+        if ((uint8_t)text.p[at] < 0xE0) { /* all of them have three bytes or four */
+            at++;
+            continue;
+        }
+        uint32_t c = utf8_next(text, &at);
+        if (character_known(c) != c)
+            return with_stand_ins(m, text, begin);
+    }
+    return LORAC_OK;
 }
 
 void matcher_free(matcher *m)
 {
     pcre2_match_data_free(m->data);
     pcre2_match_context_free(m->limits);
+    buf_free(&m->shadow);
     *m = (matcher){ 0 };
 }
 

@@ -50,7 +50,7 @@ static int cutter_add(cutter *c, size_t begin, size_t end, bool is_match)
 static int cut_by_pattern(const split_step *step, const passage *p, const span *s, matcher *m, cutter *c)
 {
     size_t at = 0, begin = 0, end = 0, n = s->end - s->begin;
-    matcher_start(m, &step->pattern, passage_slice(p, s));
+    TRY(matcher_start(m, &step->pattern, passage_slice(p, s)));
     for (;;) {
         bool found;
         TRY(matcher_next(m, &begin, &end, &found));

@@ -113,6 +113,24 @@ post_step *tokenizer_more_post(tokenizer *t)
     return more((void **)&t->post, &t->post_count, sizeof *t->post);
 }
 
+int tokenizer_surround(tokenizer *t, int32_t before, int32_t after)
+{
+    if (before < 0 && after < 0)
+        return LORAC_OK;
+    post_step *step = tokenizer_more_post(t);
+    post_piece *pieces = arena_new(&t->memory, 3, sizeof *pieces);
+    if (!step || !pieces)
+        return fail_memory();
+    step->kind = POST_TEMPLATE;
+    step->pieces = pieces;
+    if (before >= 0)
+        pieces[step->count++].id = before;
+    pieces[step->count++].id = -1;
+    if (after >= 0)
+        pieces[step->count++].id = after;
+    return LORAC_OK;
+}
+
 /* ---- Encoding */
 
 void encoding_clear(encoding *e)

@@ -2,6 +2,7 @@
  * stands for a list of expressions and for defaults, and some tokens are known by their text alone. */
 #include "tokenizer_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Pre-tokenisers by name */
@@ -121,33 +122,13 @@ static int read_types(const tokenizer *t, const gguf *g, const gguf_value **type
     return LORAC_OK;
 }
 
-/* All strings of an array in the arena, back to back. */
-static int copy_strings(tokenizer *t, const gguf_value *v, const char **out)
-{
-    size_t total = 0;
-    for (uint64_t i = 0; i < v->count; i++)
-        total += gguf_string(v, i).n;
-    char *bytes = arena_new(&t->memory, total, 1);
-    if (!bytes)
-        return fail_memory();
-    *out = bytes;
-    for (uint64_t i = 0; i < v->count; i++) {
-        slice s = gguf_string(v, i);
-        memcpy(bytes, s.p, s.n);
-        bytes += s.n;
-    }
-    return LORAC_OK;
-}
-
 static int read_token(tokenizer *t, int32_t id, slice token, int64_t type)
 {
     const char *key = "tokenizer.ggml.tokens";
-    if (!token.n) {
-        token.p = arena_format(&t->memory, "[EMPTY_%d]", id);
-        if (!token.p)
-            return fail_memory();
-        token.n = strlen(token.p);
-    }
+    token.p = token.n ? arena_text(&t->memory, token.p, token.n) : arena_format(&t->memory, "[EMPTY_%d]", id);
+    if (!token.p)
+        return fail_memory();
+    token.n = token.n ? token.n : strlen(token.p);
     uint8_t flags = flags_of_type(type, token);
     if (looks_like_control(token)) {
         bool ends = has_name(ends_by_text, token);
@@ -167,20 +148,16 @@ static int read_token(tokenizer *t, int32_t id, slice token, int64_t type)
 
 static int read_tokens(tokenizer *t, const gguf *g)
 {
-    const char *key = "tokenizer.ggml.tokens", *bytes = NULL;
+    const char *key = "tokenizer.ggml.tokens";
     fault where = { .file = t->path, .key = key };
     const gguf_value *tokens = find_array(g, key, true), *types = NULL;
     if (!tokens || !tokens->count)
         return fail_at(LORAC_ERROR_DATA, where, "the file has no array of tokens");
     TRY(tokenizer_allocate(t, tokens->count));
     TRY(read_types(t, g, &types));
-    TRY(copy_strings(t, tokens, &bytes));
     t->added.order = ADDED_LONGEST;
-    for (int32_t id = 0; id < t->vocabulary.count; id++) {
-        size_t n = gguf_string(tokens, (uint64_t)id).n;
-        TRY(read_token(t, id, (slice){ bytes, n }, types ? gguf_int(types, (uint64_t)id) : TYPE_NORMAL));
-        bytes += n;
-    }
+    for (int32_t id = 0; id < t->vocabulary.count; id++)
+        TRY(read_token(t, id, gguf_string(tokens, (uint64_t)id), types ? gguf_int(types, (uint64_t)id) : TYPE_NORMAL));
     return LORAC_OK;
 }
 
@@ -223,12 +200,7 @@ static int read_role(tokenizer *t, const gguf *g, const char *key, int64_t *id)
     if (*id < t->vocabulary.count)
         return LORAC_OK;
     char found[32];
-    buf text = { 0 };
-    buf_format(&text, "%lld", (long long)*id);
-    size_t n = text.n < sizeof found - 1 ? text.n : sizeof found - 1;
-    memcpy(found, text.p ? text.p : "", n);
-    found[n] = '\0';
-    buf_free(&text);
+    snprintf(found, sizeof found, "%lld", (long long)*id);
     return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = key, .found = found }, "the id is not below the vocabulary's size %d",
                    t->vocabulary.count);
 }
@@ -260,19 +232,7 @@ static int build_post(tokenizer *t, const gguf *g, bool add_bos)
     if ((add_bos && roles[TOKEN_BOS] < 0) || (add_eos && roles[TOKEN_EOS] < 0))
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = add_bos ? "tokenizer.ggml.bos_token_id" : "tokenizer.ggml.eos_token_id" },
                        "the file asks for a token to be added but does not name it");
-    if (!add_bos && !add_eos)
-        return LORAC_OK;
-    post_step *step = tokenizer_more_post(t);
-    post_piece *pieces = arena_new(&t->memory, 3, sizeof *pieces);
-    if (!step || !pieces)
-        return fail_memory();
-    *step = (post_step){ .kind = POST_TEMPLATE, .pieces = pieces };
-    if (add_bos)
-        pieces[step->count++].id = roles[TOKEN_BOS];
-    pieces[step->count++].id = -1;
-    if (add_eos)
-        pieces[step->count++].id = roles[TOKEN_EOS];
-    return LORAC_OK;
+    return tokenizer_surround(t, add_bos ? roles[TOKEN_BOS] : -1, add_eos ? roles[TOKEN_EOS] : -1);
 }
 
 static int read_chat_template(tokenizer *t, const gguf *g)

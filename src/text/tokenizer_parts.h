@@ -64,6 +64,7 @@ int passage_add_bytes(passage *p, const char *bytes, size_t n, uint32_t begin, u
 int passage_copy_bytes(passage *p, const passage *from, const span *s);
 int passage_copy_span(passage *p, const passage *from, const span *s);
 slice passage_slice(const passage *p, const span *s);
+uint32_t character_known(uint32_t c);   /* c, or an older character like it */
 bool character_is_space(uint32_t c);  /* White_Space of Unicode */
 bool character_is_word(uint32_t c);   /* \w as Rust's regex crate has it */
 bool character_is_number(uint32_t c); /* categories Nd, Nl, No */
@@ -84,11 +85,12 @@ typedef struct matcher {
     const pattern *pattern;
     pcre2_match_data *data;       /* made by the first use, kept for all */
     pcre2_match_context *limits;
+    buf shadow;                   /* the text with stand-ins, where it needs them */
     slice text;
     size_t at, last_end;
 } matcher;
 
-void matcher_start(matcher *m, const pattern *p, slice text);
+int matcher_start(matcher *m, const pattern *p, slice text);
 /* *found is false at the end. */
 int matcher_next(matcher *m, size_t *begin, size_t *end, bool *found);
 void matcher_free(matcher *m);
@@ -134,10 +136,10 @@ int passage_add_letters(passage *p, const passage *from, size_t begin, size_t en
 
 /* ---- Byte-pair encoding */
 
-typedef struct merge { uint64_t pair; uint32_t rank_plus_one; int32_t id; } merge; /* 0: an empty slot */
+typedef struct bpe_merge { uint64_t pair; uint32_t rank_plus_one; int32_t id; } bpe_merge; /* 0: an empty slot */
 
 typedef struct bpe {
-    merge *merges;
+    bpe_merge *merges;
     size_t capacity;              /* a power of two */
     int32_t letters[0x200];       /* the ids of U+0000 .. U+01FF alone, or -1 */
     int32_t unknown;              /* or -1: characters without a token vanish */
@@ -241,6 +243,8 @@ int tokenizer_add_end(tokenizer *t, int64_t id); /* once each */
 normalise_step *tokenizer_more_normalise(tokenizer *t);
 split_step *tokenizer_more_split(tokenizer *t);
 post_step *tokenizer_more_post(tokenizer *t);
+/* Puts these ids around every text; -1: none. */
+int tokenizer_surround(tokenizer *t, int32_t before, int32_t after);
 
 /* tokenizer_config.json and its companions, beside tokenizer.json. */
 int tokenizer_read_config(tokenizer *t, const char *folder);

@@ -1,0 +1,166 @@
+/* tokenizer_config.c: what a Hugging Face folder says about a tokenizer beside tokenizer.json: which tokens begin, end, pad, whether a text is
+ * surrounded by them, and the chat template. All of it is optional. Where files repeat each other, tokenizer_config.json comes first. */
+#include "tokenizer_json.h"
+
+#include <string.h>
+
+enum { CONFIG_BYTES_MOST = 16 << 20 };
+
+static int member_path(buf *path, const char *folder, const char *name)
+{
+    return path_join(path, folder, name) ? LORAC_OK : fail_memory();
+}
+
+/* *json is NULL when there is no such file; *file is kept for messages. */
+static int read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
+{
+    buf path = { 0 };
+    *json = NULL;
+    int status = member_path(&path, folder, name);
+    if (status == LORAC_OK && path_exists(path.p)) {
+        *file = arena_text(&t->memory, path.p, path.n);
+        status = *file ? json_read(json, *file, CONFIG_BYTES_MOST, JSON_TAKE_NUL | JSON_TAKE_DUPLICATES) : fail_memory();
+    }
+    buf_free(&path);
+    if (status == LORAC_OK && *json && !json_is_object(*json)) {
+        json_decref(*json);
+        *json = NULL;
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = *file }, "an object was expected");
+    }
+    return status;
+}
+
+/* ---- Roles */
+
+/* "<s>" or {"content": "<s>"}; a token the vocabulary lacks has no id. */
+static int read_role(tokenizer *t, const json_t *json, const char *file, const char *key, token_role role)
+{
+    const char *text = NULL;
+    if (json_is_object(json_object_get(json, key)))
+        TRY(json_take_text(json_object_get(json, key), "content", &text, file));
+    else
+        TRY(json_take_text(json, key, &text, file));
+    if (text && t->roles[role] < 0)
+        t->roles[role] = tokenizer_id(t, slice_of(text));
+    return LORAC_OK;
+}
+
+static int read_roles(tokenizer *t, const json_t *json, const char *file)
+{
+    TRY(read_role(t, json, file, "bos_token", TOKEN_BOS));
+    TRY(read_role(t, json, file, "eos_token", TOKEN_EOS));
+    TRY(read_role(t, json, file, "unk_token", TOKEN_UNK));
+    return read_role(t, json, file, "pad_token", TOKEN_PAD);
+}
+
+/* ---- What is put around a text */
+
+/* As transformers does when the file says either: the templates of tokenizer.json give way to one of bos, text, eos. */
+static int replace_templates(tokenizer *t, bool add_bos, bool add_eos)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->post_count; i++)
+        if (t->post[i].kind != POST_TEMPLATE)
+            t->post[kept++] = t->post[i];
+    t->post_count = kept;
+    return tokenizer_surround(t, add_bos ? t->roles[TOKEN_BOS] : -1, add_eos ? t->roles[TOKEN_EOS] : -1);
+}
+
+static int read_surroundings(tokenizer *t, const json_t *json, const char *file)
+{
+    bool add_bos = false, add_eos = false;
+    TRY(json_take_bool(json, "add_bos_token", &add_bos, file));
+    TRY(json_take_bool(json, "add_eos_token", &add_eos, file));
+    bool says = json_is_boolean(json_object_get(json, "add_bos_token")) || json_is_boolean(json_object_get(json, "add_eos_token"));
+    return says ? replace_templates(t, add_bos, add_eos) : LORAC_OK;
+}
+
+/* ---- The chat template */
+
+static int set_template(tokenizer *t, const char *text, const char *file)
+{
+    if (!text || t->chat_template.p)
+        return LORAC_OK;
+    size_t n = strlen(text);
+    t->chat_template = (slice){ arena_text(&t->memory, text, n), n };
+    t->chat_template_file = file;
+    return t->chat_template.p ? LORAC_OK : fail_memory();
+}
+
+/* A string, or a list of {"name", "template"} of which "default" is meant, otherwise the first. */
+static int read_template(tokenizer *t, const json_t *json, const char *file)
+{
+    const json_t *value = json_object_get(json, "chat_template");
+    const char *text = NULL;
+    if (!json_is_array(value)) {
+        TRY(json_take_text(json, "chat_template", &text, file));
+        return set_template(t, text, file);
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const json_t *entry = json_array_get(value, i);
+        const char *name = "", *source = NULL;
+        TRY(json_take_text(entry, "name", &name, file));
+        TRY(json_take_text(entry, "template", &source, file));
+        if (source && (!text || !strcmp(name, "default")))
+            text = source;
+    }
+    return set_template(t, text, file);
+}
+
+static int read_template_file(tokenizer *t, const char *folder)
+{
+    buf path = { 0 }, text = { 0 };
+    int status = member_path(&path, folder, "chat_template.jinja");
+    if (status == LORAC_OK && path_exists(path.p)) {
+        const char *file = arena_text(&t->memory, path.p, path.n);
+        status = file ? file_read(&text, file, CONFIG_BYTES_MOST) : fail_memory();
+        if (status == LORAC_OK)
+            status = set_template(t, text.p ? text.p : "", file);
+    }
+    buf_free(&path);
+    buf_free(&text);
+    return status;
+}
+
+/* ---- The files */
+
+static int read_tokenizer_config(tokenizer *t, const json_t *json, const char *file)
+{
+    TRY(read_roles(t, json, file));
+    TRY(read_surroundings(t, json, file));
+    return read_template(t, json, file);
+}
+
+/* "eos_token_id": an id or a list of them. */
+static int read_generation_config(tokenizer *t, const json_t *json, const char *file)
+{
+    const json_t *value = json_object_get(json, "eos_token_id");
+    size_t count = json_is_array(value) ? json_array_size(value) : value && !json_is_null(value);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
+        if (!json_is_integer(id) || json_integer_value(id) < 0)
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "eos_token_id", .found = json_kind(id) },
+                           "an id or a list of ids was expected");
+        TRY(tokenizer_add_end(t, json_integer_value(id)));
+    }
+    return LORAC_OK;
+}
+
+static int read_one(tokenizer *t, const char *folder, const char *name, int (*read)(tokenizer *, const json_t *, const char *))
+{
+    json_t *json;
+    const char *file = NULL;
+    TRY(read_optional(t, folder, name, &json, &file));
+    int status = json ? read(t, json, file) : LORAC_OK;
+    json_decref(json);
+    return status;
+}
+
+int tokenizer_read_config(tokenizer *t, const char *folder)
+{
+    TRY(read_template_file(t, folder));
+    TRY(read_one(t, folder, "tokenizer_config.json", read_tokenizer_config));
+    TRY(read_one(t, folder, "special_tokens_map.json", read_roles));
+    TRY(tokenizer_add_end(t, t->roles[TOKEN_EOS]));
+    return read_one(t, folder, "generation_config.json", read_generation_config);
+}

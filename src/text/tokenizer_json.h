@@ -1,0 +1,25 @@
+/* tokenizer_json.h: reading the components of a tokenizer.json, with their place in it for messages. */
+#ifndef LORAC_TOKENIZER_JSON_H
+#define LORAC_TOKENIZER_JSON_H
+
+#include "json.h"
+#include "tokenizer_parts.h"
+
+/* A component: its JSON, NULL where there is none, and where it stands ("pre_tokenizer.pretokenizers[1]"). */
+typedef struct part { const json_t *json; const char *place; } part;
+
+int part_fail(const tokenizer *t, part p, const char *sentence);
+int part_refuse(const tokenizer *t, part p, const char *type); /* a component we do not have */
+int part_member(tokenizer *t, part p, const char *key, part *out);
+int part_element(tokenizer *t, part p, size_t i, part *out);
+int part_text(tokenizer *t, part p, slice *out); /* a copy that lives as long as the tokenizer */
+/* Calls `build` for every element of the array under `key`. */
+int part_each(tokenizer *t, part p, const char *key, int (*build)(tokenizer *, part));
+
+/* Each adds the steps of one component. */
+int build_normaliser(tokenizer *t, part p);
+int build_split(tokenizer *t, part p);
+int build_post(tokenizer *t, part p);
+int build_decoder(tokenizer *t, part p);
+
+#endif
