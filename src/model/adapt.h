@@ -18,7 +18,7 @@ void adapter_free(adapter *a);
 typedef struct parameter_counts { int64_t trainable, all; } parameter_counts;
 parameter_counts adapter_counts(const adapter *a, const model *m);
 
-/* delta[out, in] (f32) += weight · scale · B A for one module. */
-void adapter_delta(const adapter *a, int slot, double weight, float *delta);
+/* One row of a module's delta, added to `out` [in]: weight · scale · B[row] A. */
+void adapter_add_row(const adapter *a, int slot, double weight, int64_t row, float *out);
 
 #endif

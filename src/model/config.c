@@ -16,13 +16,7 @@ enum {
     CONTEXT_MOST = 1 << 30,
 };
 
-/* How the rotary frequencies are changed for contexts longer than trained on. */
-typedef struct rope_scaling {
-    enum { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3 } kind;
-    double factor, low_frequency, high_frequency, original_context;
-} rope_scaling;
-
-static const char *const rope_names[] = { [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_LLAMA3] = "llama3" };
+static const char *const rope_names[] = { [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_LLAMA3] = "llama3" }; /* as in files */
 
 /* Llama 3's rule (transformers, modeling_rope_utils): long waves are slowed by the factor, short ones left, those between blended. */
 static double llama3_frequency(double f, const rope_scaling *s)
@@ -36,15 +30,16 @@ static double llama3_frequency(double f, const rope_scaling *s)
     return (1 - blend) * f / s->factor + blend * f;
 }
 
-static int make_frequencies(model_config *g, double theta, const rope_scaling *s, arena *memory)
+static int make_frequencies(model_config *g, arena *memory)
 {
+    const rope_scaling *s = &g->rope_scaling;
     int64_t half = g->rotated / 2;
     g->rope_scale = 1;
     g->rope_frequency = arena_new(memory, (size_t)half, sizeof(real));
     if (!g->rope_frequency)
         return fail_memory();
     for (int64_t i = 0; i < half; i++) {
-        double f = pow(theta, -2.0 * (double)i / (double)g->rotated);
+        double f = pow(g->rope_theta, -2.0 * (double)i / (double)g->rotated);
         if (s->kind == ROPE_LINEAR)
             f /= s->factor;
         else if (s->kind == ROPE_LLAMA3)
@@ -74,10 +69,11 @@ static int check_config(const model_config *g, const char *file, bool is_gguf)
     return LORAC_OK;
 }
 
-static int check_rope(double theta, const rope_scaling *s, const char *file)
+static int check_rope(const model_config *g, const char *file)
 {
-    if (!(theta > 0 && isfinite(theta)))
-        return absurd(file, "rope_theta", "a positive number", theta);
+    const rope_scaling *s = &g->rope_scaling;
+    if (!(g->rope_theta > 0 && isfinite(g->rope_theta)))
+        return absurd(file, "rope_theta", "a positive number", g->rope_theta);
     if (s->kind != ROPE_DEFAULT && !(s->factor > 0))
         return absurd(file, "rope_scaling.factor", "a positive number", s->factor);
     if (s->kind == ROPE_LLAMA3 && !(s->low_frequency > 0 && s->high_frequency > s->low_frequency && s->original_context > 0))
@@ -113,8 +109,10 @@ static int read_family(const json_t *root, const architecture **family, const ch
 }
 
 /* transformers 5 puts theta and scaling into rope_parameters; before, theta stood alone and scaling in rope_scaling (`type`, later `rope_type`). */
-static int read_rope(const json_t *root, double *theta, rope_scaling *s, const char *file)
+static int read_rope(const json_t *root, model_config *g, const char *file)
 {
+    double *theta = &g->rope_theta;
+    rope_scaling *s = &g->rope_scaling;
     const json_t *object = json_object_get(root, "rope_parameters");
     if (!json_is_object(object))
         object = json_object_get(root, "rope_scaling");
@@ -178,8 +176,6 @@ static int read_token(const json_t *root, const char *key, int32_t *out, const c
 
 static int read_config(model_config *g, const json_t *root, const char *file, arena *memory)
 {
-    double theta;
-    rope_scaling scaling;
     TRY(required(root, "num_hidden_layers", LAYERS_MOST, &g->layers, file));
     TRY(required(root, "hidden_size", SIZE_MOST, &g->hidden, file));
     TRY(required(root, "num_attention_heads", HEADS_MOST, &g->heads, file));
@@ -206,10 +202,10 @@ static int read_config(model_config *g, const json_t *root, const char *file, ar
     TRY(read_token(root, "bos_token_id", &g->bos, file));
     TRY(read_token(root, "eos_token_id", &g->eos, file));
     TRY(read_token(root, "pad_token_id", &g->pad, file));
-    TRY(read_rope(root, &theta, &scaling, file));
+    TRY(read_rope(root, g, file));
     TRY(check_config(g, file, false));
-    TRY(check_rope(theta, &scaling, file));
-    return make_frequencies(g, theta, &scaling, memory);
+    TRY(check_rope(g, file));
+    return make_frequencies(g, memory);
 }
 
 int config_read_folder(model_config *g, const architecture **family, const char *folder, arena *memory)
@@ -295,6 +291,7 @@ static int apply_rope_divisors(model_config *g, const gguf *file)
             return absurd(file->path, "rope_freqs.weight", "positive divisors", (double)divisor);
         g->rope_frequency[i] /= (real)divisor;
     }
+    g->rope_scaling.kind = ROPE_DIVISORS;
     return LORAC_OK;
 }
 
@@ -344,12 +341,11 @@ int config_read_gguf(model_config *g, const architecture **family, const gguf *f
     TRY(gguf_token(file, "tokenizer.ggml.bos_token_id", &g->bos));
     TRY(gguf_token(file, "tokenizer.ggml.eos_token_id", &g->eos));
     TRY(gguf_token(file, "tokenizer.ggml.padding_token_id", &g->pad));
-    double theta = 10000;
-    rope_scaling scaling;
-    TRY(gguf_optional_real(&k, "rope.freq_base", &theta));
-    TRY(gguf_rope_scaling(&k, &scaling));
+    g->rope_theta = 10000;
+    TRY(gguf_optional_real(&k, "rope.freq_base", &g->rope_theta));
+    TRY(gguf_rope_scaling(&k, &g->rope_scaling));
     TRY(check_config(g, file->path, true));
-    TRY(check_rope(theta, &scaling, file->path));
-    TRY(make_frequencies(g, theta, &scaling, memory));
+    TRY(check_rope(g, file->path));
+    TRY(make_frequencies(g, memory));
     return apply_rope_divisors(g, file);
 }

@@ -8,6 +8,13 @@
 #include "map.h"
 #include "safetensors.h"
 
+/* How the rotary frequencies were changed for contexts longer than trained on. ROPE_DIVISORS: by factors that a GGUF file lists. */
+typedef enum rope_kind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_DIVISORS } rope_kind;
+typedef struct rope_scaling {
+    rope_kind kind;
+    double factor, low_frequency, high_frequency, original_context;
+} rope_scaling;
+
 typedef struct model_config {
     const char *model_type;       /* "llama" */
     int64_t layers, hidden, heads, kv_heads, head_size, intermediate, vocabulary, context;
@@ -15,6 +22,8 @@ typedef struct model_config {
     bool tied_head, attention_bias, mlp_bias;
     glu_kind activation;
     int64_t rotated;              /* how many of head_size turn */
+    double rope_theta;
+    rope_scaling rope_scaling;
     real *rope_frequency;         /* [rotated / 2], scaling applied */
     double rope_scale;            /* on cosine and sine */
     int32_t bos, eos, pad;        /* -1: none */

@@ -1,0 +1,175 @@
+/* api_convert.c: lorac_merge and lorac_export_adapter_gguf: write aside, open again, compare, and only then put in place. */
+#include "api.h"
+#include "export.h"
+#include "verify.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The worst that rounding to a type may do to a logit, as a share of the largest. Beyond it something is wrong, not rounded. */
+static double logit_limit(dtype type)
+{
+    switch (type) {
+    case DT_F32: return 1e-4;
+    case DT_F16: return 0.02;
+    default: return 0.15;
+    }
+}
+
+static int output_type(const model *m, int wanted, bool is_gguf, dtype *out)
+{
+    static const dtype types[] = { [LORAC_DTYPE_F32] = DT_F32, [LORAC_DTYPE_BF16] = DT_BF16, [LORAC_DTYPE_F16] = DT_F16, [LORAC_DTYPE_Q8_0] = DT_Q8_0 };
+    if (wanted == LORAC_DTYPE_AUTO)
+        *out = m->weight_type == DT_F32 || m->weight_type == DT_BF16 ? m->weight_type : DT_F16;
+    else if (wanted > 0 && wanted < (int)(sizeof types / sizeof *types))
+        *out = types[wanted];
+    else
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .expected = "f32, f16, bf16 or q8_0" }, "this type cannot be written");
+    if (*out == DT_Q8_0 && !is_gguf)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .found = "q8_0", .expected = "f32, f16 or bf16" },
+                       "only GGUF files hold quantised weights");
+    return LORAC_OK;
+}
+
+static int check_free(const char *output, bool is_gguf, bool overwrite)
+{
+    bool taken = is_gguf ? path_exists(output) : path_exists(output) && !path_is_empty_folder(output);
+    if (taken && !overwrite)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = output, .hint = "give another path, or --overwrite" }, "the output is there already");
+    return LORAC_OK;
+}
+
+static int compare(const model *base, const lorac_run_options *run, const char *written, comparison *out)
+{
+    runner before = { 0 }, after = { 0 };
+    session *reference = NULL, *other = NULL;
+    model *merged = NULL;
+    lorac_text *text = NULL;
+    lorac_run_options plain = { .dtype = LORAC_DTYPE_F32, .threads = run->threads };
+    int status = model_open(&merged, written, false);
+    if (status == LORAC_OK)
+        status = runner_open(&before, base, run);
+    if (status == LORAC_OK)
+        status = runner_open(&after, merged, &plain);
+    if (status == LORAC_OK)
+        status = session_new(&reference, base, before.c);
+    if (status == LORAC_OK)
+        status = session_new(&other, merged, after.c);
+    if (status == LORAC_OK)
+        status = text_open_if_any(&text, base->path, NULL);
+    if (status == LORAC_OK)
+        status = compare_models(reference, other, text ? text->tokenizer : NULL, out);
+    lorac_text_close(text);
+    session_free(reference);
+    session_free(other);
+    runner_close(&before);
+    runner_close(&after);
+    model_close(merged);
+    return status;
+}
+
+typedef struct merge_job {
+    const model *m;
+    const lorac_run_options *run;
+    export_plan plan;
+    bool is_gguf;
+    const char *output;
+    export_loss loss;
+    comparison result;
+} merge_job;
+
+static int verify(merge_job *job, const char *written)
+{
+    TRY(compare(job->m, job->run, written, &job->result));
+    double limit = logit_limit(job->plan.type) * job->result.largest;
+    if (job->result.max_difference <= limit)
+        return LORAC_OK;
+    char found[32], expected[48];
+    snprintf(found, sizeof found, "%.4g", job->result.max_difference);
+    snprintf(expected, sizeof expected, "at most %.4g", limit);
+    return fail_at(LORAC_ERROR_RUNTIME, (fault){ .file = job->output, .found = found, .expected = expected, .hint = "try --dtype f32" },
+                   "the merged model's logits differ from base and adapters; nothing was written");
+}
+
+/* A GGUF file is written and compared under a name beside the target. */
+static int write_gguf(merge_job *job)
+{
+    buf aside = { 0 };
+    buf_format(&aside, "%s.verifying.gguf", job->output);
+    int status = buf_status(&aside);
+    if (status == LORAC_OK)
+        status = export_gguf(&job->plan, aside.p, &job->loss);
+    if (status == LORAC_OK) {
+        status = verify(job, aside.p);
+        if (status == LORAC_OK && rename(aside.p, job->output) != 0)
+            status = fail_errno(job->output, "put the file in place");
+        if (status != LORAC_OK)
+            unlink(aside.p);
+    }
+    buf_free(&aside);
+    return status;
+}
+
+static int write_folder(merge_job *job)
+{
+    char *aside;
+    TRY(folder_begin(&aside, job->output));
+    int status = export_huggingface(&job->plan, aside, &job->loss);
+    if (status == LORAC_OK)
+        status = verify(job, aside);
+    if (status == LORAC_OK)
+        status = folder_commit(aside, job->output);
+    else
+        folder_drop(aside);
+    mem_free(aside);
+    return status;
+}
+
+static int merge(merge_job *job, const runner *r)
+{
+    folded *adapters = mem_new(r->count, sizeof *adapters);
+    if (!adapters)
+        return fail_memory();
+    for (size_t i = 0; i < r->count; i++)
+        adapters[i] = (folded){ r->adapters[i], (double)r->uses[i].weight };
+    job->plan.adapters = adapters;
+    job->plan.adapter_count = r->count;
+    int status = job->is_gguf ? write_gguf(job) : write_folder(job);
+    mem_free(adapters);
+    return status;
+}
+
+lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *adapters, size_t count, const char *output,
+                         const lorac_merge_options *options, lorac_merge_report *report)
+{
+    static const lorac_merge_options standard;
+    options = options ? options : &standard;
+    lorac_run_options run = { .dtype = LORAC_DTYPE_F32, .threads = options->threads, .adapters = adapters, .adapter_count = count };
+    merge_job job = { .m = handle->m, .run = &run, .plan.m = handle->m, .output = output, .is_gguf = slice_ends(slice_of(output), ".gguf") };
+    runner r;
+    TRY(output_type(handle->m, options->dtype, job.is_gguf, &job.plan.type));
+    TRY(check_free(output, job.is_gguf, options->overwrite));
+    TRY(runner_open(&r, handle->m, &run));
+    int status = merge(&job, &r);
+    runner_close(&r);
+    if (report)
+        *report = (lorac_merge_report){
+            .max_logit_difference = job.result.max_difference,
+            .kl_divergence = job.result.kl_divergence,
+            .top1_agreement = job.result.top1_agreement,
+            .delta_lost = job.loss.delta > 0 ? sqrt(job.loss.error / job.loss.delta) : 0,
+            .tokens = job.result.tokens,
+        };
+    return status;
+}
+
+lorac_status lorac_export_adapter_gguf(const lorac_model *handle, const char *path, const char *output)
+{
+    adapter *a;
+    TRY(adapter_load(&a, handle->m, path, NULL, NULL));
+    int status = export_adapter_gguf(handle->m, a, output);
+    adapter_free(a);
+    return status;
+}

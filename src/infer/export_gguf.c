@@ -1,0 +1,257 @@
+/* export_gguf.c: a model or an adapter in llama.cpp's file. Keys of a GGUF input are carried over as they are; those of a folder are made. */
+#include "pieces.h"
+
+#include "err.h"
+#include "gguf.h"
+#include "mem.h"
+#include "source.h"
+#include "tokenizer_export.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* llama.cpp's numbers for general.file_type. */
+static uint32_t file_type(dtype type)
+{
+    switch (type) {
+    case DT_F16: return 1;
+    case DT_Q8_0: return 7;
+    case DT_BF16: return 32;
+    default: return 0;
+    }
+}
+
+static int sink(void *to, const void *bytes, size_t count)
+{
+    return gguf_data(to, bytes, count);
+}
+
+/* ---- Keys ---- */
+
+static void put_u32(gguf_writer *w, const model *m, const char *key, int64_t value)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", m->family->name, key);
+    gguf_put_u32(w, name, (uint32_t)value);
+}
+
+static void put_f32(gguf_writer *w, const model *m, const char *key, double value)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", m->family->name, key);
+    gguf_put_f32(w, name, (float)value);
+}
+
+static void put_config(gguf_writer *w, const model *m)
+{
+    const model_config *g = &m->config;
+    put_u32(w, m, "block_count", g->layers);
+    put_u32(w, m, "context_length", g->context);
+    put_u32(w, m, "embedding_length", g->hidden);
+    put_u32(w, m, "feed_forward_length", g->intermediate);
+    put_u32(w, m, "attention.head_count", g->heads);
+    put_u32(w, m, "attention.head_count_kv", g->kv_heads);
+    put_u32(w, m, "attention.key_length", g->head_size);
+    put_u32(w, m, "attention.value_length", g->head_size);
+    put_f32(w, m, "attention.layer_norm_rms_epsilon", g->norm_epsilon);
+    put_u32(w, m, "vocab_size", g->vocabulary);
+    put_u32(w, m, "rope.dimension_count", g->rotated);
+    put_f32(w, m, "rope.freq_base", g->rope_theta);
+    if (g->rope_scaling.kind == ROPE_LINEAR) {
+        char name[128];
+        snprintf(name, sizeof name, "%s.rope.scaling.type", m->family->name);
+        gguf_put_text(w, name, slice_of("linear"));
+        put_f32(w, m, "rope.scaling.factor", g->rope_scaling.factor);
+    }
+}
+
+static slice model_name(const model *m)
+{
+    slice name = path_name(m->path);
+    return name.n ? name : slice_of("model");
+}
+
+static int put_made_keys(gguf_writer *w, const export_plan *plan)
+{
+    const model *m = plan->m;
+    gguf_put_text(w, "general.architecture", slice_of(m->family->name));
+    gguf_put_text(w, "general.type", slice_of("model"));
+    gguf_put_text(w, "general.name", model_name(m));
+    put_config(w, m);
+    buf path = { 0 };
+    const char *file = path_join(&path, m->path, "tokenizer.json");
+    int status = file ? LORAC_OK : fail_memory();
+    if (status == LORAC_OK && path_exists(file)) {
+        tokenizer *t;
+        status = tokenizer_open_folder(&t, m->path);
+        if (status == LORAC_OK) {
+            status = tokenizer_put_gguf(t, w, m->config.vocabulary);
+            tokenizer_free(t);
+        }
+    }
+    buf_free(&path);
+    return status;
+}
+
+static void copy_keys(gguf_writer *w, const gguf *from)
+{
+    static const char *const made_here[] = { "general.file_type", "general.quantization_version", "general.alignment" };
+    for (size_t i = 0; i < from->value_count; i++) {
+        bool skip = false;
+        for (size_t j = 0; j < sizeof made_here / sizeof *made_here; j++)
+            skip |= strcmp(from->values[i].key, made_here[j]) == 0;
+        if (!skip)
+            gguf_put_copy(w, &from->values[i]);
+    }
+}
+
+/* ---- Tensors ---- */
+
+/* Divisors of the rotary frequencies, where the model's are scaled in a way that keys cannot say. */
+static int make_divisors(const model_config *g, float **out)
+{
+    *out = NULL;
+    if (g->rope_scaling.kind != ROPE_LLAMA3 && g->rope_scaling.kind != ROPE_DIVISORS)
+        return LORAC_OK;
+    *out = mem_new((size_t)(g->rotated / 2), sizeof **out);
+    if (!*out)
+        return fail_memory();
+    for (int64_t i = 0; i < g->rotated / 2; i++)
+        (*out)[i] = (float)(pow(g->rope_theta, -2.0 * (double)i / (double)g->rotated) / (double)g->rope_frequency[i]);
+    return LORAC_OK;
+}
+
+static int write_tensors(gguf_writer *w, const pieces *p, const float *divisors, export_loss *loss)
+{
+    const int64_t half = p->plan->m->config.rotated / 2;
+    for (size_t i = 0; i < p->count; i++)
+        TRY(gguf_declare(w, p->list[i].name, p->list[i].type, p->list[i].source.ndim, p->list[i].source.dim));
+    if (divisors)
+        TRY(gguf_declare(w, "rope_freqs.weight", DT_F32, 1, &half));
+    for (size_t i = 0; i < p->count; i++)
+        TRY(piece_write(p, &p->list[i], sink, w, loss));
+    return divisors ? gguf_data(w, divisors, (size_t)half * sizeof *divisors) : LORAC_OK;
+}
+
+int export_gguf(const export_plan *plan, const char *path, export_loss *loss)
+{
+    pieces p;
+    gguf_writer *w;
+    float *divisors = NULL;
+    TRY(pieces_new(&p, plan, true));
+    int status = gguf_begin(&w, path);
+    if (status == LORAC_OK) {
+        if (plan->m->is_gguf)
+            copy_keys(w, &plan->m->source->gguf);
+        else
+            status = put_made_keys(w, plan);
+        gguf_put_u32(w, "general.file_type", file_type(plan->type));
+        gguf_put_u32(w, "general.quantization_version", 2);
+        if (status == LORAC_OK)
+            status = make_divisors(&plan->m->config, &divisors);
+        if (status == LORAC_OK)
+            status = write_tensors(w, &p, divisors, loss);
+        if (status == LORAC_OK)
+            status = gguf_finish(w);
+        else
+            gguf_abandon(w);
+    }
+    mem_free(divisors);
+    pieces_free(&p);
+    return status;
+}
+
+/* ---- An adapter ---- */
+
+/* llama.cpp multiplies by alpha / rank with one alpha for the file; what a module's own scale differs by goes into B. */
+static int write_factor_b(gguf_writer *w, const lora *module, double alpha, bool paired, int64_t head_size)
+{
+    int64_t rows = module->b.t.dim[0], rank = module->rank;
+    float *row = mem_new((size_t)rank, sizeof *row);
+    double factor = (double)module->scale / (alpha / (double)rank);
+    int status = row ? LORAC_OK : fail_memory();
+    for (int64_t r = 0; r < rows && status == LORAC_OK; r++) {
+        const real *from = (const real *)module->b.t.data + (paired ? paired_row(r, head_size) : r) * rank;
+        for (int64_t c = 0; c < rank; c++)
+            row[c] = (float)((double)from[c] * factor);
+        status = gguf_data(w, row, (size_t)rank * sizeof *row);
+    }
+    mem_free(row);
+    return status;
+}
+
+static int declare_pair(gguf_writer *w, const lora *module, const char *stem)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s.weight.lora_a", stem);
+    TRY(gguf_declare(w, name, DT_F32, 2, module->a.t.dim));
+    snprintf(name, sizeof name, "%s.weight.lora_b", stem);
+    return gguf_declare(w, name, DT_F32, 2, module->b.t.dim);
+}
+
+static const param *param_of_slot(const model *m, int slot, int64_t *layer)
+{
+    int per_layer = (m->linear_count - 1) / (int)m->config.layers, at = slot % per_layer;
+    *layer = slot / per_layer;
+    for (const param *q = m->family->layer; q->name; q++)
+        if (q->kind == PARAM_LINEAR && at-- == 0)
+            return q;
+    return NULL;
+}
+
+static int write_modules(gguf_writer *w, const model *m, const adapter *a, double alpha, bool declare)
+{
+    for (int slot = 0; slot < m->linear_count; slot++) {
+        const lora *module = &a->modules[slot];
+        if (module->rank == 0)
+            continue;
+        int64_t layer = 0;
+        const param *q = slot == m->head.slot ? NULL : param_of_slot(m, slot, &layer);
+        char stem[128];
+        if (q)
+            snprintf(stem, sizeof stem, "blk.%lld.%s", (long long)layer, q->gguf);
+        else
+            snprintf(stem, sizeof stem, "output");
+        if (declare) {
+            TRY(declare_pair(w, module, stem));
+            continue;
+        }
+        TRY(gguf_data(w, module->a.t.data, (size_t)tensor_bytes(&module->a.t)));
+        TRY(write_factor_b(w, module, alpha, q && q->order != ROWS_AS_FILED, m->config.head_size));
+    }
+    return LORAC_OK;
+}
+
+/* The file's alpha: exact for the first adapted module, so that adapters with one scale carry their B unchanged. */
+static double file_alpha(const adapter *a)
+{
+    for (int slot = 0; slot < a->module_count; slot++)
+        if (a->modules[slot].rank)
+            return (double)a->modules[slot].scale * (double)a->modules[slot].rank;
+    return 1;
+}
+
+int export_adapter_gguf(const model *m, const adapter *a, const char *path)
+{
+    gguf_writer *w;
+    double alpha = file_alpha(a);
+    if (m->config.tied_head && a->modules[m->head.slot].rank)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "lm_head", .hint = "merge the adapter into the model instead" },
+                       "llama.cpp cannot apply an adapter to a head that is tied to the embedding");
+    TRY(gguf_begin(&w, path));
+    gguf_put_text(w, "general.architecture", slice_of(m->family->name));
+    gguf_put_text(w, "general.type", slice_of("adapter"));
+    gguf_put_text(w, "adapter.type", slice_of("lora"));
+    gguf_put_text(w, "general.name", model_name(m));
+    gguf_put_f32(w, "adapter.lora.alpha", (float)alpha);
+    gguf_put_u32(w, "general.quantization_version", 2);
+    int status = write_modules(w, m, a, alpha, true);
+    if (status == LORAC_OK)
+        status = write_modules(w, m, a, alpha, false);
+    if (status != LORAC_OK) {
+        gguf_abandon(w);
+        return status;
+    }
+    return gguf_finish(w);
+}

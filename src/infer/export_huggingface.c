@@ -1,0 +1,188 @@
+/* export_huggingface.c: model.safetensors, config.json and the tokenizer's files. */
+#include "pieces.h"
+
+#include "err.h"
+#include "json.h"
+#include "mem.h"
+#include "safetensors.h"
+#include "source.h"
+#include "tokenizer_export.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_LIMIT = 256 << 20 };
+
+static const char *torch_name(dtype type)
+{
+    return type == DT_F32 ? "float32" : type == DT_F16 ? "float16" : "bfloat16";
+}
+
+static int sink(void *to, const void *bytes, size_t count)
+{
+    return safetensors_data(to, bytes, count);
+}
+
+static int write_weights(const export_plan *plan, const char *path, export_loss *loss)
+{
+    pieces p;
+    safetensors_writer *w;
+    TRY(pieces_new(&p, plan, false));
+    int status = safetensors_begin(&w, path);
+    if (status == LORAC_OK) {
+        for (size_t i = 0; i < p.count && status == LORAC_OK; i++)
+            status = safetensors_declare(w, p.list[i].name, p.list[i].type, p.list[i].source.ndim, p.list[i].source.dim);
+        for (size_t i = 0; i < p.count && status == LORAC_OK; i++)
+            status = piece_write(&p, &p.list[i], sink, w, loss);
+        if (status == LORAC_OK)
+            status = safetensors_finish(w);
+        else
+            safetensors_abandon(w);
+    }
+    pieces_free(&p);
+    return status;
+}
+
+/* ---- config.json ---- */
+
+static void set_rope(json_t *root, const model_config *g)
+{
+    const rope_scaling *s = &g->rope_scaling;
+    json_object_set_new(root, "rope_theta", json_real(g->rope_theta));
+    if (s->kind == ROPE_LINEAR)
+        json_object_set_new(root, "rope_scaling", json_pack("{s:s,s:s,s:f}", "type", "linear", "rope_type", "linear", "factor", s->factor));
+}
+
+static void set_token(json_t *root, const char *key, int32_t id)
+{
+    if (id >= 0)
+        json_object_set_new(root, key, json_integer(id));
+}
+
+static const char *activation_name(glu_kind kind)
+{
+    return kind == GLU_SILU ? "silu" : kind == GLU_GELU ? "gelu" : "gelu_pytorch_tanh";
+}
+
+static bool has_bias(const model *m, const char *suffix)
+{
+    for (int i = 0; i < m->linear_count; i++)
+        if (slice_ends(slice_of(m->linears[i]->name), suffix))
+            return m->linears[i]->bias.t.data != NULL;
+    return false;
+}
+
+/* A configuration for a model that came without one. */
+static json_t *new_config(const model *m)
+{
+    const model_config *g = &m->config;
+    json_t *root = json_pack("{s:[s],s:s}", "architectures", m->family->class_name, "model_type", m->family->name);
+    const struct { const char *key; int64_t value; } sizes[] = {
+        { "hidden_size", g->hidden }, { "intermediate_size", g->intermediate }, { "num_hidden_layers", g->layers },
+        { "num_attention_heads", g->heads }, { "num_key_value_heads", g->kv_heads }, { "head_dim", g->head_size },
+        { "vocab_size", g->vocabulary }, { "max_position_embeddings", g->context },
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        json_object_set_new(root, sizes[i].key, json_integer(sizes[i].value));
+    json_object_set_new(root, "rms_norm_eps", json_real(g->norm_epsilon));
+    json_object_set_new(root, "hidden_act", json_string(activation_name(g->activation)));
+    json_object_set_new(root, "attention_bias", json_boolean(has_bias(m, ".q_proj")));
+    json_object_set_new(root, "mlp_bias", json_boolean(has_bias(m, ".up_proj")));
+    set_token(root, "bos_token_id", g->bos);
+    set_token(root, "eos_token_id", g->eos);
+    set_token(root, "pad_token_id", g->pad);
+    set_rope(root, g);
+    return root;
+}
+
+static int read_config(const model *m, json_t **root)
+{
+    if (m->is_gguf && m->config.rope_scaling.kind == ROPE_DIVISORS)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = m->path, .key = "rope_freqs.weight", .hint = "write a GGUF file instead: -o OUT.gguf" },
+                       "a Hugging Face configuration cannot say these rotary factors");
+    if (m->is_gguf) {
+        *root = new_config(m);
+        return *root ? LORAC_OK : fail_memory();
+    }
+    buf path = { 0 };
+    const char *file = path_join(&path, m->path, "config.json");
+    int status = file ? json_read(root, file, FILE_LIMIT, 0) : fail_memory();
+    buf_free(&path);
+    return status;
+}
+
+static int write_json(const json_t *root, const char *folder, const char *name)
+{
+    buf path = { 0 };
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    const char *file = path_join(&path, folder, name);
+    int status = text && file ? file_write(file, text, strlen(text)) : fail_memory();
+    free(text);
+    buf_free(&path);
+    return status;
+}
+
+static int write_config(const export_plan *plan, const char *folder)
+{
+    json_t *root = NULL;
+    int status = read_config(plan->m, &root);
+    if (status == LORAC_OK) {
+        json_object_del(root, "torch_dtype");
+        json_object_set_new(root, "dtype", json_string(torch_name(plan->type)));
+        json_object_set_new(root, "torch_dtype", json_string(torch_name(plan->type))); /* before transformers 5 */
+        json_object_set_new(root, "tie_word_embeddings", json_boolean(plan->m->config.tied_head && !head_is_untied(plan)));
+        status = write_json(root, folder, "config.json");
+    }
+    json_decref(root);
+    return status;
+}
+
+/* ---- Tokenizer files ---- */
+
+static int copy_file(const char *from_folder, const char *to_folder, const char *name)
+{
+    buf from = { 0 }, to = { 0 }, content = { 0 };
+    int status = path_join(&from, from_folder, name) && path_join(&to, to_folder, name) ? LORAC_OK : fail_memory();
+    if (status == LORAC_OK && path_exists(from.p)) {
+        status = file_read(&content, from.p, FILE_LIMIT);
+        if (status == LORAC_OK)
+            status = file_write(to.p, content.p ? content.p : "", content.n);
+    }
+    buf_free(&from);
+    buf_free(&to);
+    buf_free(&content);
+    return status;
+}
+
+static int write_tokenizer(const model *m, const char *folder)
+{
+    static const char *const names[] = {
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+        "tokenizer.model", "chat_template.jinja", "generation_config.json",
+    };
+    if (!m->is_gguf) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            TRY(copy_file(m->path, folder, names[i]));
+        return LORAC_OK;
+    }
+    if (!gguf_find(&m->source->gguf, "tokenizer.ggml.model"))
+        return LORAC_OK;
+    tokenizer *t;
+    TRY(tokenizer_open_gguf(&t, &m->source->gguf));
+    int status = tokenizer_save(t, folder);
+    tokenizer_free(t);
+    return status;
+}
+
+int export_huggingface(const export_plan *plan, const char *folder, export_loss *loss)
+{
+    buf path = { 0 };
+    const char *file = path_join(&path, folder, "model.safetensors");
+    int status = file ? write_config(plan, folder) : fail_memory();
+    if (status == LORAC_OK)
+        status = write_tokenizer(plan->m, folder);
+    if (status == LORAC_OK)
+        status = write_weights(plan, file, loss);
+    buf_free(&path);
+    return status;
+}
