@@ -330,7 +330,7 @@ static int read_ranks(peft_config *c, const json_t *object, const char *path)
     json_object_foreach((json_t *)patterns, key, value)
     {
         if (json_is_null(value))
-            return wrong_kind(path, key, value, "an integer");
+            return wrong_kind(path, "rank_pattern", value, "integers");
         TRY(json_take_int(patterns, key, 1, RANK_LIMIT, &c->rank_values[c->rank_count], path));
         TRY(keep_text(c, key, &c->rank_keys[c->rank_count]));
         c->rank_count++;
@@ -353,7 +353,7 @@ static int read_alphas(peft_config *c, const json_t *object, const char *path)
     json_object_foreach((json_t *)patterns, key, value)
     {
         if (json_is_null(value))
-            return wrong_kind(path, key, value, "a number");
+            return wrong_kind(path, "alpha_pattern", value, "numbers");
         TRY(json_take_real(patterns, key, &c->alpha_values[c->alpha_count], path));
         TRY(keep_text(c, key, &c->alpha_keys[c->alpha_count]));
         c->alpha_count++;

@@ -171,10 +171,10 @@ static int is_excluded(peft_matcher *m, const char *module, bool *excluded)
     return m->exclude ? regex_try(m->exclude, module, excluded, NULL) : LORAC_OK;
 }
 
-/* "007" is 7; what is too large for an index is no layer's. */
+/* "007" is 7. No digits, because the pattern fitted without its number, or too many are no layer's. */
 static int64_t parse_index(slice digits)
 {
-    int64_t index = 0;
+    int64_t index = digits.n > 0 ? 0 : -1;
 
     for (size_t i = 0; i < digits.n; i++) {
         if (digits.p[i] < '0' || digits.p[i] > '9' || index > INT64_MAX / 10 - 1)
