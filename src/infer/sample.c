@@ -10,9 +10,9 @@
 
 typedef struct candidate { float logit; int32_t id; double probability; } candidate;
 
-int sampler_init(sampler *s, const lorac_sampling *options, int64_t vocabulary)
+int token_sampler_init(token_sampler *s, const lorac_sampling *options, int64_t vocabulary)
 {
-    *s = (sampler){ .options = *options, .vocabulary = vocabulary };
+    *s = (token_sampler){ .options = *options, .vocabulary = vocabulary };
     const lorac_sampling *o = &s->options;
     fault where = { .key = "temperature", .expected = "0 or more" };
     if (!(o->temperature >= 0 && isfinite(o->temperature)))
@@ -35,11 +35,11 @@ int sampler_init(sampler *s, const lorac_sampling *options, int64_t vocabulary)
     return s->candidates ? LORAC_OK : fail_memory();
 }
 
-void sampler_free(sampler *s)
+void token_sampler_free(token_sampler *s)
 {
     mem_free(s->candidates);
     mem_free(s->seen);
-    *s = (sampler){ 0 };
+    *s = (token_sampler){ 0 };
 }
 
 /* CTRL's rule (Keskar et al. 2019): once per id, however often it occurred. `seen` is all false before and after. */
@@ -73,7 +73,7 @@ static int descending(const void *a, const void *b)
 }
 
 /* The candidates that top_k leaves, best first, with their probabilities. */
-static int64_t rank_candidates(sampler *s, const float *logits)
+static int64_t rank_candidates(token_sampler *s, const float *logits)
 {
     const lorac_sampling *o = &s->options;
     int64_t n = s->vocabulary;
@@ -90,7 +90,7 @@ static int64_t rank_candidates(sampler *s, const float *logits)
     return n;
 }
 
-int32_t sampler_next(sampler *s, float *logits, const int32_t *past, size_t n_past)
+int32_t token_sampler_next(token_sampler *s, float *logits, const int32_t *past, size_t n_past)
 {
     const lorac_sampling *o = &s->options;
     if (o->repetition_penalty != 1)

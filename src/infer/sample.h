@@ -7,17 +7,17 @@
 
 #include <stdbool.h>
 
-typedef struct sampler {
+typedef struct token_sampler {
     lorac_sampling options;
     struct candidate *candidates; /* scratch, one per id of the vocabulary */
     bool *seen;                   /* scratch likewise */
     int64_t vocabulary;
     uint64_t drawn;               /* tokens sampled so far */
-} sampler;
+} token_sampler;
 
-int sampler_init(sampler *s, const lorac_sampling *options, int64_t vocabulary);
-void sampler_free(sampler *s);
+int token_sampler_init(token_sampler *s, const lorac_sampling *options, int64_t vocabulary);
+void token_sampler_free(token_sampler *s);
 /* `past` are the ids so far (all of the vocabulary), for the repetition penalty. Changes the logits. */
-int32_t sampler_next(sampler *s, float *logits, const int32_t *past, size_t n_past);
+int32_t token_sampler_next(token_sampler *s, float *logits, const int32_t *past, size_t n_past);
 
 #endif

@@ -57,7 +57,7 @@ int sequence_new(sequence **out, session *s, const lorac_sampling *sampling)
     q->last = -1;
     q->next = s->sequences;
     s->sequences = q;
-    int status = sampler_init(&q->sampler, sampling, s->m->config.vocabulary);
+    int status = token_sampler_init(&q->sampler, sampling, s->m->config.vocabulary);
     if (status == LORAC_OK) {
         q->uses = mem_new(s->use_count, sizeof *q->uses);
         if (!q->uses)
@@ -83,7 +83,7 @@ void sequence_free(sequence *q)
         link = &(*link)->next;
     *link = q->next;
     drop_adapters(q);
-    sampler_free(&q->sampler);
+    token_sampler_free(&q->sampler);
     mem_free(q->ids);
     mem_free(q);
 }
@@ -250,7 +250,7 @@ static bool is_end(const sequence *q, int32_t id)
 /* The sampled token joins the sequence and is run by the next step; an end token does too, as a chat goes on after it. */
 static int sample(sequence *q, float *logits)
 {
-    int32_t id = sampler_next(&q->sampler, logits, q->ids, q->count);
+    int32_t id = token_sampler_next(&q->sampler, logits, q->ids, q->count);
     q->last = is_end(q, id) ? -1 : id;
     q->waiting = false;
     return add_ids(q, &id, 1);

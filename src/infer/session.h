@@ -8,7 +8,7 @@
 
 typedef struct sequence {
     struct session *session;
-    sampler sampler;
+    token_sampler sampler;
     int32_t *ids;                 /* everything appended or sampled so far */
     size_t count, capacity, run;  /* of which `run` stand in the cache */
     bool waiting;                 /* has tokens that this step has not run yet */
