@@ -80,7 +80,9 @@ static void print_box(const display *d, const lorac_plan *plan)
 {
     const lorac_train_options *o = &d->a->train;
     char tokens[32], rows[32], peak[32];
-    char *adapter = format_text("LoRA on %s", o->target_modules);
+    const char *source = o->adapter ? o->adapter : o->peft_config;
+    char *adapter = source ? format_text("LoRA as in %s", source)
+                           : format_text("LoRA of rank %lld on %s", (long long)o->rank, o->target_modules);
     char *data = format_text("%s (%s rows, %s tokens an epoch)", o->data, grouped(plan->rows, rows),
                              grouped(plan->tokens_per_epoch, tokens));
     char *batch = format_text("%lld rows x %lld, %lld steps", (long long)o->batch_size,

@@ -38,7 +38,7 @@ static const flag own[] = {
     {"repeat-penalty", "repetition-penalty", FLAG_REAL, FIELD(repetition_penalty), "1", 1e-3, 1e3, NULL, "Sampling",
      "tokens that occurred become less likely; 1: off", false},
     {"seed", NULL, FLAG_INT, FIELD(seed), "0", 0, 9007199254740992.0, NULL, "Sampling", "of the random numbers", false},
-    {"stop", NULL, FLAG_LIST, FIELD(stop), NULL, 0, 0, NULL, "Sampling", "text that ends the answer; may be repeated",
+    {"stop", NULL, FLAG_LIST, FIELD(stop), NULL, 0, 0, NULL, "Sampling", "text that ends the answer",
      false},
     {"ignore-eos", NULL, FLAG_SWITCH, FIELD(ignore_eos), "false", 0, 0, NULL, "Sampling",
      "go on after the model's end of turn", false},

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP_COLUMN = 34, HELP_WIDTH_LEAST = 50, HELP_WIDTH_MOST = 110 };
+enum { HELP_COLUMN = 34, HELP_WIDTH_LEAST = 50, HELP_WIDTH_MOST = 110, FLAGS_MOST = 96 };
 
 /* Prints words from column `column` on, breaking lines at blanks before `width`. */
 static void print_wrapped(FILE *out, const char *text, int indent, int column, int width)
@@ -69,7 +69,9 @@ static int print_flag_head(FILE *out, const flag *f)
 
 static char *flag_text(const flag *f)
 {
-    bool default_shown = f->standard && f->kind != FLAG_SWITCH && *f->standard;
+    bool automatic = (f->kind == FLAG_INT || f->kind == FLAG_REAL) && f->choices;
+    const char *standard = automatic ? f->choices : f->standard;
+    bool default_shown = standard && f->kind != FLAG_SWITCH;
     const char *more = "";
     char *text;
     char aliases[128] = "";
@@ -85,32 +87,57 @@ static char *flag_text(const flag *f)
     }
     text = format_text("%s%s%s%s%s%s%s%s%s", f->kind == FLAG_SWITCH && f->standard && !strcmp(f->standard, "true")
                                                  ? "do not: " : "",
-                       f->help, default_shown ? " (default: " : "", default_shown ? f->standard : "",
+                       f->help, default_shown ? " (default: " : "", default_shown ? standard : "",
                        default_shown ? ")" : "", f->kind == FLAG_LIST ? " (repeatable)" : "", *aliases ? " [" : "",
                        aliases, *aliases ? "]" : "");
     return text;
 }
 
-struct listing { FILE *out; int width; const char *group; };
-
-static bool print_flag(void *user, const flag *f)
+static void print_flag(FILE *out, const flag *f, int width)
 {
-    struct listing *l = user;
     char *text = flag_text(f);
-    int column;
+    int column = print_flag_head(out, f);
 
-    if (!l->group || strcmp(l->group, f->group))
-        fprintf(l->out, "\n%s\n", f->group);
-    l->group = f->group;
-    column = print_flag_head(l->out, f);
     if (column >= HELP_COLUMN) {
-        fputc('\n', l->out);
+        fputc('\n', out);
         column = 0;
     }
-    fprintf(l->out, "%*s", HELP_COLUMN - column, "");
-    print_wrapped(l->out, text, HELP_COLUMN, HELP_COLUMN, l->width);
+    fprintf(out, "%*s", HELP_COLUMN - column, "");
+    print_wrapped(out, text, HELP_COLUMN, HELP_COLUMN, width);
     free(text);
+}
+
+struct listing { flag flags[FLAGS_MOST]; size_t count; };
+
+static bool collect_flag(void *user, const flag *f)
+{
+    struct listing *l = user;
+
+    if (l->count < FLAGS_MOST)
+        l->flags[l->count++] = *f;
     return false;
+}
+
+/* Group by group, in the order in which the groups first appear. */
+static void print_flags(const command *c, FILE *out, int width)
+{
+    struct listing l = {.count = 0};
+
+    each_flag(c, collect_flag, &l);
+    for (size_t i = 0; i < l.count; i++) {
+        const char *group = l.flags[i].group;
+
+        if (!group)
+            continue;
+        fprintf(out, "\n%s\n", group);
+        for (size_t j = i; j < l.count; j++) {
+            if (!l.flags[j].group || strcmp(l.flags[j].group, group))
+                continue;
+            print_flag(out, &l.flags[j], width);
+            if (j > i)
+                l.flags[j].group = NULL;
+        }
+    }
 }
 
 static int help_width(void)
@@ -130,7 +157,7 @@ void print_help(const command *c, FILE *out)
         fputc('\n', out);
         print_wrapped(out, c->description, 0, 0, width);
     }
-    each_flag(c, print_flag, &(struct listing){out, width, NULL});
+    print_flags(c, out, width);
     if (c->examples) {
         fprintf(out, "\nExamples\n");
         for (const char *at = c->examples; *at; at += strcspn(at, "\n"), at += *at == '\n')

@@ -280,8 +280,10 @@ int run_pull(arguments *a)
     if (!a->positional_count)
         return usage(a, NULL, "lorac pull --list says which there are.", "say which model: lorac pull NAME");
     for (size_t i = 0; i < catalogue_count; i++) {
-        if (catalogue[i].package && !strcmp(catalogue[i].name, a->positional[0]))
-            return pull(a, &catalogue[i]);
+        if (!strcmp(catalogue[i].name, a->positional[0]))
+            return catalogue[i].package ? pull(a, &catalogue[i])
+                                        : usage(a, catalogue[i].name, NULL, "%s comes with lorac; use it as -m %s",
+                                                catalogue[i].name, catalogue[i].name);
         names[i] = catalogue[i].name;
     }
     guess = nearest(a->positional[0], names, catalogue_count);

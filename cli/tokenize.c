@@ -140,6 +140,7 @@ static int tokenize_rows(const arguments *a, const lorac_text *text)
         if (strspn(line, " \t\r\n") == (size_t)length)
             continue;
         rows++;
+        length -= line[length - 1] == '\n';
         status = tokenize_row(a, text, line, (size_t)length, number);
     }
     if (status == LORAC_OK && ferror(file))
