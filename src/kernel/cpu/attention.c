@@ -1,131 +1,167 @@
-/* attention.c: naive */
-#include "functions.h"
+/* attention.c: out = softmax(mask(q kᵀ scale)) v with a running softmax over blocks of keys (Milakov & Gimelshein 2018,
+ * Dao et al. 2022): scores never leave the cache. A piece is QUERIES queries of a span for all heads of a key head, so
+ * that each block of keys is packed once for them all. */
+#include "attention.h"
 
-typedef struct job {
-    act *out; real *lse;
+enum { QUERIES = 256 };
+
+typedef struct forward_job {
+    pool *team;
+    act *out;
+    real *lse;
     const act *q, *k, *v;
     const attention_span *spans;
     const attention_shape *shape;
-    pool *team; act *dq, *dk, *dv; const act *dout, *o; const real *lse_in;
-} job;
+} forward_job;
 
-static void scores(const job *j, attention_span s, int64_t h, int64_t i, real *score, int64_t *from, int64_t *to)
+/* One piece: queries first..first+n-1 of a span. Queries and sums stand as [head of the group][rows]. */
+typedef struct piece_of {
+    attention_span span;
+    int64_t first, n, kv_head, group;
+    int64_t rows, width; /* of the sums: n and D rounded up */
+    cell *queries, *keys, *values;
+    real *sums, *largest, *total;
+} piece_of;
+
+static int64_t pieces_of(attention_span s, const attention_shape *shape)
 {
-    const attention_shape *a = j->shape;
-    const int64_t D = a->head_size, g = h / (a->heads / a->kv_heads), pos = s.n_kv - s.n_q + i;
-    *to = a->causal ? pos + 1 : s.n_kv;
-    *from = a->window > 0 && pos + 1 - a->window > 0 ? pos + 1 - a->window : 0;
-    const act *q = j->q + ((s.q + i) * a->heads + h) * D;
-    for (int64_t t = *from; t < *to; t++) {
-        const act *k = j->k + ((s.kv + t) * a->kv_heads + g) * D;
-        real sum = 0;
-        for (int64_t d = 0; d < D; d++)
-            sum += widen(q[d]) * widen(k[d]);
-        sum *= a->scale;
-        if (a->softcap != 0)
-            sum = a->softcap * tanh_real(sum / a->softcap);
-        if (a->bias)
-            sum += a->bias[(h * s.n_q + i) * s.n_kv + t];
-        score[t] = sum;
+    return divide_up(s.n_q, QUERIES) * shape->kv_heads;
+}
+
+static piece_of find_piece(const forward_job *j, int64_t piece)
+{
+    const attention_span *s = j->spans;
+    while (piece >= pieces_of(*s, j->shape))
+        piece -= pieces_of(*s++, j->shape);
+    piece_of p = { .span = *s, .first = piece / j->shape->kv_heads * QUERIES, .kv_head = piece % j->shape->kv_heads };
+    p.n = smaller(QUERIES, s->n_q - p.first);
+    p.group = j->shape->heads / j->shape->kv_heads;
+    p.rows = round_up(p.n, MR);
+    p.width = round_up(j->shape->head_size, LANES);
+    return p;
+}
+
+static bool find_room(piece_of *p, pool *team, int thread, int64_t D)
+{
+    const int64_t rows = p->group * p->rows;
+    p->queries = pool_scratch(team, thread, 3, (size_t)(rows * round_up(D, KP)) * sizeof(cell));
+    p->keys = pool_scratch(team, thread, 0, (size_t)(BLOCK * round_up(D, KP)) * sizeof(cell));
+    p->values = pool_scratch(team, thread, 1, (size_t)(BLOCK * round_up(D, NR)) * sizeof(cell));
+    p->sums = pool_scratch(team, thread, 2, (size_t)(rows * (p->width + 2)) * sizeof(real));
+    if (!p->queries || !p->keys || !p->values || !p->sums)
+        return false;
+    p->largest = p->sums + rows * p->width;
+    p->total = p->largest + rows;
+    memset(p->sums, 0, (size_t)(rows * p->width) * sizeof(real));
+    for (int64_t i = 0; i < rows; i++) {
+        p->largest[i] = -(real)INFINITY;
+        p->total[i] = 0;
+    }
+    return true;
+}
+
+/* Turns a row of scores into cells of exp(score - largest) and brings the row's sums to the new largest score. */
+static void soften(cell *probability, real *score, int64_t n, real *sums, int64_t width, real *largest, real *total)
+{
+    real most = *largest, sum = 0;
+    _Pragma("omp simd reduction(max : most)")
+    for (int64_t j = 0; j < n; j++)
+        most = score[j] > most ? score[j] : most;
+    const real shift = finite_or_zero(most), shrink = exp_real(*largest - shift);
+    SIMD_SUM(sum)
+    for (int64_t j = 0; j < n; j++) {
+        const real e = exp_real(score[j] - shift);
+        sum += e;
+        probability[j] = to_cell(e);
+    }
+    *total = *total * shrink + sum;
+    *largest = most;
+    if (shrink != 1)
+        for (int64_t d = 0; d < width; d++)
+            sums[d] *= shrink;
+}
+
+/* Queries i..i+MR-1 of the piece (those there are) of one head of the group against the keys block..block+keys-1. */
+static void visit(const forward_job *j, const piece_of *p, int64_t head, int64_t i, int64_t block, int64_t keys)
+{
+    const attention_shape *shape = j->shape;
+    const int64_t D = shape->head_size, depth = round_up(D, KP), rows = smaller(MR, p->n - i);
+    const int64_t seen = keys_seen(p->span, shape, p->first + i + rows - 1).to - block;
+    if (seen <= 0 || keys_seen(p->span, shape, p->first + i).from >= block + keys)
+        return;
+    const int64_t n = round_up(smaller(keys, seen), LANES), at = head * p->rows + i;
+    real score[MR * BLOCK] __attribute__((aligned(64))), added[MR * NR] __attribute__((aligned(64)));
+    cell probability[MR * BLOCK] __attribute__((aligned(64)));
+    multiply_keys(score, p->queries + at * depth, p->keys, D, n);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t query = p->first + i + r;
+        finish_scores(score + r * BLOCK, n, block, keys_seen(p->span, shape, query), shape,
+                      bias_row(shape, p->span, p->kv_head * p->group + head, query));
+        soften(probability + r * BLOCK, score + r * BLOCK, n, p->sums + (at + r) * p->width, p->width,
+               p->largest + at + r, p->total + at + r);
+    }
+    memset(probability + rows * BLOCK, 0, (size_t)((MR - rows) * BLOCK) * sizeof(cell));
+    const int64_t k = smaller(n, round_up(keys, KP));
+    for (int64_t d = 0; d < D; d += NR) {
+        const int64_t columns = smaller(NR, p->width - d);
+        tile_columns(added, NR, k, (rows_of){ probability, BLOCK, 1 }, p->values + d * BLOCK, MR, columns);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < columns; c++)
+                p->sums[(at + r) * p->width + d + c] += added[r * NR + c];
     }
 }
 
-
-
-static void forward(void *arg, int64_t piece, int thread)
+static void pack_queries(const forward_job *j, const piece_of *p)
 {
-    const job *j = arg;
-    const attention_shape *a = j->shape;
-    const attention_span s = j->spans[piece / a->heads];
-    const int64_t h = piece % a->heads, D = a->head_size, g = h / (a->heads / a->kv_heads);
-    real *score = pool_scratch(j->team, thread, 0, (size_t)(s.n_kv + D) * sizeof(real)), *sum = score + s.n_kv;
-    if (!score)
-        return;
-    for (int64_t i = 0; i < s.n_q; i++) {
-        int64_t from, to;
-        scores(j, s, h, i, score, &from, &to);
-        real top = -INFINITY, total = 0;
-        for (int64_t t = from; t < to; t++)
-            top = score[t] > top ? score[t] : top;
-        for (int64_t d = 0; d < D; d++)
-            sum[d] = 0;
-        for (int64_t t = from; t < to; t++) {
-            const real e = exp_real(score[t] - top);
-            const act *v = j->v + ((s.kv + t) * a->kv_heads + g) * D;
-            total += e;
-            for (int64_t d = 0; d < D; d++)
-                sum[d] += e * widen(v[d]);
-        }
-        for (int64_t d = 0; d < D; d++)
-            j->out[((s.q + i) * a->heads + h) * D + d] = narrow(sum[d] / total);
-        if (j->lse)
-            j->lse[(s.q + i) * a->heads + h] = top + (real)log((double)total);
+    const int64_t D = j->shape->head_size, depth = round_up(D, KP);
+    for (int64_t h = 0; h < p->group; h++) {
+        cell *out = p->queries + h * p->rows * depth;
+        pack_rows(out, rows_of_head(j->q, p->span.q + p->first, j->shape->heads, p->kv_head * p->group + h, D), p->n);
+        memset(out + p->n * depth, 0, (size_t)((p->rows - p->n) * depth) * sizeof(cell));
     }
+}
+
+static void write_out(const forward_job *j, const piece_of *p)
+{
+    const int64_t D = j->shape->head_size, heads = j->shape->heads;
+    for (int64_t h = 0; h < p->group; h++)
+        for (int64_t i = 0; i < p->n; i++) {
+            const int64_t at = h * p->rows + i, row = (p->span.q + p->first + i) * heads + p->kv_head * p->group + h;
+            const real total = p->total[at], factor = total > 0 ? 1 / total : 0;
+            for (int64_t d = 0; d < D; d++)
+                j->out[row * D + d] = narrow(p->sums[at * p->width + d] * factor);
+            if (j->lse)
+                j->lse[row] = p->largest[at] + (real)log((double)total);
+        }
+}
+
+static void forward_piece(void *arg, int64_t piece, int thread)
+{
+    const forward_job *j = arg;
+    const attention_shape *shape = j->shape;
+    const int64_t D = shape->head_size;
+    piece_of p = find_piece(j, piece);
+    if (!find_room(&p, j->team, thread, D))
+        return;
+    pack_queries(j, &p);
+    const int64_t end = keys_seen(p.span, shape, p.first + p.n - 1).to;
+    for (int64_t block = keys_seen(p.span, shape, p.first).from; block < end; block += BLOCK) {
+        const int64_t keys = smaller(BLOCK, end - block);
+        pack_turned(p.keys, rows_of_head(j->k, p.span.kv + block, shape->kv_heads, p.kv_head, D), keys);
+        pack_plain(p.values, rows_of_head(j->v, p.span.kv + block, shape->kv_heads, p.kv_head, D), keys);
+        for (int64_t head = 0; head < p.group; head++)
+            for (int64_t i = 0; i < p.n; i += MR)
+                visit(j, &p, head, i, block, keys);
+    }
+    write_out(j, &p);
 }
 
 void NAME(attention)(pool *p, void *out, real *lse, const void *q, const void *k, const void *v,
                      const attention_span *spans, int64_t n_spans, const attention_shape *shape)
 {
-    job j = { .out = out, .lse = lse, .q = q, .k = k, .v = v, .spans = spans, .shape = shape };
-    j.team = p;
-    pool_run(p, n_spans * shape->heads, forward, &j);
-}
-
-static void backward(void *arg, int64_t piece, int thread)
-{
-    const job *j = arg;
-    const attention_shape *a = j->shape;
-    const attention_span s = j->spans[piece / a->kv_heads];
-    const int64_t g = piece % a->kv_heads, D = a->head_size, group = a->heads / a->kv_heads;
-    real *score = pool_scratch(j->team, thread, 0, (size_t)(s.n_kv * (1 + 2 * D) + D) * sizeof(real));
-    if (!score)
-        return;
-    real *dk = score + s.n_kv, *dv = dk + s.n_kv * D, *dq = dv + s.n_kv * D;
-    memset(dk, 0, (size_t)(s.n_kv * D) * 2 * sizeof(real));
-    for (int64_t h = g * group; h < (g + 1) * group; h++)
-        for (int64_t i = 0; i < s.n_q; i++) {
-            int64_t from, to;
-            scores(j, s, h, i, score, &from, &to);
-            const int64_t row = ((s.q + i) * a->heads + h) * D;
-            real delta = 0;
-            for (int64_t d = 0; d < D; d++) {
-                delta += widen(j->dout[row + d]) * widen(j->o[row + d]);
-                dq[d] = 0;
-            }
-            for (int64_t t = from; t < to; t++) {
-                const int64_t kv = ((s.kv + t) * a->kv_heads + g) * D;
-                const real e = exp_real(score[t] - j->lse_in[(s.q + i) * a->heads + h]);
-                real dp = 0;
-                for (int64_t d = 0; d < D; d++) {
-                    dp += widen(j->dout[row + d]) * widen(j->v[kv + d]);
-                    dv[t * D + d] += e * widen(j->dout[row + d]);
-                }
-                real ds = e * (dp - delta) * a->scale;
-                if (a->softcap != 0) {
-                    real th = (score[t] - (a->bias ? a->bias[(h * s.n_q + i) * s.n_kv + t] : 0)) / a->softcap;
-                    ds *= 1 - th * th;
-                }
-                for (int64_t d = 0; d < D; d++) {
-                    dq[d] += ds * widen(j->k[kv + d]);
-                    dk[t * D + d] += ds * widen(j->q[row + d]);
-                }
-            }
-            for (int64_t d = 0; d < D; d++)
-                j->dq[row + d] = narrow(dq[d]);
-        }
-    for (int64_t t = 0; t < s.n_kv; t++)
-        for (int64_t d = 0; d < D; d++) {
-            const int64_t kv = ((s.kv + t) * a->kv_heads + g) * D + d;
-            j->dk[kv] = narrow(dk[t * D + d]);
-            j->dv[kv] = narrow(dv[t * D + d]);
-        }
-}
-
-void NAME(attention_back)(pool *p, void *dq, void *dk, void *dv, const void *dout, const void *out, const real *lse,
-                          const void *q, const void *k, const void *v, const attention_span *spans, int64_t n_spans,
-                          const attention_shape *shape)
-{
-    job j = { .q = q, .k = k, .v = v, .spans = spans, .shape = shape, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .o = out, .lse_in = lse };
-    j.team = p;
-    pool_run(p, n_spans * shape->kv_heads, backward, &j);
+    forward_job job = { p, out, lse, q, k, v, spans, shape };
+    int64_t pieces = 0;
+    for (int64_t s = 0; s < n_spans; s++)
+        pieces += pieces_of(spans[s], shape);
+    pool_run(p, pieces, forward_piece, &job);
 }

@@ -151,16 +151,6 @@ static void store(const chunk *g, real *sums, int64_t m, int64_t n, int64_t rows
     }
 }
 
-INLINE void tile_rows(real *sums, int64_t k, rows_of a, const cell *panel, const int rows, int64_t columns)
-{
-    if (columns > 2 * LANES)
-        tile(sums, k, a, panel, rows, 3);
-    else if (columns > LANES)
-        tile(sums, k, a, panel, rows, 2);
-    else
-        tile(sums, k, a, panel, rows, 1);
-}
-
 /* Rows left over from MR are taken 4, 2 and 1 at a time. Returns how many were. */
 static int64_t multiply_tile(const chunk *g, rows_of a, int64_t panel, int64_t m, int64_t rows)
 {
@@ -170,13 +160,13 @@ static int64_t multiply_tile(const chunk *g, rows_of a, int64_t panel, int64_t m
     int64_t taken;
     a.p += m * a.row;
     if (rows >= MR)
-        tile_rows(sums, k, a, b, taken = MR, columns);
+        tile_columns(sums, NR, k, a, b, taken = MR, columns);
     else if (rows >= 4)
-        tile_rows(sums, k, a, b, taken = 4, columns);
+        tile_columns(sums, NR, k, a, b, taken = 4, columns);
     else if (rows >= 2)
-        tile_rows(sums, k, a, b, taken = 2, columns);
+        tile_columns(sums, NR, k, a, b, taken = 2, columns);
     else
-        tile_rows(sums, k, a, b, taken = 1, columns);
+        tile_columns(sums, NR, k, a, b, taken = 1, columns);
     store(g, sums, m, panel * NR, taken, columns);
     return taken;
 }

@@ -23,6 +23,16 @@ enum { KP = 1 };
 /* MR · NV sums, NV vectors of B and one of A fit the registers: 32 with AVX-512, 16 before it. */
 enum { MR = VECTOR_BYTES == 64 ? 8 : 4, NV = 3, NR = NV * LANES };
 
+/* An activation as a cell. */
+INLINE cell act_cell(act a)
+{
+#if defined(DOT_BF16)
+    return a;
+#else
+    return widen(a);
+#endif
+}
+
 /* A cell holds what the compute type can: bf16 operands are rounded even where they are multiplied as f32. */
 INLINE cell to_cell(real x)
 {
@@ -38,8 +48,8 @@ typedef struct rows_of {
     int64_t row, column; /* strides in cells; column is 1 with DOT_BF16 */
 } rows_of;
 
-/* sums[rows][NR] = A[rows, k] · panel[k, vectors · LANES]; k is a multiple of KP. */
-INLINE void tile(real *sums, int64_t k, rows_of a, const cell *panel, const int rows, const int vectors)
+/* sums[rows][stride] = A[rows, k] · panel[k, vectors · LANES]; k is a multiple of KP. */
+INLINE void tile(real *sums, int64_t stride, int64_t k, rows_of a, const cell *panel, const int rows, const int vectors)
 {
     vec sum[MR][NV];
     UNROLL
@@ -71,8 +81,20 @@ INLINE void tile(real *sums, int64_t k, rows_of a, const cell *panel, const int 
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int j = 0; j < vectors; j++)
-            *(vec *)(sums + i * NR + j * LANES) = sum[i][j];
+            *(vec *)(sums + i * stride + j * LANES) = sum[i][j];
     }
+}
+
+/* The same for `columns` of a panel, whatever is left of it; sums beyond them may be written up to the next vector. */
+INLINE void tile_columns(real *sums, int64_t stride, int64_t k, rows_of a, const cell *panel, const int rows,
+                         int64_t columns)
+{
+    if (columns > 2 * LANES)
+        tile(sums, stride, k, a, panel, rows, 3);
+    else if (columns > LANES)
+        tile(sums, stride, k, a, panel, rows, 2);
+    else
+        tile(sums, stride, k, a, panel, rows, 1);
 }
 
 #endif
