@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD_MOST = 64 };
+enum { WORD_MOST = 64, BEGINNING = 3 /* letters that may stand for the whole name in a suggestion */ };
 
 typedef struct setting { char name[WORD_MOST]; const char *value; } setting;
 
@@ -50,10 +50,11 @@ static size_t edits(const char *a, const char *b)
 const char *nearest(const char *word, const char *const *names, size_t count)
 {
     const char *best = NULL;
-    size_t fewest = strlen(word) / 3 + 2;
+    size_t length = strlen(word), fewest = length / 3 + 2;
 
     for (size_t i = 0; i < count; i++) {
-        size_t distance = edits(word, names[i]);
+        bool begun = length >= BEGINNING && !strncmp(word, names[i], length);
+        size_t distance = begun ? 1 : edits(word, names[i]);
 
         if (distance < fewest) {
             fewest = distance;
@@ -201,11 +202,11 @@ static bool collect_name(void *user, const flag *f)
     return false;
 }
 
-static int unknown_flag(const parser *p, const char *word)
+static int unknown_flag(const parser *p, const char *word, size_t length)
 {
     struct names n = {.count = 0};
-    const char *bare = word + strspn(word, "-");
-    const char *guess;
+    char *name = format_text("%.*s", (int)length, word);
+    const char *bare = name + strspn(name, "-"), *guess;
     char *hint;
     int status;
 
@@ -213,8 +214,9 @@ static int unknown_flag(const parser *p, const char *word)
     guess = nearest(bare, n.names, n.count);
     hint = guess ? format_text("Did you mean --%s?", guess)
                  : format_text("lorac %s --help lists the flags.", p->command->name);
-    status = usage(p->a, bare, hint, "%s: there is no flag %s", p->command->name, word);
+    status = usage(p->a, bare, hint, "%s: there is no flag %s", p->command->name, name);
     free(hint);
+    free(name);
     return status;
 }
 
@@ -243,7 +245,7 @@ static int read_flag(parser *p, int count, char **words, int *used)
 
     *used = 1;
     if (!flag_of_word(p, word, length, &f, &negated))
-        return unknown_flag(p, word);
+        return unknown_flag(p, word, length);
     if (value) {
         value++;
     } else if (f.kind == FLAG_SWITCH) {

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cmake --preset release -DLORAC_TESTS=ON >/dev/null
-find tools tests cmake bench .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck
+find tools tests cmake bench .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck -x
 
 # The kernel templates are compiled through stubs in the build folder; these tools would see them without their flags.
 mapfile -t sources < <(find src cli -name '*.c' -not -path 'src/kernel/cpu/*' | sort)
