@@ -1,7 +1,8 @@
 /* arguments.c: words of the command line to the fields of `arguments`.
  *
- * `--flag value`, `--flag=value`, `-f value`, `--switch`, `--no-switch`; '_' equals '-'; `--` ends the flags. Options of
- * the library's table are checked and stored by the library, after the file that --config names, so that flags win. */
+ * `--flag value`, `--flag=value`, `-f value`, `--switch`, `--no-switch`; '_' equals '-'; `--` ends the flags. Options
+ * of the library's table are checked and stored by the library, after the file that --config names, so that flags win.
+ */
 #include "cli.h"
 
 #include <errno.h>
@@ -11,17 +12,20 @@
 
 enum { WORD_MOST = 64, BEGINNING = 3 /* letters that may stand for the whole name in a suggestion */ };
 
-typedef struct setting { char name[WORD_MOST]; const char *value; } setting;
+typedef struct setting {
+    char name[WORD_MOST];
+    const char *value;
+} setting;
 
 typedef struct parser {
     arguments *a;
     const command *command;
-    setting *settings;            /* for the library's table, set when all words are read */
+    setting *settings; /* for the library's table, set when all words are read */
     size_t setting_count;
-    char *joined_data;            /* several --data make one comma-separated list */
+    char *joined_data; /* several --data make one comma-separated list */
 } parser;
 
-/* ---- The nearest name --------------------------------------------------------------------------------------- */
+/* ---- The nearest name ------------------------------------------------------------------------ */
 
 /* Edits (insert, delete, replace) between two names of at most WORD_MOST characters. */
 static size_t edits(const char *a, const char *b)
@@ -64,7 +68,7 @@ const char *nearest(const char *word, const char *const *names, size_t count)
     return best;
 }
 
-/* ---- Defaults ------------------------------------------------------------------------------------------------- */
+/* ---- Defaults -------------------------------------------------------------------------------- */
 
 static int store(parser *p, const flag *f, const char *value);
 
@@ -75,13 +79,14 @@ static bool store_default(void *user, const flag *f)
     return false;
 }
 
-/* ---- Values ----------------------------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static int bad_value(const arguments *a, const flag *f, const char *found, const char *expected)
 {
     char *message = format_text("--%s cannot be \"%s\": expected %s", f->name, found, expected);
-    int status = report_error(a, &(lorac_error){.status = LORAC_ERROR_USAGE, .message = message, .key = f->name,
-                                                .found = found, .expected = expected});
+    int status = report_error(
+        a, &(lorac_error){
+               .status = LORAC_ERROR_USAGE, .message = message, .key = f->name, .found = found, .expected = expected });
 
     free(message);
     return status;
@@ -89,8 +94,8 @@ static int bad_value(const arguments *a, const flag *f, const char *found, const
 
 static int bad_number(const arguments *a, const flag *f, const char *value)
 {
-    char *expected = format_text("a %s of %.9g to %.9g", f->kind == FLAG_INT ? "whole number" : "number", f->least,
-                                 f->most);
+    char *expected =
+        format_text("a %s of %.9g to %.9g", f->kind == FLAG_INT ? "whole number" : "number", f->least, f->most);
     int status = bad_value(a, f, value, expected);
 
     free(expected);
@@ -189,9 +194,12 @@ static void keep_setting(parser *p, const flag *f, const char *value)
     s->value = value;
 }
 
-/* ---- Words -------------------------------------------------------------------------------------------------------- */
+/* ---- Words ----------------------------------------------------------------------------------- */
 
-struct names { const char *names[128]; size_t count; };
+struct names {
+    const char *names[128];
+    size_t count;
+};
 
 static bool collect_name(void *user, const flag *f)
 {
@@ -204,7 +212,7 @@ static bool collect_name(void *user, const flag *f)
 
 static int unknown_flag(const parser *p, const char *word, size_t length)
 {
-    struct names n = {.count = 0};
+    struct names n = { .count = 0 };
     char *name = format_text("%.*s", (int)length, word);
     const char *bare = name + strspn(name, "-"), *guess;
     char *hint;
@@ -284,8 +292,8 @@ static int read_words(parser *p, int count, char **words)
             i += used;
         } else {
             if (!p->command->positional || a->positional_count == places)
-                return usage(a, NULL, "Flags start with --; a value with blanks needs quotes.",
-                             "%s: what is \"%s\"?", p->command->name, words[i]);
+                return usage(a, NULL, "Flags start with --; a value with blanks needs quotes.", "%s: what is \"%s\"?",
+                             p->command->name, words[i]);
             a->positional[a->positional_count++] = words[i++];
         }
     }
@@ -317,10 +325,10 @@ bool given(const arguments *a, const char *name)
 
 int parse_arguments(arguments *a, const command *c, int count, char **words)
 {
-    parser p = {.a = a, .command = c, .settings = allocate((size_t)count + 1, sizeof(setting))};
+    parser p = { .a = a, .command = c, .settings = allocate((size_t)count + 1, sizeof(setting)) };
     int status;
 
-    *a = (arguments){0};
+    *a = (arguments){ 0 };
     lorac_train_options_init(&a->train);
     each_flag(c, store_default, &p);
     for (int i = 0; i < count; i++) /* so that a mistake in the words before it is reported as JSON too */

@@ -11,7 +11,7 @@
 enum { LENGTH_STANDARD = 256, STEPS_STANDARD = 5, STEPS_MOST = 10000, OPEN_FOLDERS = 16 };
 
 typedef struct times {
-    double at[STEPS_MOST + 1];    /* when each step ended; [0]: when the first began */
+    double at[STEPS_MOST + 1]; /* when each step ended; [0]: when the first began */
     int64_t tokens[STEPS_MOST + 1];
     int64_t count, trainable;
 } times;
@@ -83,15 +83,15 @@ static void print_times(const arguments *a, const times *t)
         print_json(o);
         return;
     }
-    printf("%.1f tokens/s, %.3f s a step (%lld rows of %lld tokens, %s trained parameters)\npeak memory %.3f GB\n", speed,
-           seconds / (double)steps, (long long)(a->train.batch_size * a->train.grad_accumulation_steps),
+    printf("%.1f tokens/s, %.3f s a step (%lld rows of %lld tokens, %s trained parameters)\npeak memory %.3f GB\n",
+           speed, seconds / (double)steps, (long long)(a->train.batch_size * a->train.grad_accumulation_steps),
            (long long)a->train.max_seq_length, grouped(t->trainable, trainable), peak_memory_gb());
 }
 
 static int measure(arguments *a, const lorac_model *model, const char *folder)
 {
     times *t = allocate(1, sizeof *t);
-    lorac_watch watch = {.on_event = on_event, .user = t};
+    lorac_watch watch = { .on_event = on_event, .user = t };
     lorac_model_info about;
     char *rows = format_text("%s/rows.jsonl", folder), *output = format_text("%s/run", folder);
     int64_t count = a->train.batch_size * a->train.grad_accumulation_steps;

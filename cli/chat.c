@@ -10,9 +10,9 @@ typedef struct conversation {
     speaker s;
     json_t *messages;
     lorac_sequence *sequence;
-    int32_t *seen;                /* ids that the sequence holds */
+    int32_t *seen; /* ids that the sequence holds */
     size_t seen_count;
-    char *answer;                 /* of this turn, as it comes */
+    char *answer; /* of this turn, as it comes */
     size_t answer_bytes;
 } conversation;
 
@@ -62,8 +62,8 @@ static void remember(conversation *c, const int32_t *ids, size_t count)
 /* Runs the part of `ids` that the sequence has not seen, and the answer to it. */
 static int generate_answer(conversation *c, const int32_t *ids, size_t count)
 {
-    lorac_watch watch = {0};
-    lorac_generation g = {0};
+    lorac_watch watch = { 0 };
+    lorac_generation g = { 0 };
     int status = LORAC_OK;
 
     if (c->seen_count && (c->seen_count >= count || memcmp(c->seen, ids, c->seen_count * sizeof *ids)))
@@ -115,7 +115,8 @@ static int take_turn(conversation *c, const char *line, size_t length)
 
 static void print_chat_help(void)
 {
-    fputs("/reset  forget the conversation\n/help   this\n/exit   leave (or Ctrl-D)\nCtrl-C stops an answer.\n", stderr);
+    fputs("/reset  forget the conversation\n/help   this\n/exit   leave (or Ctrl-D)\nCtrl-C stops an answer.\n",
+          stderr);
 }
 
 /* True when the line was one of ours; *leave is set by /exit. */
@@ -164,7 +165,7 @@ static int talk(conversation *c)
 
 int run_chat(arguments *a)
 {
-    conversation c = {.a = a};
+    conversation c = { .a = a };
     int status = speaker_open(a, &c.s, true);
 
     if (status == LORAC_OK && !lorac_text_has_template(c.s.text))

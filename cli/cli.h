@@ -46,7 +46,7 @@ typedef struct command {
 extern const command commands[];
 extern const size_t command_count;
 
-/* ---- Flags (flags.c, arguments.c, help.c) ---------------------------------------------------------------- */
+/* ---- Flags (flags.c, arguments.c, help.c) ---------------------------------------------------- */
 
 typedef enum flag_kind { FLAG_TEXT, FLAG_INT, FLAG_REAL, FLAG_SWITCH, FLAG_CHOICE, FLAG_LIST } flag_kind;
 
@@ -75,7 +75,7 @@ const char *nearest(const char *word, const char *const *names, size_t count);
 void print_help(const command *c, FILE *out);
 void print_overview(FILE *out);
 
-/* ---- Words and errors (report.c) ---------------------------------------------------------------------------- */
+/* ---- Words and errors (report.c) ------------------------------------------------------------- */
 
 /* Prints the library's last error in the form the user asked for; returns `status`. */
 int report(const arguments *a, int status);
@@ -90,7 +90,7 @@ int problem(const arguments *a, int status, const char *file, const char *hint, 
 json_t *error_json(const lorac_error *error);
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- The terminal (terminal.c) -------------------------------------------------------------------------------- */
+/* ---- The terminal (terminal.c) --------------------------------------------------------------- */
 
 bool is_terminal(FILE *stream);   /* and not a dumb one */
 bool has_colour(FILE *stream);    /* a terminal, and NO_COLOR not set */
@@ -103,7 +103,7 @@ int codepoint_width(uint32_t codepoint);
 /* The next character of text; advances *at. Invalid bytes give UINT32_MAX, one at a time. */
 uint32_t next_codepoint(const char *text, size_t length, size_t *at);
 
-/* ---- Small helpers (values.c) ------------------------------------------------------------------------------------ */
+/* ---- Small helpers (values.c) ---------------------------------------------------------------- */
 
 /* Both end the program with code 1 when there is no memory. */
 void *allocate(size_t count, size_t size);
@@ -129,7 +129,7 @@ double seconds_now(void);
 char *trainable_line(int64_t trainable, int64_t all);
 bool path_is_directory(const char *path);
 
-/* ---- Models (catalogue.c) ---------------------------------------------------------------------------------------- */
+/* ---- Models (catalogue.c) -------------------------------------------------------------------- */
 
 typedef struct catalogue_entry {
     const char *name, *file, *summary;
@@ -145,12 +145,12 @@ int open_model(const arguments *a, lorac_model **model);
 int open_text(const arguments *a, lorac_text **text);
 char *cache_folder(void);         /* the caller frees */
 
-/* ---- Interruption (interrupt.c) ----------------------------------------------------------------------------------- */
+/* ---- Interruption (interrupt.c) -------------------------------------------------------------- */
 
 /* From here on Ctrl-C asks the call that watches `watch` to stop, and a second one ends the program at once. NULL: as before. */
 void interrupt_cancels(lorac_watch *watch);
 
-/* ---- Commands --------------------------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 int run_train(arguments *a);
 int run_plan(arguments *a);

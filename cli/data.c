@@ -9,16 +9,17 @@ enum { SHOWN_STANDARD = 3, LONG_ROW_STANDARD = 2048, BUCKETS = 16 };
 
 static lorac_data_options row_options(const arguments *a, int64_t limit)
 {
-    return (lorac_data_options){.loss_on = (lorac_loss_on)a->train.loss_on, .max_seq_length = limit};
+    return (lorac_data_options){ .loss_on = (lorac_loss_on)a->train.loss_on, .max_seq_length = limit };
 }
 
 static int check_flags(const arguments *a)
 {
-    return a->train.data ? LORAC_OK
-                         : usage(a, "data", "Give a .jsonl, .csv or .tsv file, or a folder.", "say which rows with --data");
+    return a->train.data
+               ? LORAC_OK
+               : usage(a, "data", "Give a .jsonl, .csv or .tsv file, or a folder.", "say which rows with --data");
 }
 
-/* ---- check ----------------------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 typedef struct findings {
     const arguments *a;
@@ -56,9 +57,15 @@ static int check_untrained(findings *f, const lorac_text *text, const char *spli
         return LORAC_OK;
     }
     message = format_text("%s:%ld:1: the row has no trained token. Look at it with lorac data show, or choose another "
-                          "--loss-on.", row->file, row->line);
-    add_finding(f, &(lorac_error){.status = LORAC_ERROR_DATA, .message = message, .file = row->file, .line = row->line,
-                                  .column = 1, .found = "no trained token", .expected = "at least one"});
+                          "--loss-on.",
+                          row->file, row->line);
+    add_finding(f, &(lorac_error){ .status = LORAC_ERROR_DATA,
+                                   .message = message,
+                                   .file = row->file,
+                                   .line = row->line,
+                                   .column = 1,
+                                   .found = "no trained token",
+                                   .expected = "at least one" });
     free(message);
     return LORAC_OK;
 }
@@ -99,7 +106,7 @@ static int check_split(findings *f, const lorac_text *text, const char *split)
 
 static bool has_split(const char *folder, const char *split)
 {
-    static const char *const endings[] = {"jsonl", "csv", "tsv"};
+    static const char *const endings[] = { "jsonl", "csv", "tsv" };
     bool found = false;
 
     for (size_t i = 0; i < sizeof endings / sizeof *endings && !found; i++) {
@@ -113,7 +120,7 @@ static bool has_split(const char *folder, const char *split)
 
 static int check_all(findings *f, const lorac_text *text)
 {
-    static const char *const splits[] = {"train", "valid", "test"};
+    static const char *const splits[] = { "train", "valid", "test" };
     const char *path = f->a->train.data;
     int status = LORAC_OK;
     size_t found = 0;
@@ -154,7 +161,7 @@ static void print_findings(findings *f)
 
 int run_data_check(arguments *a)
 {
-    findings f = {.a = a};
+    findings f = { .a = a };
     lorac_text *text;
     int status = check_flags(a);
 
@@ -173,7 +180,7 @@ int run_data_check(arguments *a)
     return status;
 }
 
-/* ---- show ---------------------------------------------------------------------------------------------------------- */
+/* ---- show ------------------------------------------------------------------------------------ */
 
 static void print_row_json(const lorac_row *row)
 {
@@ -230,10 +237,10 @@ int run_data_show(arguments *a)
     return status;
 }
 
-/* ---- stats ---------------------------------------------------------------------------------------------------------- */
+/* ---- stats ----------------------------------------------------------------------------------- */
 
 typedef struct lengths {
-    int64_t *counts;              /* tokens of each row, sorted */
+    int64_t *counts; /* tokens of each row, sorted */
     size_t rows;
     int64_t tokens, trained, longer, limit;
 } lengths;
@@ -306,7 +313,8 @@ static void print_lengths(const lengths *l)
 {
     char a[32], b[32];
 
-    printf("rows        %zu\ntokens      %s, %s of them trained\n", l->rows, grouped(l->tokens, a), grouped(l->trained, b));
+    printf("rows        %zu\ntokens      %s, %s of them trained\n", l->rows, grouped(l->tokens, a),
+           grouped(l->trained, b));
     if (!l->rows)
         return;
     printf("length      mean %.1f, median %lld, 95 %% below %lld, longest %lld\n", (double)l->tokens / (double)l->rows,
@@ -334,8 +342,7 @@ static void print_lengths_json(const lengths *l)
     json_object_set_new(o, "longest", json_integer(quantile(l, 1)));
     json_object_set_new(o, "max_seq_length", json_integer(l->limit));
     json_object_set_new(o, "truncated", json_integer(l->longer));
-    json_object_set_new(o, "truncated_percent",
-                        json_number(l->rows ? 100.0 * (double)l->longer / (double)l->rows : 0));
+    json_object_set_new(o, "truncated_percent", json_number(l->rows ? 100.0 * (double)l->longer / (double)l->rows : 0));
     json_object_set_new(o, "histogram", histogram);
     print_json(o);
 }
@@ -343,7 +350,7 @@ static void print_lengths_json(const lengths *l)
 int run_data_stats(arguments *a)
 {
     lorac_data_options options = row_options(a, 0);
-    lengths l = {0};
+    lengths l = { 0 };
     lorac_text *text = NULL;
     lorac_data *data = NULL;
     int status = check_flags(a);

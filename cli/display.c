@@ -38,7 +38,7 @@ display *display_new(const arguments *a)
         d->form = FORM_PLAIN;
     if (d->form == FORM_LIVE)
         d->live = live_new();
-    d->sum = (display_summary){.loss = NAN, .eval_loss = NAN, .best_eval_loss = NAN, .tokens_per_second = NAN};
+    d->sum = (display_summary){ .loss = NAN, .eval_loss = NAN, .best_eval_loss = NAN, .tokens_per_second = NAN };
     return d;
 }
 
@@ -55,7 +55,7 @@ display_summary display_sum(const display *d)
     return d->sum;
 }
 
-/* ---- Before the first step --------------------------------------------------------------------------------------- */
+/* ---- Before the first step ------------------------------------------------------------------- */
 
 static void box_line(const char *label, const char *value)
 {
@@ -87,8 +87,8 @@ static void print_box(const display *d, const lorac_plan *plan)
                              grouped(plan->tokens_per_epoch, tokens));
     char *batch = format_text("%lld rows x %lld, %lld steps", (long long)o->batch_size,
                               (long long)o->grad_accumulation_steps, (long long)plan->steps);
-    char *machine = format_text("%s on %s, about %s of memory", plan->dtype, plan->isa,
-                                bytes_text((double)plan->peak, peak));
+    char *machine =
+        format_text("%s on %s, about %s of memory", plan->dtype, plan->isa, bytes_text((double)plan->peak, peak));
 
     box_edge(true);
     box_line("model", o->model);
@@ -113,7 +113,8 @@ static void print_plan(const display *d, const lorac_event *e)
     fprintf(stderr, "%s\n", line);
     free(line);
     if (e->plan->truncated_rows)
-        fprintf(stderr, "%lld rows are cut at the sequence length; %lld of them have nothing left to train and are dropped\n",
+        fprintf(stderr,
+                "%lld rows are cut at the sequence length; %lld of them have nothing left to train and are dropped\n",
                 (long long)e->plan->truncated_rows, (long long)e->plan->dropped_rows);
     if (e->example) {
         fprintf(stderr, "The first row (");
@@ -126,7 +127,7 @@ static void print_plan(const display *d, const lorac_event *e)
         fputc('\n', stderr);
 }
 
-/* ---- One line an event, as mlx-lm prints it ---------------------------------------------------------------------- */
+/* ---- One line an event, as mlx-lm prints it -------------------------------------------------- */
 
 static void print_classic(const lorac_event *e)
 {
@@ -154,7 +155,7 @@ static void print_classic(const lorac_event *e)
     }
 }
 
-/* ---- Live ------------------------------------------------------------------------------------------------------------ */
+/* ---- Live ------------------------------------------------------------------------------------ */
 
 static void show_live(display *d, const lorac_event *e)
 {
@@ -177,7 +178,7 @@ static void show_live(display *d, const lorac_event *e)
     }
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *event_json(const lorac_event *e)
 {
@@ -237,7 +238,7 @@ static void print_event_json(FILE *out, const lorac_event *e)
     json_decref(o);
 }
 
-/* ---- Events -------------------------------------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 static void remember(display_summary *s, const lorac_event *e)
 {

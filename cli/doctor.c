@@ -43,7 +43,8 @@ static void print_system(const json_t *o)
     json_t *value;
     char text[32];
 
-    json_object_foreach ((json_t *)o, key, value) {
+    json_object_foreach((json_t *)o, key, value)
+    {
         printf("%-18s ", key);
         if (!strncmp(key, "memory", 6))
             printf("%s\n", bytes_text((double)json_integer_value(value), text));
@@ -73,7 +74,7 @@ static const char *try_round_trip(const speaker *s, int32_t **ids, size_t *count
 
 static const char *try_template(const speaker *s)
 {
-    lorac_template_options options = {.add_generation_prompt = 1};
+    lorac_template_options options = { .add_generation_prompt = 1 };
     char *utf8 = NULL;
     size_t length;
 

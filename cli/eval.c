@@ -30,11 +30,11 @@ static int print_eval(const arguments *a, const lorac_eval_result *r)
 
 int run_eval(arguments *a)
 {
-    lorac_data_options rows = {.loss_on = (lorac_loss_on)a->train.loss_on, .max_seq_length = a->limit};
-    lorac_run_options options = {.dtype = a->train.dtype, .threads = a->train.threads};
+    lorac_data_options rows = { .loss_on = (lorac_loss_on)a->train.loss_on, .max_seq_length = a->limit };
+    lorac_run_options options = { .dtype = a->train.dtype, .threads = a->train.threads };
     lorac_adapter_ref *adapters = NULL;
     lorac_eval_result result;
-    lorac_watch watch = {0};
+    lorac_watch watch = { 0 };
     lorac_model *model = NULL;
     int status;
 
@@ -88,7 +88,7 @@ static int write_logits(arguments *a, const lorac_model *model, const lorac_run_
 
 int run_logits(arguments *a)
 {
-    lorac_run_options options = {.dtype = a->train.dtype, .threads = a->train.threads};
+    lorac_run_options options = { .dtype = a->train.dtype, .threads = a->train.threads };
     lorac_adapter_ref *adapters = NULL;
     lorac_model *model = NULL;
     int status;

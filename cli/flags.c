@@ -8,6 +8,7 @@
 #define FIELD(name) offsetof(arguments, name)
 #define COUNT_MOST 1e15
 
+/* clang-format off */
 static const flag own[] = {
     {"config", "c", FLAG_TEXT, FIELD(config), NULL, 0, 0, NULL, "Input and output",
      "YAML file of these options; flags win over it", false},
@@ -71,17 +72,18 @@ static const flag own[] = {
     {"list", NULL, FLAG_SWITCH, FIELD(list), "false", 0, 0, NULL, "Input and output", "only say what there is", false},
     {"json", NULL, FLAG_SWITCH, FIELD(json), "false", 0, 0, NULL, "General", "one JSON object on stdout", false},
 };
+/* clang-format on */
 
 static flag flag_of(const lorac_option *o)
 {
-    static const flag_kind kinds[] = {[LORAC_OPTION_INT] = FLAG_INT,
-                                      [LORAC_OPTION_REAL] = FLAG_REAL,
-                                      [LORAC_OPTION_TEXT] = FLAG_TEXT,
-                                      [LORAC_OPTION_FLAG] = FLAG_SWITCH,
-                                      [LORAC_OPTION_CHOICE] = FLAG_CHOICE};
+    static const flag_kind kinds[] = { [LORAC_OPTION_INT] = FLAG_INT,
+                                       [LORAC_OPTION_REAL] = FLAG_REAL,
+                                       [LORAC_OPTION_TEXT] = FLAG_TEXT,
+                                       [LORAC_OPTION_FLAG] = FLAG_SWITCH,
+                                       [LORAC_OPTION_CHOICE] = FLAG_CHOICE };
 
-    return (flag){o->name, o->aliases, kinds[o->type], o->offset, o->standard, o->least,
-                  o->most, o->choices, o->group,       o->help,   true};
+    return (flag){ o->name, o->aliases, kinds[o->type], o->offset, o->standard, o->least,
+                   o->most, o->choices, o->group,       o->help,   true };
 }
 
 static bool same_name(const char *a, size_t a_length, const char *b, size_t b_length)
@@ -139,7 +141,11 @@ bool each_flag(const command *c, bool (*take)(void *user, const flag *f), void *
     return false;
 }
 
-struct search { const char *word; size_t length; flag *out; };
+struct search {
+    const char *word;
+    size_t length;
+    flag *out;
+};
 
 static bool matches(void *user, const flag *f)
 {
@@ -161,5 +167,5 @@ static bool matches(void *user, const flag *f)
 
 bool find_flag(const command *c, const char *name, size_t length, flag *out)
 {
-    return each_flag(c, matches, &(struct search){name, length, out});
+    return each_flag(c, matches, &(struct search){ name, length, out });
 }

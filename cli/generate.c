@@ -13,7 +13,7 @@ static int print_piece(void *user, const char *utf8, size_t length)
     return 0;
 }
 
-/* ---- The prompt -------------------------------------------------------------------------------------------- */
+/* ---- The prompt ------------------------------------------------------------------------------ */
 
 static int encode_prompt(arguments *a, const speaker *s, const char *text, size_t length, int32_t **ids, size_t *count)
 {
@@ -27,8 +27,8 @@ static int encode_prompt(arguments *a, const speaker *s, const char *text, size_
     }
     messages = json_array();
     if (a->system)
-        json_array_append_new(messages, json_pack("{s:s,s:o}", "role", "system", "content",
-                                                  json_text(a->system, strlen(a->system))));
+        json_array_append_new(
+            messages, json_pack("{s:s,s:o}", "role", "system", "content", json_text(a->system, strlen(a->system))));
     json_array_append_new(messages, json_pack("{s:s,s:o}", "role", "user", "content", json_text(text, length)));
     status = speaker_render(a, s, messages, ids, count);
     json_decref(messages);
@@ -61,13 +61,13 @@ static int take_prompt(arguments *a, const speaker *s, int32_t **ids, size_t *co
     return status;
 }
 
-/* ---- The answer ---------------------------------------------------------------------------------------------- */
+/* ---- The answer ------------------------------------------------------------------------------ */
 
 /* `bare`: without the adapters. */
 static int answer(arguments *a, const speaker *s, const int32_t *ids, size_t count, bool bare, bool stream,
                   lorac_generation *out)
 {
-    lorac_watch watch = {0};
+    lorac_watch watch = { 0 };
     lorac_sequence *sequence;
     int status = lorac_sequence_new(&sequence, s->session, &s->sampling);
 
@@ -113,7 +113,7 @@ static void print_plain_ids(const lorac_generation *g)
 
 static int answer_once(arguments *a, const speaker *s, const int32_t *ids, size_t count)
 {
-    lorac_generation g = {0};
+    lorac_generation g = { 0 };
     int status = answer(a, s, ids, count, false, !a->json && s->text, &g);
 
     if (status != LORAC_OK)
@@ -134,7 +134,7 @@ static int answer_once(arguments *a, const speaker *s, const int32_t *ids, size_
 
 static int answer_twice(arguments *a, const speaker *s, const int32_t *ids, size_t count)
 {
-    lorac_generation base = {0}, adapted = {0};
+    lorac_generation base = { 0 }, adapted = { 0 };
     int status = answer(a, s, ids, count, true, false, &base);
 
     if (status == LORAC_OK)

@@ -85,11 +85,10 @@ static char *flag_text(const flag *f)
         if (length > 1)
             more = ", ";
     }
-    text = format_text("%s%s%s%s%s%s%s%s%s", f->kind == FLAG_SWITCH && f->standard && !strcmp(f->standard, "true")
-                                                 ? "do not: " : "",
-                       f->help, default_shown ? " (default: " : "", default_shown ? standard : "",
-                       default_shown ? ")" : "", f->kind == FLAG_LIST ? " (repeatable)" : "", *aliases ? " [" : "",
-                       aliases, *aliases ? "]" : "");
+    text = format_text("%s%s%s%s%s%s%s%s%s",
+                       f->kind == FLAG_SWITCH && f->standard && !strcmp(f->standard, "true") ? "do not: " : "", f->help,
+                       default_shown ? " (default: " : "", default_shown ? standard : "", default_shown ? ")" : "",
+                       f->kind == FLAG_LIST ? " (repeatable)" : "", *aliases ? " [" : "", aliases, *aliases ? "]" : "");
     return text;
 }
 
@@ -107,7 +106,10 @@ static void print_flag(FILE *out, const flag *f, int width)
     free(text);
 }
 
-struct listing { flag flags[FLAGS_MOST]; size_t count; };
+struct listing {
+    flag flags[FLAGS_MOST];
+    size_t count;
+};
 
 static bool collect_flag(void *user, const flag *f)
 {
@@ -121,7 +123,7 @@ static bool collect_flag(void *user, const flag *f)
 /* Group by group, in the order in which the groups first appear. */
 static void print_flags(const command *c, FILE *out, int width)
 {
-    struct listing l = {.count = 0};
+    struct listing l = { .count = 0 };
 
     each_flag(c, collect_flag, &l);
     for (size_t i = 0; i < l.count; i++) {
@@ -163,7 +165,8 @@ void print_help(const command *c, FILE *out)
         for (const char *at = c->examples; *at; at += strcspn(at, "\n"), at += *at == '\n')
             fprintf(out, "  %.*s\n", (int)strcspn(at, "\n"), at);
     }
-    fprintf(out, "\nExit codes: 0 done, 1 runtime, 2 usage, 3 data, 4 does not fit memory, 5 diverged, 130 interrupted.\n");
+    fprintf(out,
+            "\nExit codes: 0 done, 1 runtime, 2 usage, 3 data, 4 does not fit memory, 5 diverged, 130 interrupted.\n");
 }
 
 void print_overview(FILE *out)
@@ -180,7 +183,7 @@ void print_overview(FILE *out)
 int run_help(arguments *a)
 {
     int used;
-    char *words[2] = {(char *)a->positional[0], (char *)a->positional[1]};
+    char *words[2] = { (char *)a->positional[0], (char *)a->positional[1] };
     const command *c;
 
     if (!a->positional_count) {

@@ -50,8 +50,7 @@ static void print_members(json_t *object, int indent)
     const char *key;
     json_t *value;
 
-    json_object_foreach (object, key, value)
-        print_value(key, value, indent);
+    json_object_foreach(object, key, value) print_value(key, value, indent);
 }
 
 static void print_value(const char *key, const json_t *value, int indent)

@@ -21,7 +21,7 @@ static void on_interrupt(int signal_number)
 /* Without SA_RESTART, so that waiting for a line of input ends too. */
 void interrupt_cancels(lorac_watch *watch)
 {
-    struct sigaction action = {.sa_handler = watch ? on_interrupt : SIG_DFL};
+    struct sigaction action = { .sa_handler = watch ? on_interrupt : SIG_DFL };
 
     asked = 0;
     watched = watch;

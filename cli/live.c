@@ -16,11 +16,11 @@ static const double DRAW_SECONDS = 0.1;
 struct live {
     lorac_event last;
     double eval_loss, best, drawn_at, started;
-    float curve[CURVE_MOST];      /* losses; when full, every second one is dropped */
+    float curve[CURVE_MOST]; /* losses; when full, every second one is dropped */
     size_t curve_count;
-    int64_t curve_stride;         /* steps between two of them */
-    int cells[LINES];             /* widths of the lines that stand on the screen */
-    int drawn;                    /* how many */
+    int64_t curve_stride; /* steps between two of them */
+    int cells[LINES];     /* widths of the lines that stand on the screen */
+    int drawn;            /* how many */
     bool utf8, colour;
 };
 
@@ -36,9 +36,13 @@ live *live_new(void)
     return l;
 }
 
-/* ---- One line --------------------------------------------------------------------------------------------- */
+/* ---- One line -------------------------------------------------------------------------------- */
 
-typedef struct line { char text[LINE_BYTES]; size_t bytes; int cells, width; } line;
+typedef struct line {
+    char text[LINE_BYTES];
+    size_t bytes;
+    int cells, width;
+} line;
 
 /* Adds what fits; text is ours, one cell a character. */
 static void add(line *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -80,7 +84,7 @@ static void add_time(line *out, double seconds)
         add(out, "%ld:%02ld", whole / 60, whole % 60);
 }
 
-/* ---- The loss curve -------------------------------------------------------------------------------------------- */
+/* ---- The loss curve -------------------------------------------------------------------------- */
 
 static void curve_add(live *l, int64_t step, double loss)
 {
@@ -98,8 +102,8 @@ static void curve_add(live *l, int64_t step, double loss)
 /* Means of equal shares of the whole run, scaled between their least and greatest. */
 static void add_curve(line *out, const live *l)
 {
-    static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    static const char *const plain[] = {".", ".", ":", "-", "=", "+", "*", "#"};
+    static const char *const blocks[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+    static const char *const plain[] = { ".", ".", ":", "-", "=", "+", "*", "#" };
     size_t columns = l->curve_count < CURVE_WIDTH ? l->curve_count : CURVE_WIDTH;
     double means[CURVE_WIDTH], least = INFINITY, most = -INFINITY;
 
@@ -120,7 +124,7 @@ static void add_curve(line *out, const live *l)
     }
 }
 
-/* ---- The block ---------------------------------------------------------------------------------------------------- */
+/* ---- The block ------------------------------------------------------------------------------- */
 
 static void bar_line(line *out, const live *l)
 {
@@ -179,14 +183,16 @@ void live_erase(live *l)
     l->drawn = 0;
 }
 
+typedef void (*line_maker)(line *out, const live *l);
+
 static void draw(live *l)
 {
-    static void (*const makers[LINES])(line *out, const live *l) = {bar_line, loss_line, speed_line};
+    static const line_maker makers[LINES] = { bar_line, loss_line, speed_line };
     int width = terminal_width();
 
     live_erase(l);
     for (int i = 0; i < LINES; i++) {
-        line out = {.width = width - 1};
+        line out = { .width = width - 1 };
 
         makers[i](&out, l);
         fprintf(stderr, "%.*s%s\n", (int)out.bytes, out.text, l->colour ? "\033[0m" : "");

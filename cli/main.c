@@ -9,6 +9,7 @@
 #define ROW_FLAGS "loss-on max-seq-length chat-template "
 #define SAMPLING_FLAGS "max-tokens temp top-k top-p min-p repeat-penalty seed stop ignore-eos "
 
+/* clang-format off */
 const command commands[] = {
     {"train", "fine-tune a model on your rows", NULL, "* config dry-run log expand json",
      "Writes a PEFT adapter, metrics.jsonl, run.yaml and checkpoints into the output folder. Ctrl-C writes a checkpoint; "
@@ -83,6 +84,7 @@ const command commands[] = {
     {"completion", "shell completion", "bash", "", NULL, "source <(lorac completion bash)", run_completion},
     {"help", "explain a command", "[COMMAND]", "", NULL, "lorac help train", run_help},
 };
+/* clang-format on */
 const size_t command_count = sizeof commands / sizeof *commands;
 
 const command *find_command(int count, char **words, int *used)
@@ -104,7 +106,7 @@ const command *find_command(int count, char **words, int *used)
 static int unknown_command(int count, char **words)
 {
     const char *names[sizeof commands / sizeof *commands];
-    arguments a = {0};
+    arguments a = { 0 };
     bool second = count > 1 && !strcmp(words[0], "data") && words[1][0] != '-';
     char *word = second ? format_text("data %s", words[1]) : format_text("%s", words[0]);
     const char *guess;

@@ -35,8 +35,8 @@ static void print_report(const arguments *a, const lorac_merge_report *r)
 
 static int merge(arguments *a)
 {
-    lorac_merge_options options = {.dtype = a->outtype, .threads = a->train.threads, .overwrite = a->train.overwrite};
-    lorac_merge_report result = {0};
+    lorac_merge_options options = { .dtype = a->outtype, .threads = a->train.threads, .overwrite = a->train.overwrite };
+    lorac_merge_report result = { 0 };
     lorac_adapter_ref *adapters = NULL;
     lorac_model *model = NULL;
     size_t count = 0;

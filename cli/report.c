@@ -77,7 +77,8 @@ int usage(const arguments *a, const char *key, const char *hint, const char *for
     int status;
 
     va_start(values, format);
-    status = report_found_here(a, (lorac_error){.status = LORAC_ERROR_USAGE, .key = key, .hint = hint}, format, values);
+    status =
+        report_found_here(a, (lorac_error){ .status = LORAC_ERROR_USAGE, .key = key, .hint = hint }, format, values);
     va_end(values);
     return status;
 }
@@ -87,7 +88,7 @@ int problem(const arguments *a, int status, const char *file, const char *hint, 
     va_list values;
 
     va_start(values, format);
-    report_found_here(a, (lorac_error){.status = status, .file = file, .hint = hint}, format, values);
+    report_found_here(a, (lorac_error){ .status = status, .file = file, .hint = hint }, format, values);
     va_end(values);
     return status;
 }

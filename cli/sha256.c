@@ -64,7 +64,8 @@ static void add_block(uint32_t state[8], const uint32_t k[ROUNDS], const uint8_t
     memcpy(v, state, sizeof v);
     for (int i = 0; i < ROUNDS; i++) {
         uint32_t e = v[4], a = v[0];
-        uint32_t first = v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
+        uint32_t first =
+            v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
         uint32_t second = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
 
         memmove(v + 1, v, 7 * sizeof *v);
@@ -78,7 +79,7 @@ static void add_block(uint32_t state[8], const uint32_t k[ROUNDS], const uint8_t
 int sha256_file(FILE *file, char out[65])
 {
     uint32_t k[ROUNDS], state[8];
-    uint8_t tail[2 * BLOCK] = {0}, buffer[BLOCK * 1024];
+    uint8_t tail[2 * BLOCK] = { 0 }, buffer[BLOCK * 1024];
     uint64_t bytes = 0;
     size_t n, padded;
 

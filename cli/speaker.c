@@ -36,10 +36,10 @@ static int open_speaker_text(const arguments *a, speaker *s, bool needs_text)
 
 int speaker_open(const arguments *a, speaker *s, bool needs_text)
 {
-    lorac_run_options options = {.dtype = a->train.dtype, .threads = a->train.threads};
+    lorac_run_options options = { .dtype = a->train.dtype, .threads = a->train.threads };
     int status;
 
-    *s = (speaker){0};
+    *s = (speaker){ 0 };
     take_sampling(a, &s->sampling);
     status = parse_adapters(a, &s->adapters, &s->adapter_count);
     if (status == LORAC_OK)
@@ -72,7 +72,7 @@ int speaker_encode(const arguments *a, const speaker *s, const char *text, size_
 /* The template writes the special tokens itself, so the tokenizer adds none. */
 int speaker_render(const arguments *a, const speaker *s, json_t *messages, int32_t **ids, size_t *count)
 {
-    lorac_template_options options = {.add_generation_prompt = 1};
+    lorac_template_options options = { .add_generation_prompt = 1 };
     json_t *conversation = json_pack("{s:O}", "messages", messages);
     char *json = json_dumps(conversation, JSON_COMPACT), *utf8 = NULL;
     size_t length;

@@ -43,7 +43,7 @@ int terminal_width(void)
 /* Shortest form only, no surrogates, nothing above U+10FFFF. */
 uint32_t next_codepoint(const char *text, size_t length, size_t *at)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
     const unsigned char *p = (const unsigned char *)text + *at;
     size_t left = length - *at;
     size_t bytes = *p < 0x80 ? 1 : *p < 0xC0 ? 0 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : *p < 0xF8 ? 4 : 0;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- tokenize --------------------------------------------------------------------------------------------------- */
+/* ---- tokenize -------------------------------------------------------------------------------- */
 
 static int print_tokens(const arguments *a, const lorac_text *text, const int32_t *ids, size_t count)
 {
@@ -85,14 +85,18 @@ static int detokenize(const arguments *a, const lorac_text *text)
     return LORAC_OK;
 }
 
-/* ---- tokenize --jsonl --------------------------------------------------------------------------------------------- */
+/* ---- tokenize --jsonl ------------------------------------------------------------------------ */
 
 static int bad_row(const arguments *a, long line, long column, const char *found)
 {
     char *message = format_text("%s:%ld:%ld: %s (expected a row {\"text\": ...})", a->jsonl, line, column, found);
-    int status = report_error(a, &(lorac_error){.status = LORAC_ERROR_DATA, .message = message, .file = a->jsonl,
-                                                .line = line, .column = column, .found = found,
-                                                .expected = "a row {\"text\": ...}"});
+    int status = report_error(a, &(lorac_error){ .status = LORAC_ERROR_DATA,
+                                                 .message = message,
+                                                 .file = a->jsonl,
+                                                 .line = line,
+                                                 .column = column,
+                                                 .found = found,
+                                                 .expected = "a row {\"text\": ...}" });
 
     free(message);
     return status;
@@ -108,8 +112,13 @@ static int tokenize_row(const arguments *a, const lorac_text *text, const char *
     int status;
 
     if (!json_is_string(value)) {
-        status = bad_row(a, number, row ? 1 : error.column > 0 ? error.column : 1,
-                         !row ? error.text : value ? "text is not a string" : "no text in this row");
+        status = bad_row(a, number,
+                         row                ? 1
+                         : error.column > 0 ? error.column
+                                            : 1,
+                         !row    ? error.text
+                         : value ? "text is not a string"
+                                 : "no text in this row");
         json_decref(row);
         return status;
     }
@@ -176,11 +185,11 @@ int run_tokenize(arguments *a)
     return status;
 }
 
-/* ---- template --------------------------------------------------------------------------------------------------------- */
+/* ---- template -------------------------------------------------------------------------------- */
 
 int run_template(arguments *a)
 {
-    lorac_template_options options = {a->add_generation_prompt, a->bos, a->eos, a->date};
+    lorac_template_options options = { a->add_generation_prompt, a->bos, a->eos, a->date };
     lorac_text *text = NULL;
     char *messages = NULL, *rendered = NULL;
     size_t length;

@@ -7,7 +7,7 @@
 /* What a run takes from an adapter's own settings when it starts from one. */
 static void note_ignored_flags(const arguments *a)
 {
-    static const char *const names[] = {"rank", "alpha", "dropout", "target-modules"};
+    static const char *const names[] = { "rank", "alpha", "dropout", "target-modules" };
     const char *source = a->train.adapter ? a->train.adapter : a->train.peft_config;
 
     for (size_t i = 0; source && i < sizeof names / sizeof *names; i++)
@@ -25,7 +25,7 @@ static int check_inputs(const arguments *a)
     return LORAC_OK;
 }
 
-/* ---- plan -------------------------------------------------------------------------------------------------- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 static json_t *plan_json(const lorac_plan *p)
 {
@@ -97,7 +97,7 @@ static void print_plan(const lorac_plan *p)
 int run_plan(arguments *a)
 {
     lorac_model *model;
-    lorac_plan plan = {0};
+    lorac_plan plan = { 0 };
     int status = check_inputs(a);
 
     if (status == LORAC_OK)
@@ -123,7 +123,7 @@ int run_plan(arguments *a)
     return status;
 }
 
-/* ---- train and resume ------------------------------------------------------------------------------------------ */
+/* ---- train and resume ------------------------------------------------------------------------ */
 
 static void print_summary(const arguments *a, const display_summary *s, double seconds)
 {
@@ -180,7 +180,7 @@ static void note_after(const arguments *a, int status)
 static int run(arguments *a, const char *folder)
 {
     display *d;
-    lorac_watch watch = {.on_event = display_event};
+    lorac_watch watch = { .on_event = display_event };
     lorac_model *model;
     display_summary sum;
     double start = seconds_now();

@@ -23,6 +23,7 @@
 #define CHOICE LORAC_OPTION_CHOICE
 #define COUNT_MOST 1e15 /* far beyond any run, exact as a double */
 
+/* clang-format off */
 static const lorac_option table[] = {
     {"model", "m", TEXT, FIELD(model), NULL, 0, 0, NULL, "Input and output",
      "model folder, GGUF file or catalogue name"},
@@ -99,6 +100,7 @@ static const lorac_option table[] = {
      "type of the computation; auto: the fastest here, f32: the reference"},
     {"threads", "t", INT, FIELD(threads), "0", 0, 4096, "auto", "Machine", "threads; auto: one a processor"},
 };
+/* clang-format on */
 
 enum { OPTIONS = sizeof table / sizeof *table };
 
@@ -109,7 +111,7 @@ const lorac_option *lorac_train_option_table(size_t *count)
     return table;
 }
 
-/* ---- Names ---------------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static bool same_name(slice name, const char *word)
 {
@@ -140,7 +142,7 @@ static int fail_unknown(const char *name, const fault *where)
     const char *names[OPTIONS];
     const char *nearest;
     fault place = *where;
-    buf hint = {0};
+    buf hint = { 0 };
     int status;
 
     for (size_t i = 0; i < OPTIONS; i++)
@@ -157,7 +159,7 @@ static int fail_unknown(const char *name, const fault *where)
     return status;
 }
 
-/* ---- Values --------------------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static int fail_value(const lorac_option *option, const char *found, const char *expected, const fault *where)
 {
@@ -171,7 +173,7 @@ static int fail_value(const lorac_option *option, const char *found, const char 
 
 static int fail_range(const lorac_option *option, const char *found, const fault *where)
 {
-    buf expected = {0};
+    buf expected = { 0 };
     int status;
 
     buf_format(&expected, "%s of %.9g to %.9g", option->type == INT ? "a whole number" : "a number", option->least,
@@ -225,7 +227,7 @@ static int set_real(double *field, const lorac_option *option, const char *value
 
 static int set_flag(int *field, const lorac_option *option, const char *value, const fault *where)
 {
-    static const char *const words[2][4] = {{"false", "no", "off", "0"}, {"true", "yes", "on", "1"}};
+    static const char *const words[2][4] = { { "false", "no", "off", "0" }, { "true", "yes", "on", "1" } };
 
     for (int truth = 0; truth < 2; truth++) {
         for (int i = 0; i < 4; i++) {
@@ -260,7 +262,7 @@ static int choice_count(const lorac_option *option)
 
 static int fail_choice(const lorac_option *option, const char *value, const fault *where)
 {
-    buf expected = {0};
+    buf expected = { 0 };
     int status;
 
     buf_format(&expected, "one of %s", option->choices);
@@ -317,10 +319,11 @@ static int set_value(lorac_train_options *options, const lorac_option *option, c
     return LORAC_ERROR_RUNTIME;
 }
 
-/* ---- Other tools' names for what we do anyway ------------------------------------------------------------- */
+/* ---- Other tools' names for what we do anyway ------------------------------------------------ */
 
 /* mlx-lm's and TRL's settings that say, with this value, what one of our options says, or what lorac does
  * without being asked (`option` NULL). With any other value they ask for what lorac does not do. */
+/* clang-format off */
 static const struct {
     const char *name, *value; /* NULL: any */
     const char *option, *option_value;
@@ -339,6 +342,7 @@ static const struct {
     {"optim", "adamw_torch", "optimizer", "adamw"},
     {"lr-schedule", "cosine_decay", "lr-schedule", "cosine"},
 };
+/* clang-format on */
 
 enum { TRANSLATIONS = sizeof translations / sizeof *translations };
 
@@ -393,7 +397,7 @@ int train_option_set_at(lorac_train_options *options, const char *name, const ch
     return fail_unknown(name, where);
 }
 
-/* ---- Checking a struct that a program filled by hand -------------------------------------------------------- */
+/* ---- Checking a struct that a program filled by hand ----------------------------------------- */
 
 int train_options_check(const lorac_train_options *options)
 {
@@ -401,7 +405,7 @@ int train_options_check(const lorac_train_options *options)
         const lorac_option *option = &table[i];
         const void *field = (const char *)options + option->offset;
         const char *text;
-        buf value = {0};
+        buf value = { 0 };
         double number;
         int status = LORAC_OK;
         int index;
@@ -414,7 +418,7 @@ int train_options_check(const lorac_train_options *options)
                 break;
             buf_format(&value, "%.9g", number);
             if (!(number >= option->least && number <= option->most))
-                status = fail_range(option, value.p, &(fault){0});
+                status = fail_range(option, value.p, &(fault){ 0 });
             break;
         case LORAC_OPTION_FLAG:
             break;
@@ -422,12 +426,12 @@ int train_options_check(const lorac_train_options *options)
             index = *(const int *)field;
             buf_format(&value, "%d", index);
             if (index < 0 || index >= choice_count(option))
-                status = fail_choice(option, value.p, &(fault){0});
+                status = fail_choice(option, value.p, &(fault){ 0 });
             break;
         case LORAC_OPTION_TEXT:
             text = *(const char *const *)field;
             if (option->choices && (!text || choice_index(option, text) < 0))
-                status = fail_choice(option, text, &(fault){0});
+                status = fail_choice(option, text, &(fault){ 0 });
             break;
         }
         buf_free(&value);
@@ -436,11 +440,11 @@ int train_options_check(const lorac_train_options *options)
     return LORAC_OK;
 }
 
-/* ---- The public functions ---------------------------------------------------------------------------------- */
+/* ---- The public functions -------------------------------------------------------------------- */
 
 lorac_status lorac_train_options_set(lorac_train_options *options, const char *name, const char *value)
 {
-    return train_option_set_at(options, name, value, &(fault){0});
+    return train_option_set_at(options, name, value, &(fault){ 0 });
 }
 
 /* The texts of the defaults are constants of this file, so that a struct that was only initialised owns nothing. */
@@ -454,7 +458,7 @@ void lorac_train_options_init(lorac_train_options *options)
         if (table[i].type == LORAC_OPTION_TEXT)
             *(const char **)field = table[i].standard;
         else if (table[i].standard)
-            status = set_value(options, &table[i], table[i].standard, &(fault){0});
+            status = set_value(options, &table[i], table[i].standard, &(fault){ 0 });
         else
             *(double *)field = NAN;
         assert(status == LORAC_OK);

@@ -21,14 +21,14 @@ typedef struct reader {
     lorac_train_options *options;
     const char *file;
     yaml_document_t *document;
-    bool seen[OPTIONS_MOST];      /* by index in the table */
-    double scale;                 /* mlx-lm's alpha / rank, NAN when not given; rank may follow it */
+    bool seen[OPTIONS_MOST]; /* by index in the table */
+    double scale;            /* mlx-lm's alpha / rank, NAN when not given; rank may follow it */
 } reader;
 
 static fault place_of(const reader *r, const yaml_node_t *node)
 {
-    return (fault){.file = r->file, .line = (long)node->start_mark.line + 1,
-                   .column = (long)node->start_mark.column + 1};
+    return (
+        fault){ .file = r->file, .line = (long)node->start_mark.line + 1, .column = (long)node->start_mark.column + 1 };
 }
 
 static int fail_node(const reader *r, const yaml_node_t *node, const char *key, const char *expected)
@@ -112,7 +112,7 @@ static int read_value(reader *r, const char *key, const yaml_node_t *key_node, c
     TRY(see(r, key_node, key));
     if (value->type == YAML_SEQUENCE_NODE) {
         const lorac_option *option = train_option_find(key);
-        buf joined = {0};
+        buf joined = { 0 };
         int status;
 
         if (option && option->type != LORAC_OPTION_TEXT)
@@ -179,7 +179,8 @@ static int read_schedule(reader *r, const char *key, const yaml_node_t *key_node
         value->data.sequence.items.top - value->data.sequence.items.start <= 2 &&
         value->data.sequence.items.top > value->data.sequence.items.start) {
         first = yaml_document_get_node(r->document, *value->data.sequence.items.start);
-        r->seen[train_option_find("learning-rate") - lorac_train_option_table(NULL)] = false; /* as in mlx-lm, it wins */
+        r->seen[train_option_find("learning-rate") - lorac_train_option_table(NULL)] =
+            false; /* as in mlx-lm, it wins */
         return read_value(r, "learning-rate", key_node, first);
     }
     place.key = key;
@@ -201,11 +202,11 @@ static int read_top(reader *r, const char *key, const yaml_node_t *key_node, con
 
 static int read_document(lorac_train_options *options, const char *path, yaml_document_t *document)
 {
-    reader r = {.options = options, .file = path, .document = document, .scale = NAN};
+    reader r = { .options = options, .file = path, .document = document, .scale = NAN };
     const yaml_node_t *root = yaml_document_get_root_node(document);
 
     if (!root)
-        return fail_at(LORAC_ERROR_USAGE, (fault){.file = path, .expected = "option names and values"},
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = path, .expected = "option names and values" },
                        "the file is empty");
     if (root->type != YAML_MAPPING_NODE)
         return fail_node(&r, root, NULL, "a mapping of option names to values");
@@ -218,8 +219,9 @@ static int read_document(lorac_train_options *options, const char *path, yaml_do
 static int fail_syntax(const char *path, const yaml_parser_t *parser)
 {
     return fail_at(LORAC_ERROR_USAGE,
-                   (fault){.file = path, .line = (long)parser->problem_mark.line + 1,
-                           .column = (long)parser->problem_mark.column + 1},
+                   (fault){ .file = path,
+                            .line = (long)parser->problem_mark.line + 1,
+                            .column = (long)parser->problem_mark.column + 1 },
                    "this is not YAML: %s", parser->problem ? parser->problem : "unreadable");
 }
 
@@ -227,11 +229,11 @@ lorac_status lorac_train_options_load(lorac_train_options *options, const char *
 {
     yaml_parser_t parser;
     yaml_document_t document;
-    buf text = {0};
+    buf text = { 0 };
     int status;
 
     if (!path_exists(yaml_path))
-        return fail_at(LORAC_ERROR_USAGE, (fault){.file = yaml_path}, "there is no such file");
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = yaml_path }, "there is no such file");
     TRY_GOTO(file_read(&text, yaml_path, YAML_BYTES_MOST));
     if (!yaml_parser_initialize(&parser)) {
         status = fail_memory();
@@ -250,7 +252,7 @@ done:
     return status;
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------------ */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 /* The shortest of 15 to 17 digits that reads back to the same bits. */
 static void add_real(buf *out, double value)
@@ -312,7 +314,7 @@ void train_options_yaml(const lorac_train_options *options, buf *out)
     size_t count;
     const lorac_option *table = lorac_train_option_table(&count);
     const char *group = "";
-    buf value = {0};
+    buf value = { 0 };
 
     buf_text(out, "# The options of this run, every one of them. lorac train -c repeats it.\n");
     for (size_t i = 0; i < count; i++) {
@@ -339,7 +341,7 @@ void train_options_yaml(const lorac_train_options *options, buf *out)
 
 int train_options_write(const lorac_train_options *options, const char *path)
 {
-    buf text = {0};
+    buf text = { 0 };
     int status;
 
     train_options_yaml(options, &text);
