@@ -9,7 +9,7 @@
 struct lorac_data {
     dataset *rows;
     row_reader reader;
-    row row;                      /* what the last lorac_data_row gave out */
+    row row; /* what the last lorac_data_row gave out */
 };
 
 /* An empty validation file in a folder is fine; any other file without rows is not. */
@@ -34,8 +34,10 @@ lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const cha
         return fail_memory();
     if (!options)
         options = &standard;
-    data->reader = (row_reader){.tokenizer = text ? text->tokenizer : NULL, .template = text ? text->template : NULL,
-                                .loss_on = options->loss_on, .max_seq_length = options->max_seq_length};
+    data->reader = (row_reader){ .tokenizer = text ? text->tokenizer : NULL,
+                                 .template = text ? text->template : NULL,
+                                 .loss_on = options->loss_on,
+                                 .max_seq_length = options->max_seq_length };
     status = open_rows(&data->rows, path, split ? split : "train");
     if (status == LORAC_OK)
         *out = data;
@@ -69,7 +71,7 @@ lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row *out)
     if (index >= dataset_count(data->rows))
         return fail(LORAC_ERROR_USAGE, "row %zu of %zu", index, dataset_count(data->rows));
     dataset_place(data->rows, index, &file, &line);
-    *out = (lorac_row){.file = file, .line = line}; /* so that a bad row can be told from its neighbours */
+    *out = (lorac_row){ .file = file, .line = line }; /* so that a bad row can be told from its neighbours */
     TRY(dataset_row(data->rows, index, &object));
     status = row_read(&data->reader, object, file, line, &data->row);
     json_decref(object);

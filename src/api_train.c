@@ -45,12 +45,13 @@ static int open_text(lorac_text **text, const model *m, const char *chat_templat
     return LORAC_OK;
 }
 
-/* ---- Training ------------------------------------------------------------------------------------------------------ */
+/* ---- Training ------------------------------------------------------------------------------------------------------
+ */
 
 static int with_input(const lorac_model *m, const lorac_train_options *options, lorac_watch *watch, bool resume,
                       lorac_plan *plan)
 {
-    trainer_input in = {.model = m->m, .options = options, .watch = watch, .resume = resume};
+    trainer_input in = { .model = m->m, .options = options, .watch = watch, .resume = resume };
     lorac_text *text = NULL;
     int status = train_options_check(options);
 
@@ -73,19 +74,20 @@ lorac_status lorac_train(const lorac_model *base, const lorac_train_options *opt
 
 lorac_status lorac_train_plan(const lorac_model *base, const lorac_train_options *options, lorac_plan *out)
 {
-    *out = (lorac_plan){0};
+    *out = (lorac_plan){ 0 };
     return with_input(base, options, NULL, false, out);
 }
 
 lorac_status lorac_resume(const lorac_model *base, const char *output, lorac_watch *watch)
 {
     lorac_train_options options;
-    buf path = {0};
+    buf path = { 0 };
     int status = path_join(&path, output, "run.yaml") ? LORAC_OK : fail_memory();
 
     lorac_train_options_init(&options);
     if (status == LORAC_OK && !path_exists(path.p))
-        status = fail_at(LORAC_ERROR_USAGE, (fault){.file = output, .expected = "run.yaml in it"}, "there is no run to resume");
+        status = fail_at(LORAC_ERROR_USAGE, (fault){ .file = output, .expected = "run.yaml in it" },
+                         "there is no run to resume");
     if (status == LORAC_OK)
         status = lorac_train_options_load(&options, path.p);
     if (status == LORAC_OK) {
@@ -97,7 +99,8 @@ lorac_status lorac_resume(const lorac_model *base, const char *output, lorac_wat
     return status;
 }
 
-/* ---- Evaluation ------------------------------------------------------------------------------------------------------ */
+/* ---- Evaluation
+ * ------------------------------------------------------------------------------------------------------ */
 
 typedef struct evaluation {
     runner runner;
@@ -106,11 +109,13 @@ typedef struct evaluation {
     packer packer;
 } evaluation;
 
-static int read_rows(evaluation *e, const model *m, const char *data, const char *split, const lorac_data_options *options,
-                     int64_t batches, lorac_watch *watch)
+static int read_rows(evaluation *e, const model *m, const char *data, const char *split,
+                     const lorac_data_options *options, int64_t batches, lorac_watch *watch)
 {
-    row_reader reader = {.tokenizer = e->text ? e->text->tokenizer : NULL, .template = e->text ? e->text->template : NULL,
-                         .loss_on = options->loss_on, .max_seq_length = options->max_seq_length};
+    row_reader reader = { .tokenizer = e->text ? e->text->tokenizer : NULL,
+                          .template = e->text ? e->text->template : NULL,
+                          .loss_on = options->loss_on,
+                          .max_seq_length = options->max_seq_length };
     int64_t limit = batches < 0 || batches > INT64_MAX / EVAL_BATCH_ROWS ? -1 : batches * EVAL_BATCH_ROWS;
     dataset *d;
     int status;
@@ -119,7 +124,7 @@ static int read_rows(evaluation *e, const model *m, const char *data, const char
     status = examples_read(&e->rows, d, &reader, m, UNTRAINED_KEEP, limit, watch ? &watch->cancel : NULL);
     dataset_close(d);
     if (status == LORAC_OK && !e->rows.trained)
-        status = fail_at(LORAC_ERROR_DATA, (fault){.file = data}, "no row has a labelled token");
+        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = data }, "no row has a labelled token");
     return status;
 }
 
@@ -135,7 +140,7 @@ static int reserve(evaluation *e, const model *m)
     TRY(packer_worst(&e->packer, tokens, &pass));
     TRY(model_measure_loss(m, c, &pass.rows, &pass.targets, &bytes));
     if (bytes > memory_available())
-        return fail_at(LORAC_ERROR_MEMORY, (fault){.hint = "Lower --max-seq-length."},
+        return fail_at(LORAC_ERROR_MEMORY, (fault){ .hint = "Lower --max-seq-length." },
                        "the longest row needs %zu MiB of memory, more than there is", bytes >> 20);
     return context_reserve(c, bytes);
 }
@@ -155,26 +160,27 @@ static int measure(evaluation *e, const model *m, lorac_watch *watch, lorac_eval
 
     TRY(reserve(e, m));
     began = seconds_now();
-    TRY(evaluate(&loss, m, e->runner.c, &e->packer, &e->rows, e->rows.count, EVAL_PASS_TOKENS, watch ? &watch->cancel : NULL));
-    *out = (lorac_eval_result){.loss = loss.sum / (double)loss.count,
-                               .perplexity = exp(loss.sum / (double)loss.count),
-                               .accuracy = (double)loss.hits / (double)loss.count,
-                               .tokens = loss.count,
-                               .rows = e->rows.count,
-                               .seconds = seconds_now() - began};
+    TRY(evaluate(&loss, m, e->runner.c, &e->packer, &e->rows, e->rows.count, EVAL_PASS_TOKENS,
+                 watch ? &watch->cancel : NULL));
+    *out = (lorac_eval_result){ .loss = loss.sum / (double)loss.count,
+                                .perplexity = exp(loss.sum / (double)loss.count),
+                                .accuracy = (double)loss.hits / (double)loss.count,
+                                .tokens = loss.count,
+                                .rows = e->rows.count,
+                                .seconds = seconds_now() - began };
     out->tokens_per_second = out->seconds > 0 ? (double)e->rows.tokens / out->seconds : 0;
     return LORAC_OK;
 }
 
 lorac_status lorac_eval(const lorac_model *base, const lorac_run_options *run, const char *data, const char *split,
-                        const char *chat_template, const lorac_data_options *options, int64_t batches, lorac_watch *watch,
-                        lorac_eval_result *out)
+                        const char *chat_template, const lorac_data_options *options, int64_t batches,
+                        lorac_watch *watch, lorac_eval_result *out)
 {
     static const lorac_data_options standard;
-    evaluation e = {0};
+    evaluation e = { 0 };
     int status = open_text(&e.text, base->m, chat_template, data, split ? split : "test");
 
-    *out = (lorac_eval_result){0};
+    *out = (lorac_eval_result){ 0 };
     if (status == LORAC_OK)
         status = read_rows(&e, base->m, data, split ? split : "test", options ? options : &standard, batches, watch);
     if (status == LORAC_OK)

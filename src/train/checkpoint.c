@@ -15,27 +15,30 @@
 
 enum { STATE_VERSION = 1, STATE_BYTES_MOST = 1 << 20 };
 
-static const char *const payload[] = {"adapter_model.safetensors", "adapter_config.json", "optimizer.safetensors"};
+static const char *const payload[] = { "adapter_model.safetensors", "adapter_config.json", "optimizer.safetensors" };
 enum { PAYLOADS = sizeof payload / sizeof *payload };
 
 /* ---- state.json ------------------------------------------------------------------------------------------------- */
 
-static const struct { const char *key; size_t offset; } integers[] = {
-    {"step", offsetof(run_state, step)},
-    {"tokens", offsetof(run_state, tokens)},
-    {"trained_tokens", offsetof(run_state, trained_tokens)},
-    {"metrics_bytes", offsetof(run_state, metrics_bytes)},
-    {"report_steps", offsetof(run_state, report_steps)},
-    {"report_tokens", offsetof(run_state, report_tokens)},
-    {"report_trained", offsetof(run_state, report_trained)},
-    {"best_step", offsetof(run_state, best_step)},
-    {"evals_since_best", offsetof(run_state, evals_since_best)},
+static const struct {
+    const char *key;
+    size_t offset;
+} integers[] = {
+    { "step", offsetof(run_state, step) },
+    { "tokens", offsetof(run_state, tokens) },
+    { "trained_tokens", offsetof(run_state, trained_tokens) },
+    { "metrics_bytes", offsetof(run_state, metrics_bytes) },
+    { "report_steps", offsetof(run_state, report_steps) },
+    { "report_tokens", offsetof(run_state, report_tokens) },
+    { "report_trained", offsetof(run_state, report_trained) },
+    { "best_step", offsetof(run_state, best_step) },
+    { "evals_since_best", offsetof(run_state, evals_since_best) },
 };
 enum { INTEGERS = sizeof integers / sizeof *integers };
 
 static int checksum(const char *folder, const char *name, uint64_t *bytes, char text[17])
 {
-    buf path = {0};
+    buf path = { 0 };
     mapped file;
     int status = path_join(&path, folder, name) ? file_map(&file, path.p) : fail_memory();
 
@@ -54,7 +57,8 @@ static json_t *state_json(const run_state *s)
 
     json_object_set_new(object, "version", json_integer(STATE_VERSION));
     for (size_t i = 0; i < INTEGERS; i++)
-        json_object_set_new(object, integers[i].key, json_integer(*(const int64_t *)((const char *)s + integers[i].offset)));
+        json_object_set_new(object, integers[i].key,
+                            json_integer(*(const int64_t *)((const char *)s + integers[i].offset)));
     json_object_set_new(object, "report_loss", json_real(s->report_loss));
     json_object_set_new(object, "best_loss", isnan(s->best_loss) ? json_null() : json_real(s->best_loss));
     json_object_set_new(object, "eval_due", json_boolean(s->eval_due));
@@ -66,7 +70,7 @@ static int write_state(const char *folder, const run_state *s)
 {
     json_t *object = state_json(s), *files = json_object();
     char *text = NULL;
-    buf path = {0};
+    buf path = { 0 };
     int status = LORAC_OK;
 
     for (int i = 0; i < PAYLOADS; i++) {
@@ -99,12 +103,13 @@ static int check_payload(const char *folder, const json_t *files, const char *fi
         char found_sum[17];
 
         if (!json_is_object(entry))
-            return fail_at(LORAC_ERROR_DATA, (fault){.file = file, .key = payload[i]}, "the checkpoint does not list this file");
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = payload[i] },
+                           "the checkpoint does not list this file");
         TRY(json_take_int(entry, "bytes", 0, INT64_MAX, &bytes, file));
         TRY(json_take_text(entry, "checksum", &sum, file));
         TRY(checksum(folder, payload[i], &found_bytes, found_sum));
         if ((uint64_t)bytes != found_bytes || strcmp(sum, found_sum) != 0)
-            return fail_at(LORAC_ERROR_DATA, (fault){.file = file, .key = payload[i]}, "the file is damaged");
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = payload[i] }, "the file is damaged");
     }
     return LORAC_OK;
 }
@@ -115,8 +120,9 @@ static int take_state(const json_t *object, const char *file, run_state *s)
 
     TRY(json_take_int(object, "version", 0, INT64_MAX, &version, file));
     if (version != STATE_VERSION)
-        return fail_at(LORAC_ERROR_USAGE, (fault){.file = file, .key = "version"}, "a checkpoint of another version of lorac");
-    *s = (run_state){.best_loss = NAN};
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "version" },
+                       "a checkpoint of another version of lorac");
+    *s = (run_state){ .best_loss = NAN };
     for (size_t i = 0; i < INTEGERS; i++)
         TRY(json_take_int(object, integers[i].key, 0, INT64_MAX, (int64_t *)((char *)s + integers[i].offset), file));
     TRY(json_take_real(object, "report_loss", &s->report_loss, file));
@@ -127,14 +133,14 @@ static int take_state(const json_t *object, const char *file, run_state *s)
 
 static int read_state(const char *folder, run_state *s)
 {
-    buf path = {0};
+    buf path = { 0 };
     json_t *object = NULL;
     int status = path_join(&path, folder, "state.json") ? LORAC_OK : fail_memory();
 
     if (status == LORAC_OK)
         status = json_read(&object, path.p, STATE_BYTES_MOST, 0);
     if (status == LORAC_OK && !json_is_object(object))
-        status = fail_at(LORAC_ERROR_DATA, (fault){.file = path.p}, "not a JSON object");
+        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = path.p }, "not a JSON object");
     if (status == LORAC_OK)
         status = check_payload(folder, json_object_get(object, "files"), path.p);
     if (status == LORAC_OK)
@@ -144,7 +150,8 @@ static int read_state(const char *folder, run_state *s)
     return status;
 }
 
-/* ---- Folders ------------------------------------------------------------------------------------------------------ */
+/* ---- Folders ------------------------------------------------------------------------------------------------------
+ */
 
 /* The step of a checkpoint's folder name; -1 for any other name. */
 static int64_t step_of(const char *name)
@@ -182,7 +189,7 @@ static int list(const char *output, buf *folder, char ***names, size_t *count)
 
 static int remove_in(const char *folder, const char *name)
 {
-    buf path = {0};
+    buf path = { 0 };
     int status = path_join(&path, folder, name) ? folder_remove(path.p) : fail_memory();
 
     buf_free(&path);
@@ -191,7 +198,7 @@ static int remove_in(const char *folder, const char *name)
 
 static int prune(const char *output, int64_t keep)
 {
-    buf folder = {0};
+    buf folder = { 0 };
     char **names;
     size_t count;
     int status = list(output, &folder, &names, &count);
@@ -206,7 +213,7 @@ static int prune(const char *output, int64_t keep)
 
 static int save_optimizer(const char *folder, const optimizer *o)
 {
-    buf path = {0};
+    buf path = { 0 };
     int status = path_join(&path, folder, "optimizer.safetensors") ? optimizer_save(o, path.p) : fail_memory();
 
     buf_free(&path);
@@ -215,7 +222,7 @@ static int save_optimizer(const char *folder, const optimizer *o)
 
 int checkpoint_save(const char *output, const run_parts *parts, const run_state *state, int64_t keep, buf *path)
 {
-    buf target = {0}, name = {0};
+    buf target = { 0 }, name = { 0 };
     char *temporary = NULL;
     int status;
 
@@ -244,12 +251,13 @@ done:
     return status;
 }
 
-/* ---- Restoring ------------------------------------------------------------------------------------------------------ */
+/* ---- Restoring ------------------------------------------------------------------------------------------------------
+ */
 
 static int restore_adapter(const char *folder, const adapter *a)
 {
-    arena memory = {0};
-    buf path = {0};
+    arena memory = { 0 };
+    buf path = { 0 };
     const char **names = arena_new(&memory, (size_t)a->trainable_count, sizeof *names);
     tensor *tensors = arena_new(&memory, (size_t)a->trainable_count, sizeof *tensors);
     int status = names && tensors && path_join(&path, folder, payload[0]) ? LORAC_OK : fail_memory();
@@ -267,7 +275,7 @@ static int restore_adapter(const char *folder, const adapter *a)
 
 static int restore(const char *folder, const run_parts *parts, int64_t updates)
 {
-    buf path = {0};
+    buf path = { 0 };
     int status;
 
     TRY(restore_adapter(folder, parts->adapter));
@@ -297,7 +305,7 @@ static int try_checkpoint(const char *folder, const run_parts *parts, run_state 
 
 int checkpoint_load(const char *output, const run_parts *parts, run_state *state, bool *found, buf *notes)
 {
-    buf folder = {0}, path = {0};
+    buf folder = { 0 }, path = { 0 };
     char **names;
     size_t count;
     int status = list(output, &folder, &names, &count);
@@ -307,7 +315,8 @@ int checkpoint_load(const char *output, const run_parts *parts, run_state *state
         if (step_of(names[i]) < 0)
             status = remove_in(folder.p, names[i]);
         else if (!*found)
-            status = path_join(&path, folder.p, names[i]) ? try_checkpoint(path.p, parts, state, found, notes) : fail_memory();
+            status = path_join(&path, folder.p, names[i]) ? try_checkpoint(path.p, parts, state, found, notes)
+                                                          : fail_memory();
     }
     folder_list_free(names, count);
     buf_free(&folder);
@@ -317,7 +326,7 @@ int checkpoint_load(const char *output, const run_parts *parts, run_state *state
 
 int checkpoint_newest(const char *output, buf *path)
 {
-    buf folder = {0};
+    buf folder = { 0 };
     char **names;
     size_t count;
     int status = list(output, &folder, &names, &count);

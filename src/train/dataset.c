@@ -19,10 +19,15 @@ enum { ROW_BYTES_MOST = 16 << 20, COLUMNS_MOST = 1024 };
 
 typedef enum file_kind { FILE_JSONL, FILE_CSV, FILE_TSV } file_kind;
 
-typedef struct row_index { uint64_t begin, length; long line; } row_index;
+typedef struct row_index {
+    uint64_t begin, length;
+    long line;
+} row_index;
 
 /* Columns of a table, by position; -1 where the header lacks one. */
-typedef struct columns { int text, prompt, completion, count; } columns;
+typedef struct columns {
+    int text, prompt, completion, count;
+} columns;
 
 typedef struct source {
     file_kind kind;
@@ -32,7 +37,7 @@ typedef struct source {
 
 struct dataset {
     dataset_part *parts;
-    source *sources;              /* beside parts */
+    source *sources; /* beside parts */
     size_t part_count;
     row_index *rows;
     size_t count, capacity;
@@ -51,8 +56,8 @@ static file_kind kind_of(const char *path)
 /* The file of a split in a folder, or NULL (with *status set when out of memory). */
 static const char *split_file(buf *path, const char *folder, const char *split, int *status)
 {
-    static const char *const endings[] = {"jsonl", "csv", "tsv"};
-    buf name = {0};
+    static const char *const endings[] = { "jsonl", "csv", "tsv" };
+    buf name = { 0 };
     const char *found = NULL;
 
     for (size_t i = 0; i < 3 && !found; i++) {
@@ -77,12 +82,13 @@ static int parse_weight(const char *text, const char *spec, double *weight)
     *weight = strtod(text, &end);
     if (end == text || *end || !(*weight > 0) || *weight > 1e6)
         return fail_at(LORAC_ERROR_USAGE,
-                       (fault){.key = "data", .found = text, .expected = "a positive number behind the colon"},
+                       (fault){ .key = "data", .found = text, .expected = "a positive number behind the colon" },
                        "\"%s\" has a weight that makes no sense", spec);
     return LORAC_OK;
 }
 
-/* Takes the next path (copied into `path`) and its weight off a comma-separated list. A list that is itself a path is one. */
+/* Takes the next path (copied into `path`) and its weight off a comma-separated list. A list that is itself a path is
+ * one. */
 static int next_spec(slice *rest, buf *path, double *weight)
 {
     slice piece = *rest;
@@ -112,7 +118,7 @@ static int next_spec(slice *rest, buf *path, double *weight)
 int dataset_has_split(const char *spec, const char *split, bool *has)
 {
     slice rest = slice_of(spec);
-    buf path = {0}, file = {0};
+    buf path = { 0 }, file = { 0 };
     double weight;
     int status = LORAC_OK;
 
@@ -140,13 +146,13 @@ static int add_row(dataset *d, uint64_t begin, uint64_t end, long line)
         d->rows = grown;
         d->capacity = capacity;
     }
-    d->rows[d->count++] = (row_index){begin, end - begin, line};
+    d->rows[d->count++] = (row_index){ begin, end - begin, line };
     return LORAC_OK;
 }
 
 static bool is_blank(const char *p, size_t n)
 {
-    return slice_trim((slice){p, n}).n == 0;
+    return slice_trim((slice){ p, n }).n == 0;
 }
 
 static int index_lines(dataset *d, slice text, size_t at)
@@ -168,7 +174,7 @@ static int index_lines(dataset *d, slice text, size_t at)
 static int check_utf8(slice text, const char *file, long line)
 {
     size_t bad = utf8_valid(text);
-    fault place = {.file = file, .line = line, .column = 1, .expected = "UTF-8"};
+    fault place = { .file = file, .line = line, .column = 1, .expected = "UTF-8" };
     char found[32];
 
     if (bad == text.n)
@@ -187,12 +193,12 @@ static int check_utf8(slice text, const char *file, long line)
 
 static int read_header(columns *c, slice record, char separator, const char *file, long line)
 {
-    buf field = {0};
+    buf field = { 0 };
     size_t at = 0;
     bool more = true;
     int status = LORAC_OK;
 
-    *c = (columns){-1, -1, -1, 0};
+    *c = (columns){ -1, -1, -1, 0 };
     TRY(check_utf8(record, file, line));
     while (more) {
         slice name;
@@ -206,14 +212,16 @@ static int read_header(columns *c, slice record, char separator, const char *fil
         else if (slice_is(name, "completion"))
             c->completion = c->count;
         if (++c->count > COLUMNS_MOST) {
-            status = fail_at(LORAC_ERROR_DATA, (fault){.file = file, .line = line}, "more than %d columns", COLUMNS_MOST);
+            status =
+                fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .line = line }, "more than %d columns", COLUMNS_MOST);
             goto done;
         }
     }
     if (c->text < 0 && (c->prompt < 0 || c->completion < 0))
-        status = fail_at(LORAC_ERROR_DATA,
-                         (fault){.file = file, .line = line, .expected = "a column `text`, or `prompt` and `completion`"},
-                         "the header lacks the columns of a row");
+        status =
+            fail_at(LORAC_ERROR_DATA,
+                    (fault){ .file = file, .line = line, .expected = "a column `text`, or `prompt` and `completion`" },
+                    "the header lacks the columns of a row");
 done:
     buf_free(&field);
     return status;
@@ -233,7 +241,7 @@ static int index_table(dataset *d, source *s, const char *file, slice text, size
         if (is_blank(text.p + at, end - at)) {
             /* a blank line is no record */
         } else if (header) {
-            TRY(read_header(&s->columns, (slice){text.p + at, end - at}, separator, file, line));
+            TRY(read_header(&s->columns, (slice){ text.p + at, end - at }, separator, file, line));
             header = false;
         } else {
             TRY(add_row(d, at, end, line));
@@ -259,13 +267,13 @@ static int add_file(dataset *d, const char *path, double weight)
     if (!sources)
         return fail_memory();
     d->sources = sources;
-    d->parts[index] = (dataset_part){arena_text(&d->memory, path, strlen(path)), d->count, 0, weight};
-    d->sources[index] = (source){.kind = kind_of(path)};
+    d->parts[index] = (dataset_part){ arena_text(&d->memory, path, strlen(path)), d->count, 0, weight };
+    d->sources[index] = (source){ .kind = kind_of(path) };
     if (!d->parts[index].file)
         return fail_memory();
     TRY(file_map(&d->sources[index].map, path));
     d->part_count++;
-    text = (slice){(const char *)d->sources[index].map.p, d->sources[index].map.n};
+    text = (slice){ (const char *)d->sources[index].map.p, d->sources[index].map.n };
     at = slice_starts(text, "\xef\xbb\xbf") ? 3 : 0; /* a byte order mark is not part of the first row */
     if (d->sources[index].kind == FILE_JSONL)
         TRY(index_lines(d, text, at));
@@ -279,14 +287,14 @@ static int add_file(dataset *d, const char *path, double weight)
 
 static int fail_no_split(const char *folder, const char *split)
 {
-    fault place = {.file = folder, .hint = "Name a row file, or put that file into the folder."};
+    fault place = { .file = folder, .hint = "Name a row file, or put that file into the folder." };
 
     return fail_at(LORAC_ERROR_DATA, place, "the folder has no %s.jsonl, %s.csv or %s.tsv", split, split, split);
 }
 
 static int add_spec(dataset *d, const char *path, const char *split, double weight, bool optional)
 {
-    buf file = {0};
+    buf file = { 0 };
     const char *found;
     int status = LORAC_OK;
 
@@ -305,7 +313,7 @@ int dataset_open(dataset **out, const char *spec, const char *split, bool option
 {
     dataset *d = mem_new(1, sizeof *d);
     slice rest = slice_of(spec);
-    buf path = {0};
+    buf path = { 0 };
     double weight;
     int status = LORAC_OK;
 
@@ -319,12 +327,12 @@ int dataset_open(dataset **out, const char *spec, const char *split, bool option
     }
     for (size_t i = 0; i < d->part_count && !optional; i++) {
         if (!d->parts[i].count) {
-            status = fail_at(LORAC_ERROR_DATA, (fault){.file = d->parts[i].file}, "the file has no rows");
+            status = fail_at(LORAC_ERROR_DATA, (fault){ .file = d->parts[i].file }, "the file has no rows");
             goto done;
         }
     }
     if (!d->part_count && !optional)
-        status = fail_at(LORAC_ERROR_USAGE, (fault){.key = "data"}, "no row file is named");
+        status = fail_at(LORAC_ERROR_USAGE, (fault){ .key = "data" }, "no row file is named");
 done:
     buf_free(&path);
     if (status == LORAC_OK)
@@ -358,7 +366,8 @@ const dataset_part *dataset_parts(const dataset *d, size_t *count)
     return d->parts;
 }
 
-/* ---- Rows --------------------------------------------------------------------------------------------------------- */
+/* ---- Rows ---------------------------------------------------------------------------------------------------------
+ */
 
 static size_t part_of(const dataset *d, size_t index)
 {
@@ -381,7 +390,7 @@ static int table_row(const source *s, slice record, const char *file, long line,
     const columns *c = &s->columns;
     char separator = s->kind == FILE_CSV ? ',' : '\t';
     json_t *object = json_object();
-    buf field = {0};
+    buf field = { 0 };
     size_t at = 0;
     bool more = true;
     int count = 0, status = LORAC_OK;
@@ -397,7 +406,7 @@ static int table_row(const source *s, slice record, const char *file, long line,
     if (!object)
         TRY_GOTO(fail_memory());
     if (count != c->count)
-        status = fail_at(LORAC_ERROR_DATA, (fault){.file = file, .line = line},
+        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .line = line },
                          "%d fields, where the header has %d columns", count, c->count);
 done:
     buf_free(&field);
@@ -417,8 +426,9 @@ static int line_row(slice text, const char *file, long line, json_t **out)
 
         json_decref(*out);
         *out = NULL;
-        return fail_at(LORAC_ERROR_DATA, (fault){.file = file, .line = line, .column = 1, .found = kind,
-                                                 .expected = "an object"}, "a row of the wrong kind");
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = file, .line = line, .column = 1, .found = kind, .expected = "an object" },
+                       "a row of the wrong kind");
     }
     return LORAC_OK;
 }
@@ -429,11 +439,11 @@ int dataset_row(const dataset *d, size_t index, json_t **out)
     const source *s = &d->sources[part];
     const row_index *row = &d->rows[index];
     const char *file = d->parts[part].file;
-    slice text = {(const char *)s->map.p + row->begin, row->length};
+    slice text = { (const char *)s->map.p + row->begin, row->length };
 
     *out = NULL;
     if (row->length > ROW_BYTES_MOST)
-        return fail_at(LORAC_ERROR_DATA, (fault){.file = file, .line = row->line, .expected = "at most 16 MiB"},
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .line = row->line, .expected = "at most 16 MiB" },
                        "a row of %llu bytes", (unsigned long long)row->length);
     TRY(check_utf8(text, file, row->line));
     return s->kind == FILE_JSONL ? line_row(text, file, row->line, out) : table_row(s, text, file, row->line, out);

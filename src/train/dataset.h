@@ -1,5 +1,5 @@
-/* dataset.h: row files as a list of JSON objects. A .jsonl file gives one object a line; a .csv or .tsv file with a header
- * gives {"text"} or {"prompt", "completion"} objects. Files are mapped and indexed by offset, so opening costs
+/* dataset.h: row files as a list of JSON objects. A .jsonl file gives one object a line; a .csv or .tsv file with a
+ * header gives {"text"} or {"prompt", "completion"} objects. Files are mapped and indexed by offset, so opening costs
  * one scan and no row is kept in memory.
  *
  * Every failure about a row names file, line and column. What the keys of a row mean is for text/rows.h. */
@@ -14,11 +14,12 @@ typedef struct dataset dataset;
 typedef struct dataset_part {
     const char *file;
     size_t first, count;
-    double weight;                /* how often its rows are taken, relative to once */
+    double weight; /* how often its rows are taken, relative to once */
 } dataset_part;
 
-/* `spec` is a file, a folder (then `split`.jsonl, .csv or .tsv in it), or several with weights: "a,b:2". A file without a row is
- * LORAC_ERROR_DATA. `optional` is for validation rows: only what the folders have of the split, which may be nothing. */
+/* `spec` is a file, a folder (then `split`.jsonl, .csv or .tsv in it), or several with weights: "a,b:2". A file without
+ * a row is LORAC_ERROR_DATA. `optional` is for validation rows: only what the folders have of the split, which may be
+ * nothing. */
 int dataset_open(dataset **out, const char *spec, const char *split, bool optional);
 void dataset_close(dataset *d);
 /* Does any folder of `spec` have this split? Single files have none. */

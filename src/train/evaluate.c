@@ -28,7 +28,7 @@ int evaluate(loss_result *out, const model *m, context *c, packer *p, const exam
     int64_t *rows = mem_new((size_t)count, sizeof *rows);
     int status;
 
-    *out = (loss_result){0};
+    *out = (loss_result){ 0 };
     if (!rows)
         return fail_memory();
     for (int64_t i = 0; i < count; i++)

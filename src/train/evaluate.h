@@ -4,8 +4,8 @@
 
 #include "packing.h"
 
-/* The first `count` examples. Each labelled token weighs the same. context->recording and training are set back afterwards. `cancel` (may be NULL)
- * is looked at between passes: LORAC_INTERRUPTED. */
+/* The first `count` examples. Each labelled token weighs the same. context->recording and training are set back
+ * afterwards. `cancel` (may be NULL) is looked at between passes: LORAC_INTERRUPTED. */
 int evaluate(loss_result *out, const model *m, context *c, packer *p, const examples *e, int64_t count,
              int64_t tokens_per_pass, const volatile int *cancel);
 

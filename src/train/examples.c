@@ -65,11 +65,12 @@ static int add_example(examples *e, const row *r, int32_t part, long line)
     example *x;
 
     if (r->count > INT32_MAX)
-        return fail_at(LORAC_ERROR_DATA, (fault){.file = e->parts[part].file, .line = line}, "a row of %zu tokens", r->count);
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = e->parts[part].file, .line = line }, "a row of %zu tokens",
+                       r->count);
     TRY(grow_rows(e));
     TRY(grow_tokens(e, (uint64_t)e->tokens + r->count));
     x = &e->rows[e->count++];
-    *x = (example){.begin = (uint64_t)e->tokens, .count = (int32_t)r->count, .part = part, .line = line};
+    *x = (example){ .begin = (uint64_t)e->tokens, .count = (int32_t)r->count, .part = part, .line = line };
     x->trained = labels_predicted(r->labels, r->count, &x->last);
     if (r->count) {
         memcpy(e->ids + x->begin, r->ids, r->count * sizeof *r->ids);
@@ -95,9 +96,14 @@ static int check_range(const model *m, const int32_t *ids, size_t count, bool la
         if ((ids[i] >= 0 && ids[i] < m->config.vocabulary) || (labels && ids[i] == LABEL_NONE))
             continue;
         snprintf(found, sizeof found, "%d at position %zu", ids[i], i);
-        snprintf(expected, sizeof expected, "0 to %lld%s", (long long)m->config.vocabulary - 1, labels ? ", or -100" : "");
-        return fail_at(LORAC_ERROR_DATA, (fault){.file = file, .line = line, .key = labels ? "labels" : "input_ids",
-                                                 .found = found, .expected = expected},
+        snprintf(expected, sizeof expected, "0 to %lld%s", (long long)m->config.vocabulary - 1,
+                 labels ? ", or -100" : "");
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = file,
+                                .line = line,
+                                .key = labels ? "labels" : "input_ids",
+                                .found = found,
+                                .expected = expected },
                        "a token id that the model does not have");
     }
     return LORAC_OK;
@@ -105,17 +111,18 @@ static int check_range(const model *m, const int32_t *ids, size_t count, bool la
 
 static int fail_untrained(const char *file, long line)
 {
-    return fail_at(LORAC_ERROR_DATA,
-                   (fault){.file = file, .line = line,
-                           .hint = "Remove the row, or change what is trained with --loss-on."},
-                   "the row has no token to train on");
+    return fail_at(
+        LORAC_ERROR_DATA,
+        (fault){ .file = file, .line = line, .hint = "Remove the row, or change what is trained with --loss-on." },
+        "the row has no token to train on");
 }
 
 /* Was it the truncation that took the labels of this row? Reads it again without a limit. */
-static int whole_row_is_trained(const row_reader *reader, const json_t *object, const char *file, long line, bool *trained)
+static int whole_row_is_trained(const row_reader *reader, const json_t *object, const char *file, long line,
+                                bool *trained)
 {
     row_reader unlimited = *reader;
-    row whole = {0};
+    row whole = { 0 };
     int32_t last;
     int status;
 
@@ -143,8 +150,8 @@ static int judge_untrained(examples *e, const row_reader *reader, const json_t *
 
 /* ---- Reading --------------------------------------------------------------------------------------------------- */
 
-static int take_row(examples *e, const row_reader *reader, const model *m, const json_t *object, int32_t part, long line,
-                    untrained_rows untrained, row *r)
+static int take_row(examples *e, const row_reader *reader, const model *m, const json_t *object, int32_t part,
+                    long line, untrained_rows untrained, row *r)
 {
     const char *file = e->parts[part].file;
     bool dropped = false;
@@ -182,7 +189,7 @@ static int read_part(examples *e, const dataset *d, int32_t part, const row_read
 {
     size_t count;
     const dataset_part *from = &dataset_parts(d, &count)[part];
-    row r = {0};
+    row r = { 0 };
     json_t *object = NULL;
     int status = LORAC_OK;
 
@@ -210,12 +217,12 @@ int examples_read(examples *out, const dataset *d, const row_reader *reader, con
 {
     int status = LORAC_OK;
 
-    *out = (examples){.fingerprint = HASH_START};
+    *out = (examples){ .fingerprint = HASH_START };
     TRY_GOTO(copy_parts(out, d));
     for (int32_t part = 0; part < out->part_count; part++)
         TRY_GOTO(read_part(out, d, part, reader, m, untrained, limit, cancel));
     if (untrained == UNTRAINED_REFUSE && out->dropped && !out->count)
-        status = fail_at(LORAC_ERROR_DATA, (fault){.key = "max_seq_length", .hint = "Raise --max-seq-length."},
+        status = fail_at(LORAC_ERROR_DATA, (fault){ .key = "max_seq_length", .hint = "Raise --max-seq-length." },
                          "truncation left no row with a token to train on");
 done:
     if (status != LORAC_OK)
@@ -229,5 +236,5 @@ void examples_free(examples *e)
     mem_free(e->ids);
     mem_free(e->labels);
     arena_free(&e->memory);
-    *e = (examples){0};
+    *e = (examples){ 0 };
 }

@@ -1,7 +1,7 @@
 /* examples.h: rows as ids and labels, ready to be trained on: read once, kept side by side in two long arrays.
  *
- * Invariant: every id and label is within the model's vocabulary, and (with REFUSE_UNTRAINED) every example has a label that
- * something predicts. Position 0 is predicted by nothing, so a label there never counts. */
+ * Invariant: every id and label is within the model's vocabulary, and (with REFUSE_UNTRAINED) every example has a label
+ * that something predicts. Position 0 is predicted by nothing, so a label there never counts. */
 #ifndef LORAC_EXAMPLES_H
 #define LORAC_EXAMPLES_H
 
@@ -10,34 +10,34 @@
 #include "rows.h"
 
 typedef struct example {
-    uint64_t begin;               /* its place in ids and labels */
-    int32_t count, trained;       /* tokens; labels from position 1 on */
-    int32_t last;                 /* position of the last such label; 0: none */
+    uint64_t begin;         /* its place in ids and labels */
+    int32_t count, trained; /* tokens; labels from position 1 on */
+    int32_t last;           /* position of the last such label; 0: none */
     int32_t part;
     int64_t line;
 } example;
 
 typedef struct example_part {
-    int64_t first, count;         /* examples of one file */
+    int64_t first, count; /* examples of one file */
     double weight;
-    const char *file;             /* lives in `memory` */
+    const char *file; /* lives in `memory` */
 } example_part;
 
 typedef struct examples {
     example *rows;
     int64_t count;
-    int32_t *ids, *labels;        /* labels unshifted, LABEL_NONE = not trained */
+    int32_t *ids, *labels; /* labels unshifted, LABEL_NONE = not trained */
     example_part *parts;
     int64_t part_count;
     int64_t tokens, trained, longest, truncated, dropped;
-    uint64_t fingerprint;         /* of all ids and labels in order: a resumed run must see the same */
+    uint64_t fingerprint; /* of all ids and labels in order: a resumed run must see the same */
     size_t row_capacity;
     uint64_t token_capacity;
     arena memory;
 } examples;
 
-/* REFUSE: a row that has no trained token by itself is LORAC_ERROR_DATA, one that lost them to truncation is dropped and
- * counted. KEEP: both stay. */
+/* REFUSE: a row that has no trained token by itself is LORAC_ERROR_DATA, one that lost them to truncation is dropped
+ * and counted. KEEP: both stay. */
 typedef enum untrained_rows { UNTRAINED_REFUSE, UNTRAINED_KEEP } untrained_rows;
 
 /* Reads every row, or the first `limit` (-1: all). `cancel` may be NULL; when it becomes non-zero: LORAC_INTERRUPTED.

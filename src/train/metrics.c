@@ -13,13 +13,13 @@ int metrics_open(metrics *m, const char *path, int64_t bytes)
 {
     struct stat info;
 
-    *m = (metrics){.path = path, .bytes = bytes};
+    *m = (metrics){ .path = path, .bytes = bytes };
     m->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (m->fd < 0)
         return fail_errno(path, "open");
     if (fstat(m->fd, &info) != 0 || info.st_size < bytes) {
         metrics_close(m);
-        return fail_at(LORAC_ERROR_DATA, (fault){.file = path, .hint = "Start the run again."},
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .hint = "Start the run again." },
                        "the file is shorter than when the checkpoint was written");
     }
     if (ftruncate(m->fd, bytes) != 0 || lseek(m->fd, bytes, SEEK_SET) != bytes) {
@@ -67,7 +67,7 @@ static int write_line(metrics *m, buf *line)
 
 int metrics_report(metrics *m, const lorac_event *report)
 {
-    buf line = {0};
+    buf line = { 0 };
 
     add_int(&line, "step", report->step);
     add_real(&line, "epoch", report->epoch);
@@ -84,7 +84,7 @@ int metrics_report(metrics *m, const lorac_event *report)
 
 int metrics_eval(metrics *m, const lorac_event *eval, double accuracy, int64_t eval_tokens)
 {
-    buf line = {0};
+    buf line = { 0 };
 
     add_int(&line, "step", eval->step);
     add_real(&line, "epoch", eval->epoch);

@@ -1,6 +1,6 @@
-/* metrics.h: metrics.jsonl, one JSON object a line: reports with `loss`, validations with `eval_loss`. Append-only; each line is
- * one write. A resumed run cuts it back to its checkpoint first, so the file ends up as that of an uninterrupted run, but for
- * the fields that measure time. */
+/* metrics.h: metrics.jsonl, one JSON object a line: reports with `loss`, validations with `eval_loss`. Append-only;
+ * each line is one write. A resumed run cuts it back to its checkpoint first, so the file ends up as that of an
+ * uninterrupted run, but for the fields that measure time. */
 #ifndef LORAC_METRICS_H
 #define LORAC_METRICS_H
 
@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 typedef struct metrics {
-    const char *path;             /* the caller's */
+    const char *path; /* the caller's */
     int fd;
     int64_t bytes;
 } metrics;

@@ -9,8 +9,12 @@
 
 int optimizer_init(optimizer *o, const adapter *a, const lorac_train_options *options)
 {
-    *o = (optimizer){.adapter = a, .beta1 = options->beta1, .beta2 = options->beta2, .epsilon = options->epsilon,
-                     .weight_decay = options->weight_decay, .max_grad_norm = options->max_grad_norm};
+    *o = (optimizer){ .adapter = a,
+                      .beta1 = options->beta1,
+                      .beta2 = options->beta2,
+                      .epsilon = options->epsilon,
+                      .weight_decay = options->weight_decay,
+                      .max_grad_norm = options->max_grad_norm };
     o->state = arena_new(&o->memory, (size_t)a->trainable_count, sizeof *o->state);
     for (int i = 0; o->state && i < a->trainable_count; i++) {
         o->state[i].first = arena_new(&o->memory, (size_t)a->trainables[i].count, sizeof(real));
@@ -27,7 +31,7 @@ int optimizer_init(optimizer *o, const adapter *a, const lorac_train_options *op
 void optimizer_free(optimizer *o)
 {
     arena_free(&o->memory);
-    *o = (optimizer){0};
+    *o = (optimizer){ 0 };
 }
 
 uint64_t optimizer_bytes(const adapter *a)
@@ -50,12 +54,17 @@ double optimizer_grad_norm(const optimizer *o, const kernels *k, pool *p)
 void optimizer_step(optimizer *o, const kernels *k, pool *p, double learning_rate, double grad_norm)
 {
     double clip = o->max_grad_norm > 0 ? fmin(1, o->max_grad_norm / (grad_norm + 1e-6)) : 1;
-    adamw_step step = {.learning_rate = (real)learning_rate, .beta1 = (real)o->beta1, .beta2 = (real)o->beta2,
-                       .epsilon = (real)o->epsilon, .weight_decay = (real)o->weight_decay, .scale = (real)clip};
+    adamw_step step = { .learning_rate = (real)learning_rate,
+                        .beta1 = (real)o->beta1,
+                        .beta2 = (real)o->beta2,
+                        .epsilon = (real)o->epsilon,
+                        .weight_decay = (real)o->weight_decay,
+                        .scale = (real)clip };
 
     o->updates++;
-    step.correction1 = (real)(1 - pow(o->beta1, (double)o->updates));
-    step.correction2 = (real)(1 - pow(o->beta2, (double)o->updates));
+    /* From the betas as rounded: 1 - beta2 is small, and the mean it makes must be divided by its own weights' sum. */
+    step.correction1 = (real)(1 - pow((double)step.beta1, (double)o->updates));
+    step.correction2 = (real)(1 - pow((double)step.beta2, (double)o->updates));
     for (int i = 0; i < o->adapter->trainable_count; i++) {
         const trainable *t = &o->adapter->trainables[i];
 
@@ -90,7 +99,7 @@ static int list_state(const optimizer *o, arena *memory, const char ***names, te
 
 int optimizer_save(const optimizer *o, const char *path)
 {
-    arena memory = {0};
+    arena memory = { 0 };
     const char **names;
     tensor *tensors;
     int status = list_state(o, &memory, &names, &tensors);
@@ -103,7 +112,7 @@ int optimizer_save(const optimizer *o, const char *path)
 
 int optimizer_load(optimizer *o, const char *path, int64_t updates)
 {
-    arena memory = {0};
+    arena memory = { 0 };
     const char **names;
     tensor *tensors;
     int status = list_state(o, &memory, &names, &tensors);

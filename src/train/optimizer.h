@@ -1,16 +1,18 @@
-/* optimizer.h: AdamW over the named tensors of an adapter (Loshchilov & Hutter 2019, as torch.optim.AdamW computes it), and the global gradient
- * norm. Its state is two named tensors for each of theirs, and the number of updates. */
+/* optimizer.h: AdamW over the named tensors of an adapter (Loshchilov & Hutter 2019, as torch.optim.AdamW computes it),
+ * and the global gradient norm. Its state is two named tensors for each of theirs, and the number of updates. */
 #ifndef LORAC_OPTIMIZER_H
 #define LORAC_OPTIMIZER_H
 
 #include "adapter.h"
 #include "lorac.h"
 
-typedef struct moments { real *first, *second; } moments;
+typedef struct moments {
+    real *first, *second;
+} moments;
 
 typedef struct optimizer {
     const adapter *adapter;
-    moments *state;               /* beside adapter->trainables */
+    moments *state; /* beside adapter->trainables */
     int64_t updates;
     double beta1, beta2, epsilon, weight_decay, max_grad_norm;
     arena memory;
@@ -20,7 +22,8 @@ int optimizer_init(optimizer *o, const adapter *a, const lorac_train_options *op
 void optimizer_free(optimizer *o);
 /* The 2-norm over all gradients. */
 double optimizer_grad_norm(const optimizer *o, const kernels *k, pool *p);
-/* One update. Gradients are scaled to max_grad_norm first, as torch.nn.utils.clip_grad_norm_ does; `grad_norm` is their norm. */
+/* One update. Gradients are scaled to max_grad_norm first, as torch.nn.utils.clip_grad_norm_ does; `grad_norm` is their
+ * norm. */
 void optimizer_step(optimizer *o, const kernels *k, pool *p, double learning_rate, double grad_norm);
 /* Bytes of the state. */
 uint64_t optimizer_bytes(const adapter *a);

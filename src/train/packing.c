@@ -18,7 +18,8 @@ static bool grow(void **buffer, int64_t count, size_t size)
 static bool reserve(packer *p, int64_t tokens, int64_t spans)
 {
     if (tokens > p->token_capacity) {
-        if (!grow((void **)&p->ids, tokens, sizeof *p->ids) || !grow((void **)&p->positions, tokens, sizeof *p->positions) ||
+        if (!grow((void **)&p->ids, tokens, sizeof *p->ids) ||
+            !grow((void **)&p->positions, tokens, sizeof *p->positions) ||
             !grow((void **)&p->target_rows, tokens, sizeof *p->target_rows) ||
             !grow((void **)&p->target_labels, tokens, sizeof *p->target_labels))
             return false;
@@ -45,7 +46,7 @@ static void add_document(packer *p, const examples *e, const example *x, packed_
         p->target_rows[out->targets.count] = (int32_t)(first + t);
         p->target_labels[out->targets.count++] = labels[t + 1];
     }
-    p->spans[out->rows.n_spans++] = (attention_span){first, x->last, first, x->last};
+    p->spans[out->rows.n_spans++] = (attention_span){ first, x->last, first, x->last };
     out->rows.count += x->last;
 }
 
@@ -58,12 +59,12 @@ static void point(packer *p, packed_pass *out)
     out->targets.label = p->target_labels;
 }
 
-int64_t packer_next(packer *p, const examples *e, const int64_t *rows, int64_t count, int64_t at, int64_t tokens_per_pass,
-                    packed_pass *out)
+int64_t packer_next(packer *p, const examples *e, const int64_t *rows, int64_t count, int64_t at,
+                    int64_t tokens_per_pass, packed_pass *out)
 {
     int64_t tokens = 0, end = at;
 
-    *out = (packed_pass){0};
+    *out = (packed_pass){ 0 };
     for (; end < count; end++) {
         int32_t length = e->rows[rows[end]].last;
 
@@ -82,14 +83,14 @@ int64_t packer_next(packer *p, const examples *e, const int64_t *rows, int64_t c
 
 int packer_worst(packer *p, int64_t tokens, packed_pass *out)
 {
-    *out = (packed_pass){0};
+    *out = (packed_pass){ 0 };
     if (!reserve(p, tokens, 1))
         return fail_memory();
     for (int64_t t = 0; t < tokens; t++) {
         p->ids[t] = p->target_labels[t] = 0;
         p->positions[t] = p->target_rows[t] = (int32_t)t;
     }
-    p->spans[0] = (attention_span){0, tokens, 0, tokens};
+    p->spans[0] = (attention_span){ 0, tokens, 0, tokens };
     out->rows.count = out->targets.count = tokens;
     out->rows.n_spans = 1;
     out->targets.grad_scale = 1;
@@ -104,5 +105,5 @@ void packer_free(packer *p)
     mem_free(p->target_rows);
     mem_free(p->target_labels);
     mem_free(p->spans);
-    *p = (packer){0};
+    *p = (packer){ 0 };
 }

@@ -1,8 +1,8 @@
-/* plan.c: what a run will do and need. Memory for activations is measured, not estimated: the same pass runs through a context that
- * only counts.
+/* plan.c: what a run will do and need. Memory for activations is measured, not estimated: the same pass runs through a
+ * context that only counts.
  *
- * How many tokens a pass takes is a matter of speed and memory. By default it is PASS_STANDARD, enough for the products to run
- * at full speed; when that does not fit, blocks are recomputed, and then passes shrink to the longest row. */
+ * How many tokens a pass takes is a matter of speed and memory. By default it is PASS_STANDARD, enough for the products
+ * to run at full speed; when that does not fit, blocks are recomputed, and then passes shrink to the longest row. */
 #include "run.h"
 
 #include "cpu.h"
@@ -75,7 +75,8 @@ static void count_rows(run *r)
     p->steps = r->steps;
     p->steps_per_epoch = r->sampler.steps_per_epoch;
     if (r->train.count)
-        p->tokens_per_epoch = (int64_t)((double)r->train.tokens * (double)r->sampler.per_epoch / (double)r->train.count);
+        p->tokens_per_epoch =
+            (int64_t)((double)r->train.tokens * (double)r->sampler.per_epoch / (double)r->train.count);
     p->longest_row = r->train.longest;
     p->truncated_rows = r->train.truncated;
     p->dropped_rows = r->train.dropped;
@@ -123,8 +124,9 @@ static int fail_too_large(const run *r)
     snprintf(found, sizeof found, "%" PRIu64 " MiB needed", r->plan.peak >> 20);
     snprintf(expected, sizeof expected, "at most %" PRIu64 " MiB", r->plan.available >> 20);
     return fail_at(LORAC_ERROR_MEMORY,
-                   (fault){.found = found, .expected = expected,
-                           .hint = "Lower --max-seq-length, --tokens-per-pass or --rank, or take a smaller model."},
+                   (fault){ .found = found,
+                            .expected = expected,
+                            .hint = "Lower --max-seq-length, --tokens-per-pass or --rank, or take a smaller model." },
                    "the run does not fit into memory");
 }
 

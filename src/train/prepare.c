@@ -1,5 +1,5 @@
-/* prepare.c: from options to rows, adapter and context. Rows come before anything that costs memory, so that bad data is
- * reported as such. */
+/* prepare.c: from options to rows, adapter and context. Rows come before anything that costs memory, so that bad data
+ * is reported as such. */
 #include "run.h"
 
 #include "cpu.h"
@@ -20,8 +20,10 @@ static row_reader make_reader(const run *r)
 
     if (most == 0)
         most = context_length > 0 && context_length < SEQUENCE_STANDARD ? context_length : SEQUENCE_STANDARD;
-    return (row_reader){.tokenizer = r->in->words, .template = r->in->template,
-                        .loss_on = (lorac_loss_on)r->options->loss_on, .max_seq_length = most};
+    return (row_reader){ .tokenizer = r->in->words,
+                         .template = r->in->template,
+                         .loss_on = (lorac_loss_on)r->options->loss_on,
+                         .max_seq_length = most };
 }
 
 static int read_split(run *r, examples *out, const char *split, bool optional)
@@ -58,12 +60,13 @@ static int count_steps(run *r)
     int64_t rows_per_step;
 
     if (__builtin_mul_overflow(o->batch_size, o->grad_accumulation_steps, &rows_per_step))
-        return fail_at(LORAC_ERROR_USAGE, (fault){.key = "batch-size"}, "a step of too many rows");
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "batch-size" }, "a step of too many rows");
     TRY(sampler_init(&r->sampler, &r->train, rows_per_step, o->shuffle, (uint64_t)o->seed));
     r->steps = o->steps >= 0 ? o->steps : sampler_steps(&r->sampler, o->epochs);
     if (r->steps < 0)
-        return fail_at(LORAC_ERROR_USAGE, (fault){.key = "epochs"}, "a run of too many steps");
-    r->rows = mem_new((size_t)(rows_per_step < r->sampler.per_epoch ? rows_per_step : r->sampler.per_epoch), sizeof *r->rows);
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "epochs" }, "a run of too many steps");
+    r->rows =
+        mem_new((size_t)(rows_per_step < r->sampler.per_epoch ? rows_per_step : r->sampler.per_epoch), sizeof *r->rows);
     return r->rows ? LORAC_OK : fail_memory();
 }
 
@@ -72,12 +75,14 @@ static int read_rows(run *r)
     if (!r->options->data && r->options->steps == 0 && !r->in->resume)
         return LORAC_OK; /* only the initial adapter is asked for */
     if (!r->options->data)
-        return fail_at(LORAC_ERROR_USAGE, (fault){.key = "data", .hint = "Name a row file or a folder with train.jsonl."},
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .key = "data", .hint = "Name a row file or a folder with train.jsonl." },
                        "no data is given");
     TRY(read_split(r, &r->train, "train", false));
     TRY(read_valid(r));
     if (r->in->resume && r->facts.fingerprint != r->train.fingerprint)
-        return fail_at(LORAC_ERROR_DATA, (fault){.file = r->options->data, .hint = "Start a new run in another folder."},
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = r->options->data, .hint = "Start a new run in another folder." },
                        "the training rows are not those that the run began with");
     r->facts.fingerprint = r->train.fingerprint;
     r->facts.rows = r->train.count;
@@ -85,7 +90,8 @@ static int read_rows(run *r)
     return count_steps(r);
 }
 
-/* ---- The adapter -------------------------------------------------------------------------------------------------- */
+/* ---- The adapter --------------------------------------------------------------------------------------------------
+ */
 
 /* A comma-separated list of names, or a regular expression: names have no characters that mean something in one. */
 static int set_targets(peft_config *c, const char *text)
@@ -107,7 +113,7 @@ static int set_targets(peft_config *c, const char *text)
             c->targets[c->target_count++] = copy;
     }
     if (c->targets && !c->target_count)
-        return fail_at(LORAC_ERROR_USAGE, (fault){.key = "target-modules", .found = text}, "no module is named");
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target-modules", .found = text }, "no module is named");
     return c->targets ? LORAC_OK : fail_memory();
 }
 
@@ -124,12 +130,13 @@ static int make_adapter(run *r)
     const lorac_train_options *o = r->options;
 
     if (o->adapter && o->peft_config)
-        return fail_at(LORAC_ERROR_USAGE, (fault){.key = "peft-config", .hint = "Give one of the two."},
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "peft-config", .hint = "Give one of the two." },
                        "--adapter brings its own configuration");
     if (o->adapter) {
         TRY(adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes));
     } else {
-        TRY(o->peft_config ? peft_config_read(&r->config, o->peft_config, &r->notes) : config_from_options(&r->config, o));
+        TRY(o->peft_config ? peft_config_read(&r->config, o->peft_config, &r->notes)
+                           : config_from_options(&r->config, o));
         TRY(adapter_create(&r->adapter, r->in->model, &r->config, (uint64_t)o->seed, &r->notes));
     }
     r->config.base_model_name_or_path = o->model ? o->model : r->in->model->path;
@@ -139,11 +146,12 @@ static int make_adapter(run *r)
     return optimizer_init(&r->optimizer, r->adapter, o);
 }
 
-/* ---- The context ----------------------------------------------------------------------------------------------------- */
+/* ---- The context
+ * ----------------------------------------------------------------------------------------------------- */
 
 static int make_context(run *r)
 {
-    context_options options = {.threads = (int)r->options->threads, .level = cpu_isa(), .act = r->facts.act};
+    context_options options = { .threads = (int)r->options->threads, .level = cpu_isa(), .act = r->facts.act };
 
     if (!r->in->resume) {
         bool bf16 = r->options->dtype == LORAC_DTYPE_BF16 ||
@@ -152,7 +160,7 @@ static int make_context(run *r)
         options.act = r->facts.act = bf16 ? DT_BF16 : DT_F32;
     }
     TRY(context_new(&r->context, &options));
-    r->use = (adapter_use){r->adapter, 1, 0, -1};
+    r->use = (adapter_use){ r->adapter, 1, 0, -1 };
     r->context->adapters = &r->use;
     r->context->adapter_count = 1;
     r->context->recording = r->context->training = true;
@@ -162,7 +170,7 @@ static int make_context(run *r)
 
 int run_prepare(run *r, const trainer_input *in)
 {
-    *r = (run){.in = in, .options = in->options, .cancel = in->watch ? &in->watch->cancel : NULL, .metrics.fd = -1};
+    *r = (run){ .in = in, .options = in->options, .cancel = in->watch ? &in->watch->cancel : NULL, .metrics.fd = -1 };
     peft_config_init(&r->config);
     r->state.best_loss = NAN;
     TRY(train_options_check(in->options));

@@ -51,8 +51,12 @@ void report_plan(const run *r)
     if (r->train.count) {
         const example *x = &r->train.rows[0];
 
-        first = (lorac_row){.ids = r->train.ids + x->begin, .labels = r->train.labels + x->begin, .count = (size_t)x->count,
-                          .trained = (size_t)x->trained, .file = r->train.parts[x->part].file, .line = (long)x->line};
+        first = (lorac_row){ .ids = r->train.ids + x->begin,
+                             .labels = r->train.labels + x->begin,
+                             .count = (size_t)x->count,
+                             .trained = (size_t)x->trained,
+                             .file = r->train.parts[x->part].file,
+                             .line = (long)x->line };
         event.example = &first;
     }
     tell(r, &event);
@@ -65,7 +69,7 @@ void report_notes(run *r)
 
     while (rest.n) {
         slice line = slice_cut(&rest, '\n');
-        buf text = {0};
+        buf text = { 0 };
 
         buf_slice(&text, line);
         event.text = text.p;

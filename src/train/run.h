@@ -1,4 +1,5 @@
-/* run.h: one training run: what was read, what is trained, where it stands. Built by prepare.c, measured by plan.c, driven by trainer.c. */
+/* run.h: one training run: what was read, what is trained, where it stands. Built by prepare.c, measured by plan.c,
+ * driven by trainer.c. */
 #ifndef LORAC_RUN_H
 #define LORAC_RUN_H
 
@@ -11,20 +12,20 @@
 
 /* What is told about the run as it goes; nothing that computes depends on it. */
 typedef struct progress {
-    double start, report_start;   /* seconds; time spent on validation and saving is taken out by moving report_start */
-    int64_t first_step;           /* where this process began */
+    double start, report_start; /* seconds; time spent on validation and saving is taken out by moving report_start */
+    int64_t first_step;         /* where this process began */
     double learning_rate, grad_norm; /* of the last step */
 } progress;
 
 typedef struct run {
     const trainer_input *in;
     const lorac_train_options *options;
-    const volatile int *cancel;   /* or NULL */
+    const volatile int *cancel; /* or NULL */
 
     examples train, valid;
-    int64_t valid_count;          /* how many of them a validation takes; 0: there is none */
+    int64_t valid_count; /* how many of them a validation takes; 0: there is none */
     sampler sampler;
-    int64_t steps;                /* of the whole run */
+    int64_t steps; /* of the whole run */
 
     peft_config config;
     adapter *adapter;
@@ -34,14 +35,14 @@ typedef struct run {
     context *context;
     packer packer;
     int64_t tokens_per_pass;
-    int64_t *rows;                /* of one step */
+    int64_t *rows; /* of one step */
 
     lorac_plan plan;
     run_facts facts;
     run_state state;
     metrics metrics;
     progress progress;
-    buf notes;                    /* lines that the user should see */
+    buf notes; /* lines that the user should see */
 } run;
 
 /* Reads the rows and makes the adapter and the context. Writes nothing. After a failure run_close is still due. */

@@ -19,7 +19,7 @@ enum { RUN_JSON_BYTES_MOST = 1 << 20, TOKENIZER_BYTES_MOST = 256 << 20 };
 
 int run_folder_check(const char *output, bool overwrite)
 {
-    fault place = {.file = output, .key = "output"};
+    fault place = { .file = output, .key = "output" };
 
     if (!output || !*output)
         return fail_at(LORAC_ERROR_USAGE, place, "no output folder is named");
@@ -43,7 +43,7 @@ int run_folder_lock(const char *output, int *lock)
     if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
         return LORAC_OK;
     if (errno == EWOULDBLOCK)
-        status = fail_at(LORAC_ERROR_USAGE, (fault){.file = output}, "another process is training into this folder");
+        status = fail_at(LORAC_ERROR_USAGE, (fault){ .file = output }, "another process is training into this folder");
     else if (errno != ENOLCK && errno != EOPNOTSUPP) /* a file system without locks */
         status = fail_errno(output, "lock");
     if (status != LORAC_OK) {
@@ -60,10 +60,12 @@ static int remove_file(const char *path)
 
 int run_folder_clear(const char *output)
 {
-    static const char *const files[] = {"run.yaml", "run.json", "adapter_model.safetensors", "adapter_config.json",
-                                        "metrics.jsonl", "README.md", "chat_template.jinja"};
-    static const char *const folders[] = {"best", "best.part", "checkpoints"};
-    buf path = {0};
+    static const char *const files[] = {
+        "run.yaml",      "run.json",  "adapter_model.safetensors", "adapter_config.json",
+        "metrics.jsonl", "README.md", "chat_template.jinja"
+    };
+    static const char *const folders[] = { "best", "best.part", "checkpoints" };
+    buf path = { 0 };
     int status = LORAC_OK;
 
     for (size_t i = 0; status == LORAC_OK && i < sizeof files / sizeof *files; i++)
@@ -110,7 +112,7 @@ int run_facts_write(const char *output, const run_facts *facts, const model *m, 
 {
     json_t *object = facts_json(facts, m, options);
     char *text = json_dumps(object, JSON_INDENT(2));
-    buf path = {0};
+    buf path = { 0 };
     int status = text && path_join(&path, output, "run.json") ? file_write(path.p, text, strlen(text)) : fail_memory();
 
     free(text);
@@ -130,17 +132,18 @@ static int take_facts(const json_t *object, const char *file, run_facts *facts)
     facts->fingerprint = strtoull(fingerprint, NULL, 16);
     facts->act = !strcmp(type, dtype_name(DT_BF16)) ? DT_BF16 : DT_F32;
     if ((facts->act == DT_F32 && strcmp(type, dtype_name(DT_F32)) != 0) || !facts->tokens_per_pass)
-        return fail_at(LORAC_ERROR_DATA, (fault){.file = file, .key = "dtype"}, "this was not written by a training run");
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "dtype" },
+                       "this was not written by a training run");
     return LORAC_OK;
 }
 
 int run_facts_read(const char *output, run_facts *facts)
 {
-    buf path = {0};
+    buf path = { 0 };
     json_t *object = NULL;
     int status = path_join(&path, output, "run.json") ? LORAC_OK : fail_memory();
 
-    *facts = (run_facts){0};
+    *facts = (run_facts){ 0 };
     if (status == LORAC_OK)
         status = json_read(&object, path.p, RUN_JSON_BYTES_MOST, 0);
     if (status == LORAC_OK)
@@ -150,13 +153,14 @@ int run_facts_read(const char *output, run_facts *facts)
     return status;
 }
 
-/* ---- What makes the folder complete --------------------------------------------------------------------------------- */
+/* ---- What makes the folder complete ---------------------------------------------------------------------------------
+ */
 
 static int write_card(const char *output, const model *m, const lorac_train_options *options, const run_facts *facts,
                       int64_t steps)
 {
     const char *base = options->model ? options->model : m->path;
-    buf text = {0}, path = {0};
+    buf text = { 0 }, path = { 0 };
     int status;
 
     buf_text(&text, "---\nbase_model: ");
@@ -178,7 +182,7 @@ static int write_card(const char *output, const model *m, const lorac_train_opti
 
 static int copy_file(const char *from, const char *folder, const char *name)
 {
-    buf text = {0}, path = {0};
+    buf text = { 0 }, path = { 0 };
     int status = file_read(&text, from, TOKENIZER_BYTES_MOST);
 
     if (status == LORAC_OK)
@@ -190,9 +194,11 @@ static int copy_file(const char *from, const char *folder, const char *name)
 
 static int copy_tokenizer_files(const char *output, const char *folder)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                        "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"};
-    buf path = {0};
+    static const char *const names[] = {
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+        "merges.txt",     "chat_template.jinja"
+    };
+    buf path = { 0 };
     int status = LORAC_OK;
 
     for (size_t i = 0; status == LORAC_OK && i < sizeof names / sizeof *names; i++) {
@@ -208,8 +214,8 @@ static int copy_tokenizer_files(const char *output, const char *folder)
 /* The template of a GGUF file stands in its metadata; as a file it is readable for everyone. */
 static int write_template(const char *output, const tokenizer *words)
 {
-    slice text = words ? tokenizer_chat_template(words, &(const char *){NULL}) : (slice){0};
-    buf path = {0};
+    slice text = words ? tokenizer_chat_template(words, &(const char *){ NULL }) : (slice){ 0 };
+    buf path = { 0 };
     int status = LORAC_OK;
 
     if (text.n)

@@ -1,19 +1,18 @@
-/* run_folder.h: the files of a run around its adapter: who may write into the folder, what says how the run was made, and what makes the
- * folder complete for others.
- *     adapter_model.safetensors  adapter_config.json  README.md  tokenizer files  run.yaml  run.json  metrics.jsonl
- *     best/  checkpoints/ */
+/* run_folder.h: the files of a run around its adapter: who may write into the folder, what says how the run was made,
+ * and what makes the folder complete for others. adapter_model.safetensors  adapter_config.json  README.md  tokenizer
+ * files  run.yaml  run.json  metrics.jsonl best/  checkpoints/ */
 #ifndef LORAC_RUN_FOLDER_H
 #define LORAC_RUN_FOLDER_H
 
+#include "lorac.h"
 #include "model.h"
 #include "tokenizer.h"
-#include "lorac.h"
 
 /* What a resumed run has to find again, beyond run.yaml. In run.json, with what is nice to know. */
 typedef struct run_facts {
-    dtype act;                    /* as resolved from auto */
-    int64_t tokens_per_pass;      /* likewise: dropout's masks follow it */
-    uint64_t fingerprint;         /* of the training rows */
+    dtype act;               /* as resolved from auto */
+    int64_t tokens_per_pass; /* likewise: dropout's masks follow it */
+    uint64_t fingerprint;    /* of the training rows */
     int64_t rows, tokens;
     bool finished;
 } run_facts;

@@ -1,5 +1,5 @@
-/* sampler.c: an epoch's takes are numbered 0..per_epoch-1, file after file. A keyed permutation of the numbers shuffles them;
- * a take is then a row. With a weight that is no whole number, successive epochs go on where the last one stopped
+/* sampler.c: an epoch's takes are numbered 0..per_epoch-1, file after file. A keyed permutation of the numbers shuffles
+ * them; a take is then a row. With a weight that is no whole number, successive epochs go on where the last one stopped
  * in the file, so that every row comes up in time. */
 #include "sampler.h"
 
@@ -18,8 +18,9 @@ static int64_t takes_of(const example_part *part)
 
 int sampler_init(sampler *s, const examples *e, int64_t rows_per_step, bool shuffle, uint64_t seed)
 {
-    *s = (sampler){.parts = e->parts, .part_count = e->part_count, .per_step = rows_per_step, .shuffle = shuffle,
-                   .seed = seed};
+    *s = (sampler){
+        .parts = e->parts, .part_count = e->part_count, .per_step = rows_per_step, .shuffle = shuffle, .seed = seed
+    };
     for (int64_t i = 0; i < e->part_count; i++)
         if (__builtin_add_overflow(s->per_epoch, takes_of(&e->parts[i]), &s->per_epoch))
             return fail(LORAC_ERROR_USAGE, "the weights of --data make an epoch that is too long");

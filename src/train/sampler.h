@@ -1,5 +1,6 @@
-/* sampler.h: which rows each optimiser step takes. A pure function of (seed, step): there is no state to save and a resume at any step costs
- * nothing. An epoch takes every row of a file weight times; its last step may be smaller (drop_last=False). */
+/* sampler.h: which rows each optimiser step takes. A pure function of (seed, step): there is no state to save and a
+ * resume at any step costs nothing. An epoch takes every row of a file weight times; its last step may be smaller
+ * (drop_last=False). */
 #ifndef LORAC_SAMPLER_H
 #define LORAC_SAMPLER_H
 
@@ -8,7 +9,7 @@
 typedef struct sampler {
     const example_part *parts;
     int64_t part_count;
-    int64_t per_epoch;            /* rows taken in an epoch */
+    int64_t per_epoch; /* rows taken in an epoch */
     int64_t per_step, steps_per_epoch;
     uint64_t seed;
     bool shuffle;

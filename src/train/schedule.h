@@ -1,5 +1,5 @@
-/* schedule.h: the factor on the learning rate at each step: the formulas of transformers' get_constant_schedule_with_warmup,
- * get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup. */
+/* schedule.h: the factor on the learning rate at each step: the formulas of transformers'
+ * get_constant_schedule_with_warmup, get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup. */
 #ifndef LORAC_SCHEDULE_H
 #define LORAC_SCHEDULE_H
 

@@ -9,7 +9,7 @@
 /* The 1-based place of byte `at` of a record that begins on `line`. */
 static fault place_of(slice record, size_t at, const char *file, long line)
 {
-    fault place = {.file = file, .line = line, .column = 1};
+    fault place = { .file = file, .line = line, .column = 1 };
 
     for (size_t i = 0; i < at; i++) {
         if (record.p[i] == '\n') {
@@ -46,7 +46,7 @@ static int fail_open_quote(slice record, size_t at, const char *file, long line)
 
 int table_record_end(slice text, size_t at, char separator, const char *file, long line, size_t *end, long *lines)
 {
-    slice rest = {text.p + at, text.n - at};
+    slice rest = { text.p + at, text.n - at };
     bool field_begins = true;
 
     for (size_t i = 0; i < rest.n; i++) {

@@ -1,12 +1,12 @@
-/* table.h: comma- and tab-separated text after RFC 4180: fields may be quoted, quotes in them are doubled, and a quoted field may run over
- * lines. Works on memory and knows nothing of rows or of what the columns mean. */
+/* table.h: comma- and tab-separated text after RFC 4180: fields may be quoted, quotes in them are doubled, and a quoted
+ * field may run over lines. Works on memory and knows nothing of rows or of what the columns mean. */
 #ifndef LORAC_TABLE_H
 #define LORAC_TABLE_H
 
 #include "str.h"
 
-/* Where the record that begins at `at` ends: behind its line break, or at text.n. *lines grows by the line breaks in it.
- * A quote that never closes is LORAC_ERROR_DATA at file:line:column, `line` being that of the record. */
+/* Where the record that begins at `at` ends: behind its line break, or at text.n. *lines grows by the line breaks in
+ * it. A quote that never closes is LORAC_ERROR_DATA at file:line:column, `line` being that of the record. */
 int table_record_end(slice text, size_t at, char separator, const char *file, long line, size_t *end, long *lines);
 
 /* Splits one record (with or without its line break) into fields; each call gives the next one, unquoted into `field`.

@@ -1,8 +1,8 @@
-/* trainer.c: the loop. Between two optimiser steps the run is wholly described by run_state, the adapter and the moments; everything that can
- * be interrupted is interrupted there, so a checkpoint never holds half of anything.
+/* trainer.c: the loop. Between two optimiser steps the run is wholly described by run_state, the adapter and the
+ * moments; everything that can be interrupted is interrupted there, so a checkpoint never holds half of anything.
  *
- * After an update come, in this order: the report, the validation, the checkpoint. A checkpoint may be written with its validation
- * still due, when the run is cancelled during it; a resumed run then begins with that. */
+ * After an update come, in this order: the report, the validation, the checkpoint. A checkpoint may be written with its
+ * validation still due, when the run is cancelled during it; a resumed run then begins with that. */
 #include "trainer.h"
 
 #include "err.h"
@@ -16,7 +16,7 @@
 #include <math.h>
 #include <unistd.h>
 
-enum { PASS_BITS = 24 };          /* of a dropout key; the rest is the step */
+enum { PASS_BITS = 20 }; /* of a dropout key; the rest is the step */
 
 static bool cancelled(const run *r)
 {
@@ -30,11 +30,14 @@ static bool finished(const run *r)
 
 /* ---- One optimiser step ------------------------------------------------------------------------------------------ */
 
-typedef struct step_sums { int64_t rows, tokens, trained; loss_result loss; } step_sums;
+typedef struct step_sums {
+    int64_t rows, tokens, trained;
+    loss_result loss;
+} step_sums;
 
 static void choose_rows(run *r, step_sums *sums)
 {
-    *sums = (step_sums){.rows = sampler_rows(&r->sampler, r->state.step, r->rows)};
+    *sums = (step_sums){ .rows = sampler_rows(&r->sampler, r->state.step, r->rows) };
     for (int64_t i = 0; i < sums->rows; i++) {
         const example *x = &r->train.rows[r->rows[i]];
 
@@ -43,7 +46,8 @@ static void choose_rows(run *r, step_sums *sums)
     }
 }
 
-/* Loss and gradient of the step's rows: the mean over all their labelled tokens, however they are spread over passes. */
+/* Loss and gradient of the step's rows: the mean over all their labelled tokens, however they are spread over passes.
+ */
 static int run_passes(run *r, step_sums *sums)
 {
     context *c = r->context;
@@ -81,7 +85,7 @@ static void list_rows(const run *r, int64_t count, buf *out)
 /* `when` is "at step" or "after step"; the first `rows` rows of r->rows are to blame. */
 static int fail_diverged(run *r, const char *what, double value, const char *when, int64_t step, int64_t rows)
 {
-    buf list = {0}, hint = {0}, newest = {0};
+    buf list = { 0 }, hint = { 0 }, newest = { 0 };
     int status;
 
     if (rows) {
@@ -92,8 +96,8 @@ static int fail_diverged(run *r, const char *what, double value, const char *whe
     buf_text(&hint, "Lower --learning-rate.");
     if (checkpoint_newest(r->options->output, &newest) == LORAC_OK && newest.n)
         buf_format(&hint, " The last good checkpoint is %s.", newest.p);
-    status = fail_at(LORAC_ERROR_DIVERGED, (fault){.hint = hint.p}, "%s became %g %s %" PRId64 "%s", what, value, when, step,
-                     list.p ? list.p : "");
+    status = fail_at(LORAC_ERROR_DIVERGED, (fault){ .hint = hint.p }, "%s became %g %s %" PRId64 "%s", what, value,
+                     when, step, list.p ? list.p : "");
     buf_free(&list);
     buf_free(&hint);
     buf_free(&newest);
@@ -144,7 +148,7 @@ static int train_step(run *r)
 
 static int save_best(run *r)
 {
-    buf path = {0};
+    buf path = { 0 };
     char *temporary = NULL;
     int status = path_join(&path, r->options->output, "best") ? folder_begin(&temporary, path.p) : fail_memory();
 
@@ -168,7 +172,8 @@ static int validate(run *r)
     loss_result result;
     bool best;
 
-    TRY(evaluate(&result, r->in->model, r->context, &r->packer, &r->valid, r->valid_count, r->tokens_per_pass, r->cancel));
+    TRY(evaluate(&result, r->in->model, r->context, &r->packer, &r->valid, r->valid_count, r->tokens_per_pass,
+                 r->cancel));
     loss = result.sum / (double)result.count;
     if (!isfinite(loss))
         return fail_diverged(r, "the validation loss", loss, "after step", s->step, 0);
@@ -194,7 +199,8 @@ static int validate(run *r)
     return LORAC_OK;
 }
 
-/* ---- Saving -------------------------------------------------------------------------------------------------------- */
+/* ---- Saving --------------------------------------------------------------------------------------------------------
+ */
 
 static int check_finite(run *r)
 {
@@ -212,9 +218,9 @@ static int check_finite(run *r)
 
 static int save_checkpoint(run *r)
 {
-    run_parts parts = {r->in->model, &r->config, r->adapter, &r->optimizer};
+    run_parts parts = { r->in->model, &r->config, r->adapter, &r->optimizer };
     double began = report_now();
-    buf path = {0};
+    buf path = { 0 };
     int status;
 
     TRY(check_finite(r));
@@ -230,13 +236,14 @@ static int save_checkpoint(run *r)
 /* Cancelled: what is done so far is kept. */
 static int stop(run *r)
 {
-    buf hint = {0};
+    buf hint = { 0 };
     int status = save_checkpoint(r);
 
     if (status == LORAC_OK) {
         buf_format(&hint, "lorac resume %s goes on.", r->options->output);
-        status = fail_at(LORAC_INTERRUPTED, (fault){.hint = hint.p}, "stopped after step %" PRId64 " of %" PRId64
-                         "; a checkpoint was written", r->state.step, r->steps);
+        status =
+            fail_at(LORAC_INTERRUPTED, (fault){ .hint = hint.p },
+                    "stopped after step %" PRId64 " of %" PRId64 "; a checkpoint was written", r->state.step, r->steps);
     }
     buf_free(&hint);
     return status;
@@ -260,7 +267,8 @@ static int run_loop(run *r)
     return LORAC_OK;
 }
 
-/* ---- A whole run ---------------------------------------------------------------------------------------------------- */
+/* ---- A whole run ----------------------------------------------------------------------------------------------------
+ */
 
 static int open_metrics(run *r, buf *path)
 {
@@ -272,7 +280,7 @@ static int open_metrics(run *r, buf *path)
 static int begin_folder(run *r)
 {
     const char *output = r->options->output;
-    buf path = {0};
+    buf path = { 0 };
     int status;
 
     TRY(run_folder_check(output, r->options->overwrite));
@@ -285,7 +293,7 @@ static int begin_folder(run *r)
 
 static int resume_folder(run *r)
 {
-    run_parts parts = {r->in->model, &r->config, r->adapter, &r->optimizer};
+    run_parts parts = { r->in->model, &r->config, r->adapter, &r->optimizer };
     bool found;
 
     TRY(checkpoint_load(r->options->output, &parts, &r->state, &found, &r->notes));
@@ -312,13 +320,13 @@ static int finish(run *r)
 
 static int run_in_folder(run *r)
 {
-    buf path = {0};
+    buf path = { 0 };
     int status;
 
     TRY(r->in->resume ? resume_folder(r) : begin_folder(r));
     TRY(run_reserve(r));
     status = open_metrics(r, &path);
-    r->progress = (progress){.start = report_now(), .report_start = report_now(), .first_step = r->state.step};
+    r->progress = (progress){ .start = report_now(), .report_start = report_now(), .first_step = r->state.step };
     if (status == LORAC_OK) {
         report_plan(r);
         report_notes(r);

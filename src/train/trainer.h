@@ -9,12 +9,12 @@
 
 typedef struct trainer_input {
     const model *model;
-    const tokenizer *words;       /* NULL: only pre-tokenised rows can be read */
-    const template *template;     /* NULL: the model has none */
-    const lorac_text *text;       /* both of them as the caller of the library knows them, for events; may be NULL */
+    const tokenizer *words;   /* NULL: only pre-tokenised rows can be read */
+    const template *template; /* NULL: the model has none */
+    const lorac_text *text;   /* both of them as the caller of the library knows them, for events; may be NULL */
     const lorac_train_options *options;
-    lorac_watch *watch;           /* may be NULL */
-    bool resume;                  /* go on with the run in options->output */
+    lorac_watch *watch; /* may be NULL */
+    bool resume;        /* go on with the run in options->output */
 } trainer_input;
 
 int trainer_run(const trainer_input *in);
