@@ -26,6 +26,7 @@ typedef struct row {
     size_t count, capacity, trained;
     bool truncated;
     double weight;                /* 1 unless the row says otherwise */
+    struct row_scratch *scratch;  /* rows.c's own */
 } row;
 
 /* Reads one row from its JSON object. file and line are for messages: every failure is LORAC_ERROR_DATA at file:line. A row without

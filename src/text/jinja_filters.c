@@ -1,0 +1,492 @@
+/* jinja_filters.c: filters of single values: texts, numbers, JSON. Those of sequences are in jinja_sequences.c. Parameter names are
+ * jinja2's, since templates may give arguments by name. */
+#include "jinja.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BIND(what, required, count, ...)                                             \
+    static const char *const names[] = { __VA_ARGS__ };                              \
+    value p[count];                                                                  \
+    TRY(bind_arguments(m, "the filter '" what "'", a, names, required, count, p))
+
+static bool given(value v)
+{
+    return v.kind != VALUE_ABSENT;
+}
+
+static int no_arguments(machine *m, const arguments *a)
+{
+    return bind_arguments(m, "this filter", a, NULL, 0, 0, NULL);
+}
+
+/* ---- Text ---------------------------------------------------------------------------------------- */
+
+static int recase(machine *m, value input, const arguments *a, text_case how, value *out)
+{
+    TRY(no_arguments(m, a));
+    TRY(value_string(m, input, &input));
+    TRY(text_recase(m, value_slice(input), how, out));
+    out->markup = input.markup;
+    return LORAC_OK;
+}
+
+static int filter_upper(machine *m, value input, const arguments *a, value *out)
+{
+    return recase(m, input, a, CASE_UPPER, out);
+}
+
+static int filter_lower(machine *m, value input, const arguments *a, value *out)
+{
+    return recase(m, input, a, CASE_LOWER, out);
+}
+
+static int filter_capitalize(machine *m, value input, const arguments *a, value *out)
+{
+    return recase(m, input, a, CASE_CAPITALIZE, out);
+}
+
+static bool separates_words(slice s, size_t at)
+{
+    return codepoint_is_space(utf8_next(s, &at)) || strchr("-({[<", s.p[at - 1]);
+}
+
+/* Words begin after white space and after - ( { [ <; unlike Python's str.title, an apostrophe does not begin one. */
+static int filter_title(machine *m, value input, const arguments *a, value *out)
+{
+    builder b = { 0 };
+    value piece;
+    TRY(no_arguments(m, a));
+    TRY(value_string(m, input, &input));
+    slice s = value_slice(input);
+    for (size_t at = 0, end; at < s.n; at = end) {
+        bool separator = separates_words(s, at);
+        for (end = at; end < s.n && separates_words(s, end) == separator;)
+            end += text_character(s, end).n;
+        slice word = { s.p + at, end - at };
+        if (separator)
+            TRY(builder_slice(m, &b, word));
+        else
+            TRY(text_recase(m, word, CASE_CAPITALIZE, &piece));
+        if (!separator)
+            TRY(builder_slice(m, &b, value_slice(piece)));
+    }
+    *out = builder_value(&b);
+    out->markup = input.markup;
+    return LORAC_OK;
+}
+
+static int filter_trim(machine *m, value input, const arguments *a, value *out)
+{
+    slice characters, *chosen = NULL;
+    BIND("trim", 0, 1, "chars");
+    TRY(value_string(m, input, &input));
+    if (given(p[0]) && p[0].kind != VALUE_NONE) {
+        TRY(argument_text(m, "the filter 'trim'", p[0], &characters));
+        chosen = &characters;
+    }
+    *out = value_of_slice(text_strip(value_slice(input), chosen, true, true));
+    out->markup = input.markup;
+    return LORAC_OK;
+}
+
+static int filter_string(machine *m, value input, const arguments *a, value *out)
+{
+    TRY(no_arguments(m, a));
+    return value_string(m, input, out);
+}
+
+static int filter_safe(machine *m, value input, const arguments *a, value *out)
+{
+    TRY(no_arguments(m, a));
+    TRY(value_string(m, input, out));
+    out->markup = true;
+    return LORAC_OK;
+}
+
+static int filter_escape(machine *m, value input, const arguments *a, value *out)
+{
+    TRY(no_arguments(m, a));
+    return text_escape(m, input, out);
+}
+
+static int filter_forceescape(machine *m, value input, const arguments *a, value *out)
+{
+    input.markup = false;
+    return filter_escape(m, input, a, out);
+}
+
+static int filter_replace(machine *m, value input, const arguments *a, value *out)
+{
+    int64_t count;
+    BIND("replace", 2, 3, "old", "new", "count");
+    if (p[2].kind == VALUE_NONE)
+        p[2].kind = VALUE_ABSENT;
+    TRY(argument_int(m, "the count of 'replace'", p[2], -1, &count));
+    TRY(value_string(m, input, &input));
+    TRY(value_string(m, p[0], &p[0]));
+    TRY(value_string(m, p[1], &p[1]));
+    return text_replace(m, value_slice(input), value_slice(p[0]), value_slice(p[1]), count, out);
+}
+
+/* The first line, and empty ones, are left as they are unless `first` or `blank` ask for them. */
+static int filter_indent(machine *m, value input, const arguments *a, value *out)
+{
+    slice s, indent = slice_of("    ");
+    sequence lines;
+    value spaces;
+    builder b = { 0 };
+    BIND("indent", 0, 3, "width", "first", "blank");
+    TRY(argument_text(m, "the filter 'indent'", input, &s));
+    if (given(p[0]) && p[0].kind == VALUE_TEXT) {
+        indent = value_slice(p[0]);
+    } else if (given(p[0])) {
+        TRY(operate(m, OP_MUL, value_of_text(" "), p[0], &spaces));
+        indent = value_slice(spaces);
+    }
+    TRY(builder_slice(m, &b, s));
+    TRY(builder_text(m, &b, "\n"));
+    TRY(text_lines(m, (slice){ b.p, b.n }, false, &lines));
+    b = (builder){ 0 };
+    for (size_t i = 0; i < lines.count; i++) {
+        slice line = value_slice(lines.items[i]);
+        TRY(builder_text(m, &b, i ? "\n" : ""));
+        if (i ? line.n || value_true(p[2]) : value_true(p[1]))
+            TRY(builder_slice(m, &b, indent));
+        TRY(builder_slice(m, &b, line));
+    }
+    *out = builder_value(&b);
+    out->markup = input.markup;
+    return LORAC_OK;
+}
+
+static int filter_center(machine *m, value input, const arguments *a, value *out)
+{
+    int64_t width;
+    BIND("center", 0, 1, "width");
+    TRY(argument_int(m, "the filter 'center'", p[0], 80, &width));
+    TRY(value_string(m, input, &input));
+    return text_pad(m, value_slice(input), width, ' ', PAD_BOTH, out);
+}
+
+/* Cuts to `length` characters, `end` included, at the last space before that unless killwords. */
+static int filter_truncate(machine *m, value input, const arguments *a, value *out)
+{
+    slice s, end = slice_of("...");
+    int64_t length, leeway;
+    builder b = { 0 };
+    BIND("truncate", 0, 4, "length", "killwords", "end", "leeway");
+    TRY(argument_text(m, "the filter 'truncate'", input, &s));
+    TRY(argument_int(m, "the length of 'truncate'", p[0], 255, &length));
+    if (p[3].kind == VALUE_NONE)
+        p[3].kind = VALUE_ABSENT;
+    TRY(argument_int(m, "the leeway of 'truncate'", p[3], 5, &leeway));
+    if (given(p[2]))
+        TRY(argument_text(m, "the end of 'truncate'", p[2], &end));
+    int64_t keep = length - (int64_t)text_length(end);
+    if (keep < 0 || leeway < 0)
+        return machine_fail(m, "the filter 'truncate' expects a length of at least %zu", text_length(end));
+    *out = input;
+    if ((int64_t)text_length(s) <= length || (int64_t)text_length(s) - length <= leeway)
+        return LORAC_OK;
+    s.n = text_offset(s, (size_t)keep);
+    const char *space = value_true(p[1]) || !s.n ? NULL : memrchr(s.p, ' ', s.n);
+    TRY(builder_add(m, &b, s.p, space ? (size_t)(space - s.p) : s.n));
+    TRY(builder_slice(m, &b, end));
+    *out = builder_value(&b);
+    return LORAC_OK;
+}
+
+static int filter_wordcount(machine *m, value input, const arguments *a, value *out)
+{
+    int64_t words = 0;
+    bool inside = false;
+    TRY(no_arguments(m, a));
+    TRY(value_string(m, input, &input));
+    slice s = value_slice(input);
+    TRY(machine_spend(m, s.n / 16));
+    for (size_t at = 0; at < s.n;) {
+        uint32_t c = utf8_next(s, &at);
+        bool word = c == '_' || codepoint_is_alphanumeric(c);
+        words += word && !inside;
+        inside = word;
+    }
+    *out = value_of_int(words);
+    return LORAC_OK;
+}
+
+static int quote(machine *m, builder *b, slice s, bool query)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (isalnum(c) || strchr("_.-~", c) || (c == '/' && !query))
+            TRY(builder_add(m, b, s.p + i, 1));
+        else if (c == ' ' && query)
+            TRY(builder_text(m, b, "+"));
+        else
+            TRY(builder_format(m, b, "%%%02X", c));
+    }
+    return LORAC_OK;
+}
+
+static int filter_urlencode(machine *m, value input, const arguments *a, value *out)
+{
+    builder b = { 0 };
+    value key, item;
+    void *state = NULL;
+    TRY(no_arguments(m, a));
+    if (input.kind != VALUE_DICT) {
+        TRY(value_string(m, input, &input));
+        TRY(quote(m, &b, value_slice(input), false));
+    }
+    for (size_t i = 0; input.kind == VALUE_DICT && dict_step(input, &state, &i, &key, &item);) {
+        TRY(value_string(m, key, &key));
+        TRY(value_string(m, item, &item));
+        TRY(builder_text(m, &b, i > 1 ? "&" : ""));
+        TRY(quote(m, &b, value_slice(key), true));
+        TRY(builder_text(m, &b, "="));
+        TRY(quote(m, &b, value_slice(item), true));
+    }
+    *out = builder_value(&b);
+    return LORAC_OK;
+}
+
+static int filter_format(machine *m, value input, const arguments *a, value *out)
+{
+    value tuple;
+    TRY(value_string(m, input, &input));
+    if (a->count && a->keyword_count)
+        return machine_fail(m, "the filter 'format' takes arguments by place or by name, not both");
+    if (a->keyword_count) {
+        TRY(value_new_dict(m, &tuple));
+        for (size_t i = 0; i < a->keyword_count; i++)
+            TRY(dict_set(m, tuple, value_of_slice(a->keywords[i].name), a->keywords[i].value));
+    } else {
+        TRY(value_new_sequence(m, VALUE_TUPLE, a->count, &tuple));
+        if (a->count)
+            memcpy(tuple.sequence->items, a->items, a->count * sizeof *a->items);
+    }
+    return text_percent(m, input, tuple, out);
+}
+
+/* ---- Numbers --------------------------------------------------------------------------------------- */
+
+static int filter_abs(machine *m, value input, const arguments *a, value *out)
+{
+    TRY(no_arguments(m, a));
+    if (input.kind == VALUE_UNDEFINED)
+        return value_fail_undefined(m, input);
+    if (!value_is_number(input))
+        return machine_fail(m, "bad operand type for abs(): '%s'", value_type(input));
+    if (input.kind == VALUE_FLOAT)
+        *out = value_of_float(fabs(input.real));
+    else if (value_as_int(input) < 0)
+        return operate(m, OP_SUB, value_of_int(0), input, out);
+    else
+        *out = value_of_int(value_as_int(input));
+    return LORAC_OK;
+}
+
+/* Text without white space around it and without the single underscores Python allows between digits. False when it is too long
+ * or empty or has misplaced ones. */
+static bool number_text(slice s, char *room, size_t size)
+{
+    size_t n = 0;
+    s = text_strip(s, NULL, true, true);
+    for (size_t i = 0; i < s.n; i++) {
+        bool underscore = s.p[i] == '_';
+        if (underscore && (!i || i + 1 == s.n || !isalnum((unsigned char)s.p[i - 1]) || !isalnum((unsigned char)s.p[i + 1])))
+            return false;
+        if (n + 1 == size || (unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7F)
+            return false;
+        if (!underscore)
+            room[n++] = s.p[i];
+    }
+    room[n] = 0;
+    return n > 0;
+}
+
+static bool parse_real(slice s, double *out)
+{
+    char room[512], *end;
+    if (!number_text(s, room, sizeof room) || strpbrk(room, "xX("))
+        return false;
+    *out = strtod(room, &end);
+    return !*end;
+}
+
+static bool parse_integer(slice s, int base, int64_t *out)
+{
+    char room[512], *end, *digits = room;
+    if (!number_text(s, room, sizeof room))
+        return false;
+    digits += *digits == '-' || *digits == '+';
+    if (digits[0] == '0' && strchr(base == 2 ? "bB" : base == 8 ? "oO" : base == 16 ? "xX" : "", digits[1]) && digits[1])
+        memmove(digits, digits + 2, strlen(digits + 2) + 1);
+    if (!isalnum((unsigned char)*digits))
+        return false;
+    *out = strtoll(room, &end, base);
+    return !*end && *out != INT64_MAX && *out != INT64_MIN;
+}
+
+static int real_to_int(machine *m, double real, value *out)
+{
+    if (isnan(real) || isinf(real) || fabs(real) >= 9.2e18)
+        return machine_fail(m, "cannot convert float to a 64-bit integer");
+    *out = value_of_int((int64_t)real);
+    return LORAC_OK;
+}
+
+static int filter_int(machine *m, value input, const arguments *a, value *out)
+{
+    int64_t base, integer;
+    double real;
+    BIND("int", 0, 2, "default", "base");
+    TRY(argument_int(m, "the base of 'int'", p[1], 10, &base));
+    *out = given(p[0]) ? p[0] : value_of_int(0);
+    if (input.kind == VALUE_UNDEFINED)
+        return value_fail_undefined(m, input);
+    if (input.kind == VALUE_FLOAT)
+        return real_to_int(m, input.real, out);
+    if (value_is_number(input))
+        *out = value_of_int(value_as_int(input));
+    if (input.kind != VALUE_TEXT || base < 2 || base > 36)
+        return LORAC_OK;
+    if (parse_integer(value_slice(input), (int)base, &integer))
+        *out = value_of_int(integer);
+    else if (parse_real(value_slice(input), &real) && !isnan(real) && !isinf(real))
+        return real_to_int(m, real, out);
+    return LORAC_OK;
+}
+
+static int filter_float(machine *m, value input, const arguments *a, value *out)
+{
+    double real;
+    BIND("float", 0, 1, "default");
+    *out = given(p[0]) ? p[0] : value_of_float(0);
+    if (input.kind == VALUE_UNDEFINED)
+        return value_fail_undefined(m, input);
+    if (value_is_number(input))
+        *out = value_of_float(value_as_real(input));
+    else if (input.kind == VALUE_TEXT && parse_real(value_slice(input), &real))
+        *out = value_of_float(real);
+    return LORAC_OK;
+}
+
+/* To even where the decimal is a tie, as Python's round: printf rounds the exact binary value that way. */
+static int round_common(machine *m, value input, int64_t precision, value *out)
+{
+    char room[512];
+    if (input.kind != VALUE_FLOAT && precision >= 0) {
+        *out = value_of_int(value_as_int(input));
+        return LORAC_OK;
+    }
+    if (precision < 0)
+        return machine_fail(m, "the filter 'round' with a negative precision is not supported");
+    snprintf(room, sizeof room, "%.*f", (int)(precision > 60 ? 60 : precision), input.real);
+    *out = value_of_float(strtod(room, NULL));
+    return LORAC_OK;
+}
+
+static int filter_round(machine *m, value input, const arguments *a, value *out)
+{
+    int64_t precision;
+    slice how = slice_of("common");
+    BIND("round", 0, 2, "precision", "method");
+    TRY(argument_int(m, "the precision of 'round'", p[0], 0, &precision));
+    if (given(p[1]))
+        TRY(argument_text(m, "the method of 'round'", p[1], &how));
+    if (input.kind == VALUE_UNDEFINED)
+        return value_fail_undefined(m, input);
+    if (!value_is_number(input))
+        return machine_fail(m, "type %s doesn't define __round__ method", value_type(input));
+    if (slice_is(how, "common"))
+        return round_common(m, input, precision, out);
+    if (!slice_is(how, "ceil") && !slice_is(how, "floor"))
+        return machine_fail(m, "method must be common, ceil or floor");
+    double scale = pow(10, (double)precision), scaled = value_as_real(input) * scale;
+    *out = value_of_float((slice_is(how, "ceil") ? ceil(scaled) : floor(scaled)) / scale);
+    return LORAC_OK;
+}
+
+/* ---- Anything ---------------------------------------------------------------------------------------- */
+
+static int filter_default(machine *m, value input, const arguments *a, value *out)
+{
+    BIND("default", 0, 2, "default_value", "boolean");
+    bool take = input.kind == VALUE_UNDEFINED || (value_true(p[1]) && !value_true(input));
+    *out = !take ? input : given(p[0]) ? p[0] : value_of_text("");
+    return LORAC_OK;
+}
+
+static int filter_attr(machine *m, value input, const arguments *a, value *out)
+{
+    slice name;
+    BIND("attr", 1, 1, "name");
+    TRY(argument_text(m, "the filter 'attr'", p[0], &name));
+    if (input.kind == VALUE_DICT && !method_find(VALUE_DICT, name)) {
+        *out = value_undefined_attribute(input, name);
+        return LORAC_OK;
+    }
+    return get_attribute(m, input, name, out);
+}
+
+static int json_separators(machine *m, value separators, json_style *style)
+{
+    sequence items;
+    TRY(value_items(m, separators, &items));
+    if (items.count != 2)
+        return machine_fail(m, "tojson expects two separators, found %zu", items.count);
+    TRY(argument_text(m, "a separator of tojson", items.items[0], &style->item_separator));
+    return argument_text(m, "a separator of tojson", items.items[1], &style->key_separator);
+}
+
+static int filter_tojson(machine *m, value input, const arguments *a, value *out)
+{
+    builder b = { 0 };
+    BIND("tojson", 0, 4, "ensure_ascii", "indent", "separators", "sort_keys");
+    json_style style = { .ascii = value_true(p[0]), .sort = value_true(p[3]), .key_separator = slice_of(": ") };
+    style.pretty = given(p[1]) && p[1].kind != VALUE_NONE;
+    style.item_separator = slice_of(style.pretty ? "," : ", ");
+    if (style.pretty && p[1].kind != VALUE_TEXT)
+        TRY(operate(m, OP_MUL, value_of_text(" "), p[1], &p[1]));
+    if (style.pretty)
+        style.indent = value_slice(p[1]);
+    if (given(p[2]) && p[2].kind != VALUE_NONE)
+        TRY(json_separators(m, p[2], &style));
+    TRY(value_json(m, &b, input, &style));
+    *out = builder_value(&b);
+    return LORAC_OK;
+}
+
+static const filter *find_in(const filter *filters, size_t count, slice name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_is(name, filters[i].name))
+            return &filters[i];
+    return NULL;
+}
+
+const filter *filter_find(slice name)
+{
+    static const filter filters[] = {
+        { "abs", filter_abs },           { "attr", filter_attr },         { "capitalize", filter_capitalize },
+        { "center", filter_center },     { "d", filter_default },         { "default", filter_default },
+        { "e", filter_escape },          { "escape", filter_escape },     { "float", filter_float },
+        { "forceescape", filter_forceescape }, { "format", filter_format }, { "indent", filter_indent },
+        { "int", filter_int },           { "lower", filter_lower },       { "replace", filter_replace },
+        { "round", filter_round },       { "safe", filter_safe },         { "string", filter_string },
+        { "title", filter_title },       { "tojson", filter_tojson },     { "trim", filter_trim },
+        { "truncate", filter_truncate }, { "upper", filter_upper },       { "urlencode", filter_urlencode },
+        { "wordcount", filter_wordcount },
+    };
+    size_t count;
+    const filter *found = find_in(filters, sizeof filters / sizeof *filters, name);
+    if (found)
+        return found;
+    const filter *others = sequence_filters(&count);
+    return find_in(others, count, name);
+}

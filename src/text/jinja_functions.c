@@ -1,0 +1,227 @@
+/* jinja_functions.c: how arguments find their parameters, and the functions every template has. */
+#include "jinja.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+int bind_arguments(machine *m, const char *what, const arguments *a, const char *const *names, size_t required, size_t count,
+                   value *out)
+{
+    if (a->count > count)
+        return machine_fail(m, "%s takes at most %zu argument(s), %zu given", what, count, a->count);
+    for (size_t i = 0; i < count; i++)
+        out[i] = i < a->count ? a->items[i] : (value){ .kind = VALUE_ABSENT };
+    for (size_t k = 0; k < a->keyword_count; k++) {
+        const keyword *given = &a->keywords[k];
+        size_t i = 0;
+        while (i < count && !slice_is(given->name, names[i]))
+            i++;
+        if (i == count)
+            return machine_fail(m, "%s has no parameter '%.*s'", what, (int)given->name.n, given->name.p);
+        if (out[i].kind != VALUE_ABSENT)
+            return machine_fail(m, "%s got its parameter '%s' twice", what, names[i]);
+        out[i] = given->value;
+    }
+    for (size_t i = 0; i < required; i++)
+        if (out[i].kind == VALUE_ABSENT)
+            return machine_fail(m, "%s lacks its argument '%s'", what, names[i]);
+    return LORAC_OK;
+}
+
+int argument_int(machine *m, const char *what, value v, int64_t fallback, int64_t *out)
+{
+    *out = fallback;
+    if (v.kind == VALUE_ABSENT)
+        return LORAC_OK;
+    if (v.kind == VALUE_UNDEFINED)
+        return value_fail_undefined(m, v);
+    if (v.kind != VALUE_INT && v.kind != VALUE_BOOL)
+        return machine_fail(m, "%s expects an integer, found %s", what, value_type(v));
+    *out = value_as_int(v);
+    return LORAC_OK;
+}
+
+int argument_text(machine *m, const char *what, value v, slice *out)
+{
+    if (v.kind == VALUE_UNDEFINED)
+        return value_fail_undefined(m, v);
+    if (v.kind != VALUE_TEXT)
+        return machine_fail(m, "%s expects a string, found %s", what, value_type(v));
+    *out = value_slice(v);
+    return LORAC_OK;
+}
+
+static int run_raise_exception(machine *m, const arguments *a, value *out)
+{
+    static const char *const names[] = { "message" };
+    value message;
+    TRY(bind_arguments(m, "raise_exception()", a, names, 1, 1, &message));
+    TRY(value_string(m, message, out));
+    return machine_fail(m, "%.*s", (int)out->n, out->n ? out->text : "");
+}
+
+static int template_date(machine *m, struct tm *out)
+{
+    time_t now = time(NULL);
+    int year, month, day, end = 0;
+    if (!m->date)
+        return localtime_r(&now, out) ? LORAC_OK : machine_fail(m, "the local time is not known");
+    if (sscanf(m->date, "%4d-%2d-%2d%n", &year, &month, &day, &end) != 3 || m->date[end] || month < 1 || month > 12 || day < 1)
+        return machine_fail(m, "'%s' is no date of the form YYYY-MM-DD", m->date);
+    *out = (struct tm){ .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_isdst = -1 };
+    if (mktime(out) == -1 || out->tm_mday != day)
+        return machine_fail(m, "'%s' is no date of the calendar", m->date);
+    return LORAC_OK;
+}
+
+/* Always in English, whatever the program's locale is. %f, which C lacks, is always midnight's. */
+static int run_strftime_now(machine *m, const arguments *a, value *out)
+{
+    static const char *const names[] = { "format" };
+    char room[1024], format[512];
+    struct tm date;
+    value argument, replaced;
+    slice s;
+    TRY(bind_arguments(m, "strftime_now()", a, names, 1, 1, &argument));
+    TRY(argument_text(m, "strftime_now()", argument, &s));
+    TRY(template_date(m, &date));
+    TRY(text_replace(m, s, slice_of("%f"), slice_of("000000"), -1, &replaced));
+    if (replaced.n >= sizeof format)
+        return machine_fail(m, "the format of strftime_now() is too long");
+    snprintf(format, sizeof format, "%.*s", (int)replaced.n, replaced.n ? replaced.text : "");
+    locale_t english = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!english)
+        return fail_memory();
+    size_t n = strftime_l(room, sizeof room, format, &date, english);
+    freelocale(english);
+    builder b = { 0 };
+    TRY(builder_add(m, &b, room, n));
+    *out = builder_value(&b);
+    return LORAC_OK;
+}
+
+static uint64_t range_length(int64_t start, int64_t stop, int64_t step)
+{
+    bool back = step < 0;
+    if (back ? start <= stop : start >= stop)
+        return 0;
+    uint64_t distance = back ? (uint64_t)start - (uint64_t)stop : (uint64_t)stop - (uint64_t)start;
+    uint64_t stride = back ? -(uint64_t)step : (uint64_t)step;
+    return (distance - 1) / stride + 1;
+}
+
+static int run_range(machine *m, const arguments *a, value *out)
+{
+    int64_t bounds[3] = { 0, 0, 1 };
+    if (!a->count || a->count > 3 || a->keyword_count)
+        return machine_fail(m, "range() takes one to three arguments, without names");
+    for (size_t i = 0; i < a->count; i++)
+        TRY(argument_int(m, "range()", a->items[i], 0, &bounds[i]));
+    if (a->count == 1) {
+        bounds[1] = bounds[0];
+        bounds[0] = 0;
+    }
+    if (!bounds[2])
+        return machine_fail(m, "range() arg 3 must not be zero");
+    uint64_t count = range_length(bounds[0], bounds[1], bounds[2]);
+    if (count > JINJA_RANGE_LIMIT)
+        return machine_fail(m, "range too big: the limit is %d items", JINJA_RANGE_LIMIT);
+    range *r = work_new(m, 1, sizeof *r);
+    if (!r)
+        return work_status();
+    *r = (range){ bounds[0], bounds[1], bounds[2], (size_t)count };
+    *out = (value){ .kind = VALUE_RANGE, .range = r };
+    return LORAC_OK;
+}
+
+static int add_pairs(machine *m, value pairs, value made)
+{
+    sequence items, two;
+    TRY(value_items(m, pairs, &items));
+    for (size_t i = 0; i < items.count; i++) {
+        TRY(value_items(m, items.items[i], &two));
+        if (two.count != 2)
+            return machine_fail(m, "element %zu of the argument of dict() has length %zu; 2 is required", i, two.count);
+        TRY(dict_set(m, made, two.items[0], two.items[1]));
+    }
+    return LORAC_OK;
+}
+
+static int add_mapping(machine *m, value mapping, value made)
+{
+    value key, item;
+    void *state = NULL;
+    for (size_t i = 0; dict_step(mapping, &state, &i, &key, &item);)
+        TRY(dict_set(m, made, key, item));
+    return LORAC_OK;
+}
+
+/* dict(mapping or pairs, name=value ...) */
+static int make_dict(machine *m, const char *what, const arguments *a, value *out)
+{
+    TRY(value_new_dict(m, out));
+    if (a->count > 1)
+        return machine_fail(m, "%s takes at most one argument without a name", what);
+    if (a->count && a->items[0].kind == VALUE_DICT)
+        TRY(add_mapping(m, a->items[0], *out));
+    else if (a->count)
+        TRY(add_pairs(m, a->items[0], *out));
+    for (size_t i = 0; i < a->keyword_count; i++)
+        TRY(dict_set(m, *out, value_of_slice(a->keywords[i].name), a->keywords[i].value));
+    return LORAC_OK;
+}
+
+static int run_dict(machine *m, const arguments *a, value *out)
+{
+    return make_dict(m, "dict()", a, out);
+}
+
+static int run_namespace(machine *m, const arguments *a, value *out)
+{
+    TRY(make_dict(m, "namespace()", a, out));
+    for (size_t i = 0; i < out->dict->count; i++) {
+        value key = out->dict->keys[i];
+        if (key.kind == VALUE_TEXT && key.n && *key.text == '_')
+            return machine_fail(m, "attributes of a namespace cannot begin with an underscore: '%.*s'", (int)key.n, key.text);
+    }
+    out->kind = VALUE_NAMESPACE;
+    return LORAC_OK;
+}
+
+static int run_cycler(machine *m, const arguments *a, value *out)
+{
+    if (!a->count || a->keyword_count)
+        return machine_fail(m, "cycler() expects one or more values");
+    cycler *c = work_new(m, 1, sizeof *c);
+    if (!c)
+        return work_status();
+    *c = (cycler){ a->items, a->count, 0 };
+    *out = (value){ .kind = VALUE_CYCLER, .cycler = c };
+    return LORAC_OK;
+}
+
+static int run_joiner(machine *m, const arguments *a, value *out)
+{
+    static const char *const names[] = { "sep" };
+    value separator;
+    TRY(bind_arguments(m, "joiner()", a, names, 0, 1, &separator));
+    joiner *j = work_new(m, 1, sizeof *j);
+    if (!j)
+        return work_status();
+    *j = (joiner){ separator.kind == VALUE_ABSENT ? value_of_text(", ") : separator, false };
+    *out = (value){ .kind = VALUE_JOINER, .joiner = j };
+    return LORAC_OK;
+}
+
+const function *function_list(size_t *count)
+{
+    static const function functions[] = {
+        { "raise_exception", run_raise_exception }, { "strftime_now", run_strftime_now }, { "range", run_range },
+        { "dict", run_dict },                       { "namespace", run_namespace },       { "cycler", run_cycler },
+        { "joiner", run_joiner },
+    };
+    *count = sizeof functions / sizeof *functions;
+    return functions;
+}

@@ -1,0 +1,308 @@
+/* jinja_text.c: Python's operations on text. Positions and lengths count characters (codepoints); text is UTF-8. */
+#include "jinja.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+bool codepoint_is_space(uint32_t c)
+{
+    if (c < 0x80)
+        return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F);
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
+}
+
+bool codepoint_is_printable(uint32_t c)
+{
+    if (c < 0x7F)
+        return c >= 0x20;
+    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+    case UTF8PROC_CATEGORY_ZS:
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool codepoint_is_alphanumeric(uint32_t c)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO && category != UTF8PROC_CATEGORY_MN &&
+           category != UTF8PROC_CATEGORY_MC && category != UTF8PROC_CATEGORY_ME;
+}
+
+size_t text_length(slice s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s.n; i++)
+        count += ((unsigned char)s.p[i] & 0xC0) != 0x80;
+    return count;
+}
+
+static size_t character_bytes(char c)
+{
+    unsigned char first = (unsigned char)c;
+    return first < 0xC0 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+size_t text_offset(slice s, size_t character)
+{
+    size_t at = 0;
+    while (character-- && at < s.n)
+        at += character_bytes(s.p[at]);
+    return at < s.n ? at : s.n;
+}
+
+slice text_character(slice s, size_t offset)
+{
+    return (slice){ s.p + offset, character_bytes(s.p[offset]) };
+}
+
+const char *text_find(slice s, slice part)
+{
+    if (!part.n)
+        return s.p ? s.p : "";
+    return s.n ? memmem(s.p, s.n, part.p, part.n) : NULL;
+}
+
+static bool strips(slice s, size_t at, const slice *characters)
+{
+    size_t next = at;
+    if (characters)
+        return text_find(*characters, text_character(s, at)) != NULL;
+    return codepoint_is_space(utf8_next(s, &next));
+}
+
+slice text_strip(slice s, const slice *characters, bool left, bool right)
+{
+    size_t begin = 0;
+    while (left && begin < s.n && strips(s, begin, characters))
+        begin += character_bytes(s.p[begin]);
+    s = (slice){ s.p + begin, s.n - begin };
+    while (right && s.n) {
+        size_t last = s.n - 1;
+        while (last && ((unsigned char)s.p[last] & 0xC0) == 0x80)
+            last--;
+        if (!strips(s, last, characters))
+            break;
+        s.n = last;
+    }
+    return s;
+}
+
+/* Upper-case forms of more than one character (Unicode's SpecialCasing.txt) that occur in ordinary text. */
+static const char *special_upper(uint32_t c)
+{
+    static const struct { uint32_t c; const char *upper; } table[] = {
+        { 0xDF, "SS" },          { 0x149, "\xCA\xBCN" },  { 0x1F0, "J\xCC\x8C" },  { 0x390, "\xCE\x99\xCC\x88\xCC\x81" },
+        { 0x3B0, "\xCE\xA5\xCC\x88\xCC\x81" },            { 0x587, "\xD4\xB5\xD5\x92" },
+        { 0xFB00, "FF" },        { 0xFB01, "FI" },        { 0xFB02, "FL" },        { 0xFB03, "FFI" },
+        { 0xFB04, "FFL" },       { 0xFB05, "ST" },        { 0xFB06, "ST" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].c == c)
+            return table[i].upper;
+    return NULL;
+}
+
+static bool is_cased(uint32_t c)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
+}
+
+/* Unicode's Case_Ignorable: marks and the punctuation that stands inside words. */
+static bool is_case_ignorable(uint32_t c)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_ME || category == UTF8PROC_CATEGORY_CF ||
+           category == UTF8PROC_CATEGORY_LM || category == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' ||
+           c == 0xB7 || c == 0x2019 || c == 0x2018 || c == 0x2024 || c == 0x2027;
+}
+
+/* A capital sigma at the end of a word has its own small form. */
+static bool is_final_sigma(slice s, size_t at, bool cased_before)
+{
+    size_t next = at;
+    while (cased_before && next < s.n) {
+        uint32_t c = utf8_next(s, &next);
+        if (!is_case_ignorable(c))
+            return !is_cased(c);
+    }
+    return cased_before;
+}
+
+typedef struct recaser { machine *m; builder b; slice s; } recaser;
+
+static int add_upper(recaser *r, uint32_t c, bool title)
+{
+    char bytes[4];
+    const char *special = special_upper(c);
+    if (special && title && c != 0x149 && c != 0x1F0) { /* only its first letter is a capital: ß is Ss */
+        TRY(builder_add(r->m, &r->b, special, 1));
+        for (const char *p = special + 1; *p; p++)
+            TRY(builder_add(r->m, &r->b, (char[]){ (char)(*p >= 'A' && *p <= 'Z' ? *p | 0x20 : *p) }, 1));
+        return LORAC_OK;
+    }
+    if (special)
+        return builder_text(r->m, &r->b, special);
+    utf8proc_int32_t upper = title ? utf8proc_totitle((utf8proc_int32_t)c) : utf8proc_toupper((utf8proc_int32_t)c);
+    return builder_add(r->m, &r->b, bytes, (size_t)utf8proc_encode_char(upper, (utf8proc_uint8_t *)bytes));
+}
+
+static int add_lower(recaser *r, uint32_t c, size_t next, bool cased_before)
+{
+    char bytes[4];
+    if (c == 0x130)
+        return builder_text(r->m, &r->b, "i\xCC\x87");
+    utf8proc_int32_t lower = utf8proc_tolower((utf8proc_int32_t)c);
+    if (c == 0x3A3 && is_final_sigma(r->s, next, cased_before))
+        lower = 0x3C2;
+    return builder_add(r->m, &r->b, bytes, (size_t)utf8proc_encode_char(lower, (utf8proc_uint8_t *)bytes));
+}
+
+int text_recase(machine *m, slice s, text_case how, value *out)
+{
+    recaser r = { .m = m, .s = s };
+    bool cased = false, sigma_cased = false;
+    TRY(machine_spend(m, s.n / 16));
+    for (size_t at = 0; at < s.n;) {
+        bool first = at == 0;
+        uint32_t c = utf8_next(s, &at);
+        bool upper = how == CASE_UPPER || (how == CASE_CAPITALIZE && first) || (how == CASE_TITLE && !cased) ||
+                     (how == CASE_SWAP && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LL);
+        if (upper)
+            TRY(add_upper(&r, c, how == CASE_CAPITALIZE || how == CASE_TITLE));
+        else
+            TRY(add_lower(&r, c, at, sigma_cased));
+        cased = is_cased(c);
+        sigma_cased = cased || (sigma_cased && is_case_ignorable(c));
+    }
+    *out = builder_value(&r.b);
+    return LORAC_OK;
+}
+
+int text_replace(machine *m, slice s, slice old, slice new, int64_t count, value *out)
+{
+    builder b = { 0 };
+    size_t at = 0;
+    TRY(machine_spend(m, s.n / 64));
+    while (count != 0 && at <= s.n) {
+        slice rest = { s.p + at, s.n - at };
+        const char *found = old.n ? text_find(rest, old) : rest.p;
+        if (!found)
+            break;
+        TRY(builder_add(m, &b, rest.p, (size_t)(found - rest.p)));
+        TRY(builder_slice(m, &b, new));
+        at = (size_t)(found - s.p) + old.n;
+        count--;
+        if (old.n)
+            continue;
+        if (at == s.n) /* between any two characters, and at both ends */
+            break;
+        slice character = text_character(s, at);
+        TRY(builder_slice(m, &b, character));
+        at += character.n;
+    }
+    TRY(builder_add(m, &b, s.p + at, s.n - at));
+    *out = builder_value(&b);
+    return LORAC_OK;
+}
+
+int text_pad(machine *m, slice s, int64_t width, uint32_t fill, text_padding where, value *out)
+{
+    builder b = { 0 };
+    char bytes[4];
+    size_t n = (size_t)utf8proc_encode_char((utf8proc_int32_t)fill, (utf8proc_uint8_t *)bytes);
+    int64_t length = (int64_t)text_length(s), pad = width > length ? width - length : 0, left = 0;
+    if (pad > (int64_t)JINJA_TEXT_LIMIT)
+        return machine_fail(m, "the template makes a text of more than %zu MiB", (size_t)(JINJA_TEXT_LIMIT >> 20));
+    if (where == PAD_LEFT)
+        left = pad;
+    else if (where == PAD_BOTH)
+        left = pad / 2 + (pad & width & 1); /* where Python puts the odd one */
+    TRY(machine_spend(m, (size_t)pad));
+    for (int64_t i = 0; i < left; i++)
+        TRY(builder_add(m, &b, bytes, n));
+    TRY(builder_slice(m, &b, s));
+    for (int64_t i = left; i < pad; i++)
+        TRY(builder_add(m, &b, bytes, n));
+    *out = builder_value(&b);
+    return LORAC_OK;
+}
+
+/* Python's splitlines knows eleven line ends, and \r\n. */
+static size_t line_end(slice s, size_t at)
+{
+    size_t next = at;
+    uint32_t c = utf8_next(s, &next);
+    if (c == '\r' && next < s.n && s.p[next] == '\n')
+        return 2;
+    bool ends = (c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+    return ends ? next - at : 0;
+}
+
+int text_lines(machine *m, slice s, bool keep_ends, sequence *out)
+{
+    value list;
+    size_t count = 0, begin = 0, capacity = 1;
+    TRY(machine_spend(m, s.n / 16));
+    for (size_t at = 0; at < s.n; at += character_bytes(s.p[at]))
+        capacity += line_end(s, at) != 0;
+    TRY(value_new_sequence(m, VALUE_LIST, capacity, &list));
+    for (size_t at = 0; at < s.n;) {
+        size_t end = line_end(s, at);
+        if (!end) {
+            at += character_bytes(s.p[at]);
+            continue;
+        }
+        list.sequence->items[count++] = value_of_slice((slice){ s.p + begin, at - begin + (keep_ends ? end : 0) });
+        begin = at += end;
+    }
+    if (begin < s.n)
+        list.sequence->items[count++] = value_of_slice((slice){ s.p + begin, s.n - begin });
+    *out = (sequence){ list.sequence->items, count };
+    return LORAC_OK;
+}
+
+static const char *html_entity(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '\'':
+        return "&#39;";
+    case '"':
+        return "&#34;";
+    default:
+        return NULL;
+    }
+}
+
+int text_escape(machine *m, value v, value *out)
+{
+    builder b = { 0 };
+    TRY(value_string(m, v, &v));
+    if (!v.markup) {
+        TRY(machine_spend(m, v.n / 16));
+        for (size_t i = 0; i < v.n; i++) {
+            const char *entity = html_entity(v.text[i]);
+            TRY(entity ? builder_text(m, &b, entity) : builder_add(m, &b, v.text + i, 1));
+        }
+        v = builder_value(&b);
+    }
+    *out = v;
+    out->markup = true;
+    return LORAC_OK;
+}
