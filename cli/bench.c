@@ -30,7 +30,8 @@ static void on_event(void *user, const lorac_event *e)
     }
 }
 
-/* Rows of random ids, all of them trained. */
+/* Rows of random ids, all of them trained. The upper half of the vocabulary is left out: a tokenizer may know fewer ids
+ * than the model has rows for. */
 static int write_rows(const arguments *a, const char *path, int64_t rows, int64_t length, int64_t vocabulary)
 {
     FILE *file = fopen(path, "w");
@@ -44,7 +45,7 @@ static int write_rows(const arguments *a, const char *path, int64_t rows, int64_
             fputs(pass ? "],\"labels\":[" : "{\"input_ids\":[", file);
             for (int64_t j = 0; j < length; j++) {
                 state = state * 1664525u + 1013904223u;
-                fprintf(file, "%s%lld", j ? "," : "", (long long)((state >> 8) % (uint64_t)vocabulary));
+                fprintf(file, "%s%lld", j ? "," : "", (long long)((state >> 8) % (uint64_t)(vocabulary / 2 + 1)));
             }
         }
         fputs("]}\n", file);

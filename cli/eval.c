@@ -56,17 +56,13 @@ int run_eval(arguments *a)
     return status;
 }
 
-static int write_logits(arguments *a, const lorac_model *model, const lorac_run_options *options)
+static int write_logits(const arguments *a, const lorac_model *model, const lorac_run_options *options,
+                        const int32_t *ids, size_t count)
 {
     lorac_model_info about;
     lorac_session *session = NULL;
-    int32_t *ids = NULL;
-    size_t count;
-    int status = parse_ids(a, "ids", a->ids, &ids, &count);
+    int status = lorac_session_new(&session, model, options);
 
-    if (status != LORAC_OK)
-        return status;
-    status = lorac_session_new(&session, model, options);
     if (status == LORAC_OK)
         status = lorac_logits_save(session, ids, count, a->output);
     lorac_model_describe(model, &about);
@@ -82,7 +78,6 @@ static int write_logits(arguments *a, const lorac_model *model, const lorac_run_
         note("%s: logits of %zu positions, %lld each", a->output, count, (long long)about.vocabulary);
     }
     lorac_session_free(session);
-    free(ids);
     return status;
 }
 
@@ -91,17 +86,22 @@ int run_logits(arguments *a)
     lorac_run_options options = { .dtype = a->train.dtype, .threads = a->train.threads };
     lorac_adapter_ref *adapters = NULL;
     lorac_model *model = NULL;
+    int32_t *ids = NULL;
+    size_t count;
     int status;
 
     if (!a->ids || !a->output)
         return usage(a, a->ids ? "output" : "ids", NULL, "logits needs --ids 1,2,3 and -o FILE");
-    status = parse_adapters(a, &adapters, &options.adapter_count);
+    status = parse_ids(a, "ids", a->ids, &ids, &count);
     if (status == LORAC_OK)
-        status = open_model(a, &model);
+        status = parse_adapters(a, &adapters, &options.adapter_count);
     options.adapters = adapters;
     if (status == LORAC_OK)
-        status = write_logits(a, model, &options);
+        status = open_model(a, &model);
+    if (status == LORAC_OK)
+        status = write_logits(a, model, &options, ids, count);
     free_adapters(adapters, options.adapter_count);
+    free(ids);
     lorac_model_close(model);
     return status;
 }

@@ -1,5 +1,6 @@
 # Sourced by the scripts here: runs the program and compares.
 lorac=${LORAC:-build/lorac}
+[ -x "$lorac" ] || { echo "$lorac is not there: build it, or set LORAC"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -7,7 +8,7 @@ out=$work/out err=$work/err
 
 fail() {
     failures=$((failures + 1))
-    printf 'FAILED line %s: %s\n' "${BASH_LINENO[1]}" "$*"
+    printf 'FAILED line %s: %s\n' "${BASH_LINENO[-2]}" "$*"
     sed 's/^/    out: /' "$out" | head -n 5
     sed 's/^/    err: /' "$err" | head -n 5
 }

@@ -168,7 +168,8 @@ run 3 generate -m "$model" --ids 99999999 -n 1
 
 # ---- chat
 printf 'Is it warm?\n/reset\nAnd now?\n/exit\n' | "$lorac" chat -m "$model" -n 4 --temp 0 >"$out" 2>"$err" || fail "chat"
-lines "$out" 2
+[ "$(wc -l <"$out")" -ge 2 ] || fail "not two answers"
+err_has 'forgotten'
 
 # ---- logits
 run 0 logits -m "$model" --adapter "$work/a" --ids 3,4,5 -o "$work/logits.safetensors" --dtype f32
