@@ -1,11 +1,11 @@
 #!/bin/bash
-# make demo: from a fresh clone to a fine-tuned model. Builds, gets SmolLM2-135M-Instruct (without a network: the tiny model in
-# examples/), trains it on examples/requests and shows what that changed. Everything it writes lies in build/demo.
+# make demo: fine-tunes a real model. Gets SmolLM2-135M-Instruct (without a network: the tiny model in examples/),
+# trains it on examples/requests and shows what that changed. Everything it writes lies in build/demo.
 #
 # LORAC_DEMO_MODEL=tiny   take the tiny model without asking the network
 # LORAC_DEMO_STEPS=N      train N steps
 # LORAC_DEMO_ROWS=N       ask only the first N test requests afterwards
-# LORAC=PROGRAM           use this program and build nothing
+# LORAC=PROGRAM           use this program instead of build/lorac
 # LORAC_DEMO_DIR=DIR      write there instead
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,7 +31,7 @@ choose_model() {
         printf '\n%s\n' "The model cannot be fetched (no network?). The demo goes on with the tiny model in examples/tiny-llama:" \
             "it shows every step, but it has only 0.8 million parameters and knows a few household words."
     fi
-    model=examples/tiny-llama steps=400 learning_rate=1e-2
+    model=tiny steps=400 learning_rate=1e-2
 }
 
 # One request and one answer a line, out of the rows that tools/make_example_data.py writes.
@@ -61,25 +61,11 @@ ask() {
     score="$right of $count"
 }
 
-# Two texts in columns under a request.
-side_by_side() {
-    local number=$1 width=46
-    printf '\n%s%s%s\n' "$bold" "$(sed -n "${number}p" "$folder/requests")" "$plain"
-    paste -d $'\001' <(fold -s -w $width "$folder/before/$number"; echo) <(fold -w $width "$folder/after/$number"; echo) |
-        while IFS=$'\001' read -r left right; do
-            [ -z "$left$right" ] || printf "  %-${width}s | %s\n" "$left" "$right"
-        done
-}
-
 bold='' plain=''
 if [ -t 1 ]; then
     bold=$'\e[1m' plain=$'\e[0m'
 fi
-if [ -z "${LORAC:-}" ]; then
-    heading "Build"
-    make --no-print-directory build
-    LORAC=build/lorac
-fi
+LORAC=${LORAC:-build/lorac}
 export -f answer
 export LORAC folder model
 started=$SECONDS
@@ -111,15 +97,18 @@ echo "answers right to the letter: $score (before: $before)"
 
 heading "Side by side: base | adapted"
 for number in 1 2 3; do
-    [ "$number" -gt "$rows" ] || side_by_side "$number"
+    request=$(sed -n "${number}p" "$folder/requests")
+    printf '\n%s%s%s\n' "$bold" "$request" "$plain"
+    "$LORAC" generate -m "$model" --adapter "$folder/adapter" --compare --temp 0 -n 48 -p "$request" 2>"$folder/compare.log"
 done
 
 heading "Try next"
 cat <<TEXT
+  $LORAC generate -m $model --adapter $folder/adapter --compare -p "Dim the bedroom light to 30 percent."
   $LORAC chat -m $model --adapter $folder/adapter
   $LORAC merge -m $model --adapter $folder/adapter -o $folder/merged
   $LORAC merge -m $model --adapter $folder/adapter -o $folder/merged.gguf --outtype q8_0
   $LORAC export -m $model --adapter $folder/adapter --to gguf-adapter -o $folder/adapter.gguf
 
-$folder/adapter is a PEFT adapter. The whole demo took $((SECONDS - started)) s after building.
+$folder/adapter is a PEFT adapter. The whole demo took $((SECONDS - started)) s.
 TEXT
