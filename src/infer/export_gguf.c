@@ -86,7 +86,7 @@ static int put_made_keys(gguf_writer *w, const export_plan *plan)
         tokenizer *t;
         status = tokenizer_open_folder(&t, m->path);
         if (status == LORAC_OK) {
-            status = tokenizer_put_gguf(t, w, m->config.vocabulary);
+            status = tokenizer_put_gguf(t, m->path, w, m->config.vocabulary);
             tokenizer_free(t);
         }
     }

@@ -169,7 +169,7 @@ static int write_tokenizer(const model *m, const char *folder)
         return LORAC_OK;
     tokenizer *t;
     TRY(tokenizer_open_gguf(&t, &m->source->gguf));
-    int status = tokenizer_save(t, folder);
+    int status = tokenizer_save_folder(t, &m->source->gguf, folder);
     tokenizer_free(t);
     return status;
 }

@@ -1,49 +1,10 @@
 /* tokenizer_gguf.c: a tokenizer from GGUF metadata (tokenizer.ggml.*), put together as llama.cpp does it: the name in tokenizer.ggml.pre
  * stands for a list of expressions and for defaults, and some tokens are known by their text alone. */
+#include "recipe.h"
 #include "tokenizer_parts.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* ---- Pre-tokenisers by name */
-
-#define CONTRACTIONS "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-#define WORDS_OF_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define WORDS_OF_GPT4(numbers)                                                                                                             \
-    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-typedef struct recipe {
-    const char *names;            /* separated by blanks */
-    const char *expressions[4];   /* one after the other, each isolating its matches */
-    bool ignore_merges, add_bos;
-} recipe;
-
-static const recipe recipes[] = {
-    { "default", { "[\\p{P}$+<=>^~|]+", WORDS_OF_GPT2, "\\p{N}+", "[0-9][0-9][0-9]" }, false, false },
-    { "gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert mpt olmo jais trillion granite-docling "
-      "exaone4",
-      { WORDS_OF_GPT2 }, false, false },
-    { "smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", { "\\p{N}", WORDS_OF_GPT2 }, false, false },
-    { "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", { WORDS_OF_GPT4("\\p{N}{1,3}") }, true, true },
-    { "dbrx smaug-bpe glm4 chatglm-bpe", { WORDS_OF_GPT4("\\p{N}{1,3}") }, false, false },
-    { "qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2", { WORDS_OF_GPT4("\\p{N}") }, false, false },
-};
-
-static bool has_name(const char *names, slice name)
-{
-    for (slice rest = slice_of(names); rest.n;)
-        if (slice_equal(slice_cut(&rest, ' '), name))
-            return true;
-    return false;
-}
-
-static const recipe *find_recipe(slice name)
-{
-    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++)
-        if (has_name(recipes[i].names, name))
-            return &recipes[i];
-    return NULL;
-}
 
 static int build_split(tokenizer *t, const recipe *r)
 {
@@ -131,10 +92,10 @@ static int read_token(tokenizer *t, int32_t id, slice token, int64_t type)
     token.n = token.n ? token.n : strlen(token.p);
     uint8_t flags = flags_of_type(type, token);
     if (looks_like_control(token)) {
-        bool ends = has_name(ends_by_text, token);
+        bool ends = name_is_in(ends_by_text, token);
         if (ends)
             TRY(tokenizer_add_end(t, id));
-        if (ends || has_name(control_by_text, token))
+        if (ends || name_is_in(control_by_text, token))
             flags = TOKEN_ADDED | TOKEN_SPECIAL | TOKEN_VERBATIM;
     }
     TRY(tokenizer_put(t, id, token, flags, key));
@@ -256,7 +217,7 @@ static int read_all(tokenizer *t, const gguf *g)
     if (!slice_is(model, "gpt2"))
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "tokenizer.ggml.model" },
                        "tokenizers of the model \"%.*s\" are not supported yet by this version", (int)model.n, model.p);
-    const recipe *r = find_recipe(pre.n ? pre : slice_of("default"));
+    const recipe *r = recipe_named(pre.n ? pre : slice_of("default"));
     if (!r)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "tokenizer.ggml.pre" },
                        "the pre-tokenizer \"%.*s\" is not supported yet by this version", (int)pre.n, pre.p);

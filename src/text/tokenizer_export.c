@@ -1,0 +1,304 @@
+/* tokenizer_export.c: GGUF metadata to Hugging Face's files, and back. Both say the same thing with other words: GGUF names a pre-tokeniser,
+ * tokenizer.json spells it out. */
+#include "tokenizer_export.h"
+
+#include "file.h"
+#include "json.h"
+#include "recipe.h"
+#include "tokenizer_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TOKENIZER_LIMIT = 256 << 20 };
+
+/* ---- GGUF to a folder ---- */
+
+static json_t *text_of(slice s)
+{
+    return json_stringn_nocheck(s.p, s.n);
+}
+
+static json_t *byte_level(void)
+{
+    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 0);
+}
+
+static json_t *pre_tokenizer(const recipe *r)
+{
+    json_t *steps = json_array();
+    for (size_t i = 0; i < RECIPE_EXPRESSIONS && r->expressions[i]; i++)
+        json_array_append_new(steps, json_pack("{s:s,s:{s:s},s:s,s:b}", "type", "Split", "pattern", "Regex", r->expressions[i], "behavior", "Isolated",
+                                               "invert", 0));
+    json_array_append_new(steps, byte_level());
+    return json_pack("{s:s,s:o}", "type", "Sequence", "pretokenizers", steps);
+}
+
+static json_t *added_list(const tokenizer *t)
+{
+    json_t *list = json_array();
+    for (int32_t id = 0; id < t->vocabulary.count; id++)
+        if (t->vocabulary.flags[id] & TOKEN_ADDED)
+            json_array_append_new(list, json_pack("{s:i,s:o,s:b,s:b,s:b,s:b,s:b}", "id", id, "content", text_of(t->vocabulary.token[id]), "single_word", 0,
+                                                  "lstrip", 0, "rstrip", 0, "normalized", 0, "special",
+                                                  (t->vocabulary.flags[id] & TOKEN_SPECIAL) != 0));
+    return list;
+}
+
+/* "single" of a TemplateProcessing: the added ids around the text. */
+static json_t *post_processor(const tokenizer *t)
+{
+    for (size_t i = 0; i < t->post_count; i++) {
+        if (t->post[i].kind != POST_TEMPLATE)
+            continue;
+        json_t *single = json_array(), *specials = json_object();
+        for (size_t j = 0; j < t->post[i].count; j++) {
+            int32_t id = t->post[i].pieces[j].id;
+            if (id < 0) {
+                json_array_append_new(single, json_pack("{s:{s:s,s:i}}", "Sequence", "id", "A", "type_id", 0));
+                continue;
+            }
+            slice token = t->vocabulary.token[id];
+            json_array_append_new(single, json_pack("{s:{s:o,s:i}}", "SpecialToken", "id", text_of(token), "type_id", 0));
+            json_object_setn_new_nocheck(specials, token.p, token.n, json_pack("{s:o,s:[i],s:[o]}", "id", text_of(token), "ids", id, "tokens", text_of(token)));
+        }
+        json_t *pair = json_deep_copy(single);
+        json_array_append_new(pair, json_pack("{s:{s:s,s:i}}", "Sequence", "id", "B", "type_id", 1));
+        return json_pack("{s:s,s:o,s:o,s:o}", "type", "TemplateProcessing", "single", single, "pair", pair, "special_tokens", specials);
+    }
+    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 0, "use_regex", 1);
+}
+
+static json_t *bpe_model(const tokenizer *t, const gguf *g)
+{
+    json_t *tokens = json_object(), *merges = json_array();
+    for (int32_t id = 0; id < t->vocabulary.count; id++)
+        json_object_setn_new_nocheck(tokens, t->vocabulary.token[id].p, t->vocabulary.token[id].n, json_integer(id));
+    const gguf_value *filed = gguf_find(g, "tokenizer.ggml.merges");
+    for (uint64_t i = 0; i < filed->count; i++)
+        json_array_append_new(merges, text_of(gguf_string(filed, i)));
+    return json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+                     "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", (int)t->bpe.ignore_merges, "vocab", tokens, "merges", merges);
+}
+
+static int write_json(json_t *root, const char *folder, const char *name)
+{
+    buf path = { 0 };
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    const char *file = path_join(&path, folder, name);
+    int status = text && file ? file_write(file, text, strlen(text)) : fail_memory();
+    free(text);
+    buf_free(&path);
+    json_decref(root);
+    return status;
+}
+
+static void set_role(json_t *root, const char *key, const tokenizer *t, token_role role)
+{
+    if (t->roles[role] >= 0)
+        json_object_set_new(root, key, text_of(t->vocabulary.token[t->roles[role]]));
+}
+
+static json_t *tokenizer_config(const tokenizer *t)
+{
+    json_t *root = json_pack("{s:s,s:b,s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "clean_up_tokenization_spaces", 0, "add_prefix_space", 0);
+    set_role(root, "bos_token", t, TOKEN_BOS);
+    set_role(root, "eos_token", t, TOKEN_EOS);
+    set_role(root, "unk_token", t, TOKEN_UNK);
+    set_role(root, "pad_token", t, TOKEN_PAD);
+    if (t->chat_template.n)
+        json_object_set_new(root, "chat_template", text_of(t->chat_template));
+    return root;
+}
+
+static json_t *generation_config(const tokenizer *t)
+{
+    json_t *root = json_object(), *ends = json_array();
+    for (size_t i = 0; i < t->end_count; i++)
+        json_array_append_new(ends, json_integer(t->ends[i]));
+    if (t->roles[TOKEN_BOS] >= 0)
+        json_object_set_new(root, "bos_token_id", json_integer(t->roles[TOKEN_BOS]));
+    if (t->roles[TOKEN_PAD] >= 0)
+        json_object_set_new(root, "pad_token_id", json_integer(t->roles[TOKEN_PAD]));
+    json_object_set_new(root, "eos_token_id", ends);
+    return root;
+}
+
+static int write_template(const tokenizer *t, const char *folder)
+{
+    if (!t->chat_template.n)
+        return LORAC_OK;
+    buf path = { 0 };
+    const char *file = path_join(&path, folder, "chat_template.jinja");
+    int status = file ? file_write(file, t->chat_template.p, t->chat_template.n) : fail_memory();
+    buf_free(&path);
+    return status;
+}
+
+int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder)
+{
+    slice pre = slice_of("default");
+    TRY(gguf_take_text(g, "tokenizer.ggml.pre", &pre));
+    const recipe *r = recipe_named(pre.n ? pre : slice_of("default")); /* `t` was opened, so there is one */
+    json_t *root = json_pack("{s:s,s:n,s:n,s:o,s:n,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation", "padding", "added_tokens", added_list(t), "normalizer",
+                             "pre_tokenizer", pre_tokenizer(r), "post_processor", post_processor(t), "decoder", byte_level(), "model", bpe_model(t, g));
+    TRY(write_json(root, folder, "tokenizer.json"));
+    TRY(write_json(tokenizer_config(t), folder, "tokenizer_config.json"));
+    TRY(write_json(generation_config(t), folder, "generation_config.json"));
+    return write_template(t, folder);
+}
+
+/* ---- A folder to GGUF ---- */
+
+/* How Hugging Face's files write the contractions of GPT-4's expression, and how the recipes do. */
+static const char *const contractions_filed = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+static const char *const contractions_here = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+
+/* One step of a pre_tokenizer as the expression it isolates; NULL when it is no such step, "" when it splits nothing. */
+static const char *step_expression(const json_t *step, arena *memory)
+{
+    const char *type = json_string_value(json_object_get(step, "type"));
+    if (!type)
+        return NULL;
+    if (strcmp(type, "ByteLevel") == 0) {
+        const json_t *use_regex = json_object_get(step, "use_regex");
+        return json_is_false(use_regex) ? "" : recipe_words_of_gpt2();
+    }
+    if (strcmp(type, "Digits") == 0)
+        return json_is_true(json_object_get(step, "individual_digits")) ? "\\p{N}" : NULL;
+    const char *regex = json_string_value(json_object_get(json_object_get(step, "pattern"), "Regex"));
+    const char *behaviour = json_string_value(json_object_get(step, "behavior"));
+    if (strcmp(type, "Split") != 0 || !regex || !behaviour || strcasecmp(behaviour, "isolated") != 0 || json_is_true(json_object_get(step, "invert")))
+        return NULL;
+    slice s = slice_of(regex);
+    if (!slice_starts(s, contractions_filed))
+        return regex;
+    return arena_format(memory, "%s%s", contractions_here, regex + strlen(contractions_filed));
+}
+
+static const recipe *find_recipe(const json_t *pre, bool ignore_merges, arena *memory)
+{
+    const json_t *steps = json_object_get(pre, "pretokenizers");
+    const char *expressions[RECIPE_EXPRESSIONS];
+    size_t count = 0, n = json_is_array(steps) ? json_array_size(steps) : 1;
+    for (size_t i = 0; i < n; i++) {
+        const char *e = step_expression(json_is_array(steps) ? json_array_get(steps, i) : pre, memory);
+        if (!e || count == RECIPE_EXPRESSIONS)
+            return NULL;
+        if (*e)
+            expressions[count++] = e;
+    }
+    for (size_t i = 0; recipe_at(i); i++)
+        if (recipe_is(recipe_at(i), expressions, count) && recipe_at(i)->ignore_merges == ignore_merges)
+            return recipe_at(i);
+    return NULL;
+}
+
+static int put_tokens(const tokenizer *t, gguf_writer *w, int64_t rows)
+{
+    enum { NORMAL = 1, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5 };
+    size_t n = (size_t)(rows > t->vocabulary.count ? rows : t->vocabulary.count);
+    slice *tokens = mem_new(n, sizeof *tokens);
+    int32_t *types = mem_new(n, sizeof *types);
+    arena names = { 0 };
+    int status = tokens && types ? LORAC_OK : fail_memory();
+    for (size_t i = 0; i < n && status == LORAC_OK; i++) {
+        uint8_t flags = (int64_t)i < t->vocabulary.count ? t->vocabulary.flags[i] : 0;
+        tokens[i] = (int64_t)i < t->vocabulary.count ? t->vocabulary.token[i] : (slice){ 0 };
+        types[i] = flags & TOKEN_SPECIAL ? CONTROL : flags & TOKEN_ADDED ? USER_DEFINED : NORMAL;
+        if (tokens[i].p)
+            continue;
+        const char *name = arena_format(&names, "[PAD%zu]", i);
+        tokens[i] = slice_of(name);
+        types[i] = UNUSED;
+        if (!name)
+            status = fail_memory();
+    }
+    if (status == LORAC_OK) {
+        gguf_put_text_array(w, "tokenizer.ggml.tokens", tokens, n);
+        gguf_put_i32_array(w, "tokenizer.ggml.token_type", types, n);
+    }
+    mem_free(tokens);
+    mem_free(types);
+    arena_free(&names);
+    return status;
+}
+
+/* Merges stand as "a b", or as pairs since tokenizers 0.20. */
+static int put_merges(const json_t *model, gguf_writer *w)
+{
+    const json_t *list = json_object_get(model, "merges");
+    size_t n = json_array_size(list);
+    slice *merges = mem_new(n, sizeof *merges);
+    arena texts = { 0 };
+    int status = merges ? LORAC_OK : fail_memory();
+    for (size_t i = 0; i < n && status == LORAC_OK; i++) {
+        const json_t *merge = json_array_get(list, i);
+        const char *text = json_is_array(merge) ? arena_format(&texts, "%s %s", json_string_value(json_array_get(merge, 0)),
+                                                               json_string_value(json_array_get(merge, 1)))
+                                                : json_string_value(merge);
+        merges[i] = slice_of(text);
+        if (!text)
+            status = fail_memory();
+    }
+    if (status == LORAC_OK)
+        gguf_put_text_array(w, "tokenizer.ggml.merges", merges, n);
+    mem_free(merges);
+    arena_free(&texts);
+    return status;
+}
+
+static void put_roles(const tokenizer *t, gguf_writer *w)
+{
+    static const char *const keys[ROLE_COUNT] = {
+        [TOKEN_BOS] = "tokenizer.ggml.bos_token_id", [TOKEN_EOS] = "tokenizer.ggml.eos_token_id",
+        [TOKEN_UNK] = "tokenizer.ggml.unknown_token_id", [TOKEN_PAD] = "tokenizer.ggml.padding_token_id",
+    };
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (t->roles[role] >= 0)
+            gguf_put_u32(w, keys[role], (uint32_t)t->roles[role]);
+    bool before = false, after = false;
+    for (size_t i = 0; i < t->post_count; i++)
+        for (size_t j = 0, text_seen = 0; t->post[i].kind == POST_TEMPLATE && j < t->post[i].count; j++) {
+            if (t->post[i].pieces[j].id < 0)
+                text_seen = 1;
+            else
+                *(text_seen ? &after : &before) = true;
+        }
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", before);
+    gguf_put_bool(w, "tokenizer.ggml.add_eos_token", after);
+}
+
+static int put_all(const tokenizer *t, const json_t *root, const char *file, gguf_writer *w, int64_t rows)
+{
+    arena memory = { 0 };
+    const json_t *model = json_object_get(root, "model");
+    const recipe *r = find_recipe(json_object_get(root, "pre_tokenizer"), t->bpe.ignore_merges, &memory);
+    arena_free(&memory);
+    if (!r)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "pre_tokenizer", .hint = "write a Hugging Face folder instead" },
+                       "llama.cpp has no name for this pre-tokenizer");
+    slice names = slice_of(r->names);
+    gguf_put_text(w, "tokenizer.ggml.model", slice_of("gpt2"));
+    gguf_put_text(w, "tokenizer.ggml.pre", slice_cut(&names, ' '));
+    TRY(put_tokens(t, w, rows));
+    TRY(put_merges(model, w));
+    put_roles(t, w);
+    if (t->chat_template.n)
+        gguf_put_text(w, "tokenizer.chat_template", t->chat_template);
+    return LORAC_OK;
+}
+
+int tokenizer_put_gguf(const tokenizer *t, const char *folder, gguf_writer *w, int64_t rows)
+{
+    buf path = { 0 };
+    json_t *root = NULL;
+    const char *file = path_join(&path, folder, "tokenizer.json");
+    int status = file ? json_read(&root, file, TOKENIZER_LIMIT, JSON_TAKE_NUL) : fail_memory();
+    if (status == LORAC_OK)
+        status = put_all(t, root, file, w, rows);
+    json_decref(root);
+    buf_free(&path);
+    return status;
+}
