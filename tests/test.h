@@ -30,6 +30,18 @@ static inline const char *test_folder(void)
     return path;
 }
 
+/* A new file, for tests that write thousands: not synced, and the old one is removed because truncating it would sync. */
+static inline void test_write(const char *path, const void *p, size_t n)
+{
+    FILE *file;
+
+    unlink(path);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(p, 1, n, file), n);
+    assert_int_equal(fclose(file), 0);
+}
+
 #define assert_ok(expression) assert_int_equal(expression, 0)
 /* "a is in b": for messages. */
 #define assert_contains(text, part)                                 \

@@ -121,7 +121,7 @@ static int open_recipe(const recipe *r, gguf *g)
     buf b = { 0 };
 
     build(&b, r);
-    assert_ok(file_write(path, b.p, b.n));
+    test_write(path, b.p, b.n);
     buf_free(&b);
     return gguf_open(g, path);
 }
@@ -338,7 +338,7 @@ static void sums_of_sizes_are_checked(void **state)
         add_u32(&b, 24);
         add_u64(&b, i << 63);
     }
-    assert_ok(file_write(path, b.p, b.n));
+    test_write(path, b.p, b.n);
     assert_int_equal(gguf_open(&g, path), LORAC_ERROR_DATA);
     assert_contains(lorac_last_error()->message, "add up to too much (key c)");
     buf_free(&b);
@@ -373,17 +373,17 @@ static void vocabularies_alone_have_no_tensors(void **state)
     add_string(&b, slice_of("k"));
     add_u32(&b, GGUF_U8);
     buf_char(&b, 9);
-    assert_ok(file_write(path, b.p, b.n));
+    test_write(path, b.p, b.n);
     assert_ok(gguf_open(&g, path));
     assert_int_equal(g.tensor_count, 0);
     gguf_close(&g);
     while (b.n < 64)
         buf_char(&b, 0);
-    assert_ok(file_write(path, b.p, b.n));
+    test_write(path, b.p, b.n);
     assert_ok(gguf_open(&g, path));
     gguf_close(&g);
     buf_char(&b, 0);
-    assert_ok(file_write(path, b.p, b.n));
+    test_write(path, b.p, b.n);
     assert_int_equal(gguf_open(&g, path), LORAC_ERROR_DATA);
     buf_free(&b);
 }
@@ -615,12 +615,12 @@ static void damage_never_reads_out_of_bounds(void **state)
     ARRAY("\10", "\2\0\0\0\0\0\0\0", "\2\0\0\0\0\0\0\0ab\0\0\0\0\0\0\0\0");
     build(&whole, &r);
     for (size_t n = 0; n < whole.n; n++) {
-        assert_ok(file_write(path, whole.p, n));
+        test_write(path, whole.p, n);
         assert_int_equal(gguf_open(&g, path), LORAC_ERROR_DATA);
     }
     for (size_t bit = 0; bit < 8 * (whole.n - r.data); bit++) {
         whole.p[bit / 8] ^= (char)(1 << bit % 8);
-        assert_ok(file_write(path, whole.p, whole.n));
+        test_write(path, whole.p, whole.n);
         if (gguf_open(&g, path) == LORAC_OK) {
             for (size_t i = 0; i < g.tensor_count; i++)
                 assert_true((const uint8_t *)g.tensors[i].data + tensor_bytes(&g.tensors[i]) <= g.file.p + g.file.n);

@@ -28,7 +28,7 @@ static int remove_folder(void **state)
 
 static int read_text(peft_config *c, const char *json, buf *notes)
 {
-    assert_ok(file_write(path, json, strlen(json)));
+    test_write(path, json, strlen(json));
     return peft_config_read(c, path, notes);
 }
 
@@ -508,7 +508,7 @@ static void running_out_of_memory_is_an_error(void **state)
     peft_config c;
 
     (void)state;
-    assert_ok(file_write(path, json, strlen(json)));
+    test_write(path, json, strlen(json));
     mem_fail_at(0);
     assert_ok(peft_config_read(&c, path, NULL));
     assert_ok(peft_matcher_new(&m, &c));
