@@ -309,7 +309,8 @@ static int lex_number(lexer *x)
     char digits_only[512], *stop;
     const char *begin = x->p, *end = float_end(begin, x->end);
     int base = number_base(begin, x->end);
-    bool real = base == 10 && end != digits(begin, x->end);
+    bool index = begin > x->t->source.p && begin[-1] == '.'; /* x.1.0 is x[1][0] */
+    bool real = base == 10 && !index && end != digits(begin, x->end);
     size_t n = 0;
     if (!real)
         end = integer_end(begin, x->end, base);

@@ -418,6 +418,13 @@ static int filter_slice(machine *m, value input, const arguments *a, value *out)
 
 /* ---- map, select ------------------------------------------------------------------------------------- */
 
+/* What is false has no items here, whatever it is: None too. */
+static int items_if_true(machine *m, value input, sequence *out)
+{
+    *out = (sequence){ NULL, 0 };
+    return value_true(input) ? value_items(m, input, out) : LORAC_OK;
+}
+
 static int map_attribute(machine *m, const sequence *items, const arguments *a, value *mapped)
 {
     static const char *const names[] = { "attribute", "default" };
@@ -433,7 +440,7 @@ static int filter_map(machine *m, value input, const arguments *a, value *out)
     sequence items;
     value list;
     slice name;
-    TRY(value_items(m, input, &items));
+    TRY(items_if_true(m, input, &items));
     TRY(value_new_sequence(m, VALUE_LIST, items.count, &list));
     if (!a->count && a->keyword_count) {
         TRY(map_attribute(m, &items, a, list.sequence->items));
@@ -472,7 +479,7 @@ static int choose(machine *m, value input, const arguments *a, bool by_attribute
         skip++;
     }
     arguments rest = { a->count > skip ? a->items + skip : NULL, a->count - skip, a->keywords, a->keyword_count };
-    TRY(value_items(m, input, &items));
+    TRY(items_if_true(m, input, &items));
     TRY(value_new_sequence(m, VALUE_LIST, items.count, &list));
     for (size_t i = 0; i < items.count; i++) {
         TRY(get_path(m, items.items[i], by_attribute ? a->items[0] : absent, absent, &subject));
