@@ -149,7 +149,8 @@ var *var_new(context *c, dtype type, int ndim, const int64_t *dim)
     var *v = struct_new(c, sizeof *v);
     v->t.type = type;
     v->t.ndim = ndim;
-    memcpy(v->t.dim, dim, (size_t)ndim * sizeof *dim);
+    if (ndim > 0)
+        memcpy(v->t.dim, dim, (size_t)ndim * sizeof *dim);
     v->t.data = context_push(c, (size_t)tensor_bytes(&v->t));
     return v;
 }

@@ -189,6 +189,37 @@ int adapter_create(adapter **out, const model *m, const peft_config *config, uin
     return status;
 }
 
+static int measure_modules(int64_t *parameters, const model *m, peft_matcher *matcher)
+{
+    *parameters = 0;
+    for (int slot = 0; slot < m->linear_count; slot++) {
+        const linear *l = m->linears[slot];
+        int64_t rank, more;
+        double alpha;
+        bool matches;
+        TRY(peft_matches(matcher, l->name, l == &m->head, &matches, &rank, &alpha));
+        if (matches && (__builtin_mul_overflow(rank, l->weight.t.dim[0] + l->weight.t.dim[1], &more) ||
+                        __builtin_add_overflow(*parameters, more, parameters)))
+            return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "r" }, "the rank makes an adapter beyond all bounds");
+    }
+    return LORAC_OK;
+}
+
+int adapter_measure(int64_t *parameters, const model *m, const peft_config *config)
+{
+    peft_matcher *matcher = NULL;
+    peft_config resolved;
+    arena names = { 0 };
+    int status = with_default_targets(&resolved, config, m, &names);
+    if (status == LORAC_OK)
+        status = peft_matcher_new(&matcher, &resolved);
+    if (status == LORAC_OK)
+        status = measure_modules(parameters, m, matcher);
+    peft_matcher_free(matcher);
+    arena_free(&names);
+    return status;
+}
+
 /* ---- Reading ---- */
 
 typedef struct adapter_file {

@@ -158,6 +158,10 @@ static int take_row(examples *e, const row_reader *reader, const model *m, const
     int32_t last;
 
     TRY(row_read(reader, object, file, line, r));
+    if (r->weight != 1)
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = file, .line = line, .key = "weight", .expected = "1, or none" },
+                       "rows cannot be weighted");
     TRY(check_range(m, r->ids, r->count, false, file, line));
     TRY(check_range(m, r->labels, r->count, true, file, line));
     e->truncated += r->truncated;

@@ -34,11 +34,6 @@ void optimizer_free(optimizer *o)
     *o = (optimizer){ 0 };
 }
 
-uint64_t optimizer_bytes(const adapter *a)
-{
-    return (uint64_t)a->parameters * 2 * sizeof(real);
-}
-
 double optimizer_grad_norm(const optimizer *o, const kernels *k, pool *p)
 {
     double sum = 0;

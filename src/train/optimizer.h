@@ -25,8 +25,6 @@ double optimizer_grad_norm(const optimizer *o, const kernels *k, pool *p);
 /* One update. Gradients are scaled to max_grad_norm first, as torch.nn.utils.clip_grad_norm_ does; `grad_norm` is their
  * norm. */
 void optimizer_step(optimizer *o, const kernels *k, pool *p, double learning_rate, double grad_norm);
-/* Bytes of the state. */
-uint64_t optimizer_bytes(const adapter *a);
 
 /* The state as a safetensors file: NAME.first and NAME.second. Loading wants exactly the tensors that saving wrote. */
 int optimizer_save(const optimizer *o, const char *path);

@@ -82,13 +82,13 @@ static void count_rows(run *r)
     p->dropped_rows = r->train.dropped;
 }
 
-static void count_bytes(run *r)
+static void count_bytes(run *r, int64_t parameters)
 {
     lorac_plan *p = &r->plan;
 
     p->weights = r->in->model->bytes;
-    p->adapter = (uint64_t)r->adapter->parameters * 2 * sizeof(real); /* values and gradients */
-    p->optimizer = optimizer_bytes(r->adapter);
+    p->adapter = (uint64_t)parameters * 2 * sizeof(real);   /* values and gradients */
+    p->optimizer = (uint64_t)parameters * 2 * sizeof(real); /* two moments */
     p->other = row_bytes(&r->train) + row_bytes(&r->valid) + other_bytes;
     p->available = memory_available();
     p->dtype = r->facts.act == DT_BF16 ? "bf16" : "f32";
@@ -130,6 +130,16 @@ static int fail_too_large(const run *r)
                    "the run does not fit into memory");
 }
 
+int run_plan_adapter(run *r, int64_t parameters)
+{
+    r->plan.trainable_parameters = parameters;
+    r->plan.all_parameters = r->in->model->parameters + parameters;
+    if (parameters > INT64_MAX / 64)
+        parameters = INT64_MAX / 64;
+    count_bytes(r, parameters);
+    return fits(r, 0) ? LORAC_OK : fail_too_large(r);
+}
+
 int run_plan(run *r)
 {
     int64_t wanted = r->in->resume ? r->facts.tokens_per_pass : r->options->tokens_per_pass;
@@ -137,7 +147,7 @@ int run_plan(run *r)
     bool done = false;
 
     count_rows(r);
-    count_bytes(r);
+    count_bytes(r, r->adapter->parameters);
     TRY(try_pass(r, first, false, &done));
     TRY(try_pass(r, first, true, &done));
     if (!wanted)

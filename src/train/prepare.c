@@ -125,6 +125,17 @@ static int config_from_options(peft_config *c, const lorac_train_options *o)
     return set_targets(c, o->target_modules ? o->target_modules : "all-linear");
 }
 
+static int create_adapter(run *r)
+{
+    const lorac_train_options *o = r->options;
+    int64_t parameters;
+
+    TRY(o->peft_config ? peft_config_read(&r->config, o->peft_config, &r->notes) : config_from_options(&r->config, o));
+    TRY(adapter_measure(&parameters, r->in->model, &r->config));
+    TRY(run_plan_adapter(r, parameters));
+    return adapter_create(&r->adapter, r->in->model, &r->config, (uint64_t)o->seed, &r->notes);
+}
+
 static int make_adapter(run *r)
 {
     const lorac_train_options *o = r->options;
@@ -132,13 +143,7 @@ static int make_adapter(run *r)
     if (o->adapter && o->peft_config)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "peft-config", .hint = "Give one of the two." },
                        "--adapter brings its own configuration");
-    if (o->adapter) {
-        TRY(adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes));
-    } else {
-        TRY(o->peft_config ? peft_config_read(&r->config, o->peft_config, &r->notes)
-                           : config_from_options(&r->config, o));
-        TRY(adapter_create(&r->adapter, r->in->model, &r->config, (uint64_t)o->seed, &r->notes));
-    }
+    TRY(o->adapter ? adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes) : create_adapter(r));
     r->config.base_model_name_or_path = o->model ? o->model : r->in->model->path;
     if (!r->config.task_type)
         r->config.task_type = "CAUSAL_LM";

@@ -49,6 +49,8 @@ typedef struct run {
 int run_prepare(run *r, const trainer_input *in);
 void run_close(run *r);
 
+/* A first look before the adapter is made: LORAC_ERROR_MEMORY when one of so many parameters cannot fit. */
+int run_plan_adapter(run *r, int64_t parameters);
 /* Chooses tokens per pass and recomputation, and fills r->plan; LORAC_ERROR_MEMORY when the run does not fit. */
 int run_plan(run *r);
 /* Sets aside the memory that the plan found. */

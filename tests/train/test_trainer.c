@@ -351,6 +351,8 @@ static void test_bad_rows(void **state)
     refuse(&o, LORAC_ERROR_DATA, "labels");
     o.data = rows_file("{\"input_ids\": [1, 2]\n");
     refuse(&o, LORAC_ERROR_DATA, "rows.jsonl:1");
+    o.data = rows_file("{\"input_ids\": [1, 2], \"weight\": 2}\n");
+    refuse(&o, LORAC_ERROR_DATA, "weight");
     o.data = NULL;
     refuse(&o, LORAC_ERROR_USAGE, "no data");
     assert_false(path_exists(o.output));
@@ -394,6 +396,23 @@ static void test_plan(void **state)
     assert_true(plan.activations > 0);
     assert_true(plan.peak == plan.weights + plan.adapter + plan.optimizer + plan.activations + plan.other);
     assert_int_equal(plan.all_parameters - plan.trainable_parameters, m->parameters);
+}
+
+/* Far too large an adapter is refused before any of it is made. */
+static void test_memory(void **state)
+{
+    lorac_train_options o = options_for("refused");
+    model huge = *m;
+    linear *linears[2], wide = *m->linears[0];
+
+    (void)state;
+    wide.weight.t.dim[0] = wide.weight.t.dim[1] = INT64_C(1) << 40;
+    linears[0] = linears[1] = &wide;
+    huge.linears = linears;
+    huge.linear_count = 2;
+    assert_int_equal(run_options(&huge, &o, NULL, false), LORAC_ERROR_MEMORY);
+    assert_contains(lorac_last_error()->message, "MiB needed");
+    assert_false(path_exists(o.output));
 }
 
 /* A weight becomes NaN between two steps: the next one sees it and nothing after the last good step is kept. */
@@ -463,7 +482,7 @@ int main(void)
         TEST(test_repeats),      TEST(test_resume),       TEST(test_resume_of_a_finished_run),
         TEST(test_changed_data), TEST(test_early_stop),   TEST(test_kill),
         TEST(test_used_folder),  TEST(test_bad_rows),     TEST(test_truncation),
-        TEST(test_plan),         TEST(test_divergence),
+        TEST(test_plan),         TEST(test_divergence),   TEST(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
