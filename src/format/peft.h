@@ -25,7 +25,7 @@ typedef struct peft_config {
 } peft_config;
 
 void peft_config_init(peft_config *c);                   /* PEFT's defaults */
-/* Reads an adapter_config.json. Keys PEFT does not know are collected into *notes (may be NULL); keys of PEFT that lorac lacks are
+/* Reads an adapter_config.json. Keys PEFT does not know are told in *notes, a line each (may be NULL); keys of PEFT that lorac lacks are
  * LORAC_ERROR_USAGE by name when they are not at their default. */
 int peft_config_read(peft_config *c, const char *path, buf *notes);
 int peft_config_write(const peft_config *c, const char *path);

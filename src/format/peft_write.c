@@ -89,19 +89,31 @@ static void layers(buf *b, const peft_config *c)
     buf_text(b, c->layer_count > 0 ? "\n  ]" : "]");
 }
 
-/* In the order given, which is the order in which PEFT tries them. */
-static void patterns(buf *b, const char *name, const char *const *keys, const int64_t *ranks, const double *alphas,
-                     size_t count)
+/* Patterns stand in the order given, which is the order in which PEFT tries them. */
+static void pattern(buf *b, size_t i, const char *name, double value)
 {
-    key(b, name);
+    buf_text(b, i ? ",\n    " : "\n    ");
+    buf_json(b, slice_of(name));
+    buf_text(b, ": ");
+    number(b, value);
+}
+
+static void rank_pattern(buf *b, const peft_config *c)
+{
+    key(b, "rank_pattern");
     buf_text(b, "{");
-    for (size_t i = 0; i < count; i++) {
-        buf_text(b, i ? ",\n    " : "\n    ");
-        buf_json(b, slice_of(keys[i]));
-        buf_text(b, ": ");
-        number(b, ranks ? (double)ranks[i] : alphas[i]);
-    }
-    buf_text(b, count > 0 ? "\n  }" : "}");
+    for (size_t i = 0; i < c->rank_count; i++)
+        pattern(b, i, c->rank_keys[i], (double)c->rank_values[i]);
+    buf_text(b, c->rank_count > 0 ? "\n  }" : "}");
+}
+
+static void alpha_pattern(buf *b, const peft_config *c)
+{
+    key(b, "alpha_pattern");
+    buf_text(b, "{");
+    for (size_t i = 0; i < c->alpha_count; i++)
+        pattern(b, i, c->alpha_keys[i], c->alpha_values[i]);
+    buf_text(b, c->alpha_count > 0 ? "\n  }" : "}");
 }
 
 static void init(buf *b, const char *kind)
@@ -115,7 +127,7 @@ static void init(buf *b, const char *kind)
 static int config_text(buf *b, const peft_config *c)
 {
     buf_text(b, "{\n");
-    patterns(b, "alpha_pattern", c->alpha_keys, NULL, c->alpha_values, c->alpha_count);
+    alpha_pattern(b, c);
     literal(b, "auto_mapping", "null");
     text_or_null(b, "base_model_name_or_path", c->base_model_name_or_path);
     literal(b, "bias", "\"none\"");
@@ -137,7 +149,7 @@ static int config_text(buf *b, const peft_config *c)
     literal(b, "peft_type", "\"LORA\"");
     key(b, "r");
     buf_format(b, "%lld", (long long)c->r);
-    patterns(b, "rank_pattern", c->rank_keys, c->rank_values, NULL, c->rank_count);
+    rank_pattern(b, c);
     literal(b, "revision", "null");
     TRY(names(b, "target_modules", c->targets, c->target_count, c->target_regex));
     text_or_null(b, "task_type", c->task_type);

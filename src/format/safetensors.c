@@ -174,7 +174,7 @@ static int read_entry(const char *path, const char *name, const json_t *value, e
 
 static int read_metadata(safetensors *s, const json_t *object)
 {
-    const char *key;
+    const char *name;
     json_t *value;
     char *text;
 
@@ -185,7 +185,7 @@ static int read_metadata(safetensors *s, const json_t *object)
                                 .found = json_kind(object),
                                 .expected = "an object of strings" },
                        "the metadata is not right");
-    json_object_foreach((json_t *)object, key, value)
+    json_object_foreach((json_t *)object, name, value)
     {
         if (!json_is_string(value))
             return fail_at(

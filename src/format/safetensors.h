@@ -13,7 +13,7 @@ typedef struct safetensors {
     mapped file;
     size_t count;
     const char **names;           /* in file order */
-    tensor *tensors;              /* data points into the map and may be unaligned only if the file is */
+    tensor *tensors;              /* data points into the map; a file may be so laid out that it is unaligned: copy then */
     map index;                    /* name -> position */
     slice metadata;               /* the __metadata__ object's JSON text, or empty */
     arena memory;
