@@ -332,7 +332,7 @@ static void sums_of_sizes_are_checked(void **state)
     add_u64(&b, 3);
     add_u64(&b, 0);
     for (uint64_t i = 0; i < 3; i++) {
-        add_string(&b, (slice){ "abc" + i, 1 });
+        add_string(&b, (slice){ &"abc"[i], 1 });
         add_u32(&b, 1);
         add_u64(&b, INT64_MAX);
         add_u32(&b, 24);
