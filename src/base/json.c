@@ -61,6 +61,8 @@ int json_parse(json_t **out, slice text, const char *file, long line, int flags)
         load |= JSON_REJECT_DUPLICATES;
     if (flags & JSON_TAKE_NUL)
         load |= JSON_ALLOW_NUL;
+    if (flags & JSON_TAKE_BIG)
+        load |= JSON_DECODE_INT_AS_REAL;
     *out = json_loadb(text.p, text.n, load, &error);
     if (*out)
         return LORAC_OK;

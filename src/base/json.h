@@ -7,7 +7,8 @@
 
 #include <jansson.h>
 
-enum { JSON_TAKE_NUL = 1, JSON_TAKE_DUPLICATES = 2 };
+/* BIG: whole numbers beyond 64 bits are taken, and then all whole numbers come as reals. */
+enum { JSON_TAKE_NUL = 1, JSON_TAKE_DUPLICATES = 2, JSON_TAKE_BIG = 4 };
 
 /* Parses one JSON text. `file` and `line` (the first line's number, 1 for whole files) go into errors.
  * The caller owns *out (json_decref). */

@@ -270,7 +270,7 @@ static int encode_word(bpe_run *r, slice word, size_t *count)
     TRY(reserve(r, word.n));
     int64_t whole = r->b->ignore_merges ? map_find(&r->v->ids, word) : -1;
     if (whole >= 0) {
-        r->tokens[(*count)++] = (word_token){ (int32_t)whole, (uint32_t)word.n };
+        r->tokens[(*count)++] = (word_token){ (int32_t)whole, 0, (uint32_t)word.n };
         return LORAC_OK;
     }
     size_t symbols = first_symbols(r, word);
@@ -278,7 +278,7 @@ static int encode_word(bpe_run *r, slice word, size_t *count)
         return LORAC_OK;
     TRY(merge_all(r, symbols));
     for (int32_t i = 0; i >= 0; i = r->symbols[i].next)
-        r->tokens[(*count)++] = (word_token){ r->symbols[i].id, r->symbols[i].end };
+        r->tokens[(*count)++] = (word_token){ r->symbols[i].id, r->symbols[i].begin, r->symbols[i].end };
     return LORAC_OK;
 }
 

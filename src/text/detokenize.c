@@ -36,10 +36,15 @@ static void add_letters_as_bytes(slice token, buf *out)
     }
 }
 
+static bool has_spelling(const tokenizer *t, int32_t id)
+{
+    return t->vocabulary.spelling && t->vocabulary.spelling[id].p;
+}
+
 /* The bytes of one token. `first`: nothing came before. */
 static void add_token(const tokenizer *t, int32_t id, bool first, buf *out)
 {
-    slice token = t->vocabulary.token[id];
+    slice token = has_spelling(t, id) ? t->vocabulary.spelling[id] : t->vocabulary.token[id];
     uint8_t flags = t->vocabulary.flags[id];
     if (flags & TOKEN_SILENT)
         return;
@@ -105,8 +110,10 @@ void detokenizer_init(detokenizer *d, const tokenizer *t, bool skip_special)
 int detokenizer_feed(detokenizer *d, int32_t id, buf *out)
 {
     const tokenizer *t = d->t;
-    if (!tokenizer_token(t, id).p || (d->skip_special && tokenizer_is_special(t, id)))
+    if (!tokenizer_token(t, id).p)
         return LORAC_OK; /* a model may have more rows than its tokenizer has tokens */
+    if (d->skip_special && tokenizer_is_special(t, id) && !has_spelling(t, id)) /* tokenizers compares what it decodes */
+        return LORAC_OK;
     add_token(t, id, !d->begun, &d->pending);
     d->begun = true;
     TRY(buf_status(&d->pending));

@@ -56,20 +56,9 @@ static int apply(const changes *list, const passage *p, const span *s, passage *
 
 /* ---- Normal forms (Unicode annex 15) */
 
-/* Characters with a decomposition that came after the tables the peer uses. */
-static bool is_later(uint32_t c)
-{
-    static const uint32_t ranges[][2] = { { 0x32FF, 0x32FF },   { 0xA7F2, 0xA7F4 },   { 0xAB69, 0xAB69 },   { 0x10781, 0x107BA },
-                                          { 0x11938, 0x11938 }, { 0x1E030, 0x1E06D }, { 0x1FBF0, 0x1FBF9 } };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1])
-            return true;
-    return false;
-}
-
 static uint8_t combining_class(uint32_t c)
 {
-    return (uint8_t)utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
+    return character_is_normal_form_news(c) ? 0 : (uint8_t)utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
 }
 
 /* Stable, by counting: a run of marks may be as long as the text. */
@@ -105,7 +94,7 @@ static int decompose(slice text, bool compatible, changes *list)
     for (size_t at = 0; at < text.n;) {
         utf8proc_int32_t parts[32] = { (utf8proc_int32_t)utf8_next(text, &at) };
         utf8proc_ssize_t count = 1;
-        if (!is_later((uint32_t)parts[0]))
+        if (!character_is_normal_form_news((uint32_t)parts[0]))
             count = utf8proc_decompose_char(parts[0], parts, 32, (utf8proc_option_t)options, NULL);
         assert(count >= 1 && count <= 32);
         for (utf8proc_ssize_t i = 0; i < count; i++) {
@@ -125,7 +114,7 @@ static uint32_t composed(uint32_t first, uint32_t second)
 {
     utf8proc_int32_t pair[3] = { (utf8proc_int32_t)first, (utf8proc_int32_t)second };
     utf8proc_ssize_t n = utf8proc_normalize_utf32(pair, 2, (utf8proc_option_t)(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
-    return n == 1 && !is_later((uint32_t)pair[0]) ? (uint32_t)pair[0] : 0;
+    return n == 1 && !character_is_normal_form_news((uint32_t)pair[0]) ? (uint32_t)pair[0] : 0;
 }
 
 /* In place: the starter at `starter` takes in each following mark that combines with it and is not blocked by one before of the same or a
@@ -166,7 +155,7 @@ static int lowercase(slice text, changes *list)
             TRY(add_change(list, (change){ .c = 'i' }));
             TRY(add_change(list, (change){ .c = 0x307, .change = 1 }));
         } else {
-            TRY(add_change(list, (change){ .c = (uint32_t)utf8proc_tolower((utf8proc_int32_t)c) }));
+            TRY(add_change(list, (change){ .c = character_lower(c) }));
         }
     }
     return LORAC_OK;

@@ -136,12 +136,6 @@ bool character_is_space(uint32_t c)
            c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-bool character_is_number(uint32_t c)
-{
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)character_known(c));
-    return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
-}
-
 /* Alphabetic, marks, decimal digits, connectors and joiners (Unicode TS 18, annex C). The circled and squared letters are Alphabetic
  * though they are symbols. */
 bool character_is_word(uint32_t c)

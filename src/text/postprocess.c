@@ -26,20 +26,42 @@ static size_t blanks_last(slice token)
     return count;
 }
 
+static size_t forward(slice text, size_t at, size_t end, size_t characters)
+{
+    for (; characters && at < end; characters--)
+        do
+            at++;
+        while (at < end && ((uint8_t)text.p[at] & 0xC0) == 0x80);
+    return at;
+}
+
+static size_t backward(slice text, size_t at, size_t begin, size_t characters)
+{
+    for (; characters && at > begin; characters--)
+        do
+            at--;
+        while (at > begin && ((uint8_t)text.p[at] & 0xC0) == 0x80);
+    return at;
+}
+
+/* An added token's blanks are those it took from the text. */
+static slice blanks_of(const vocabulary *v, slice text, const encoding *e, size_t i)
+{
+    if (v->flags[e->ids[i]] & TOKEN_ADDED && !e->special[i])
+        return (slice){ text.p + e->begin[i], e->end[i] - e->begin[i] };
+    return v->token[e->ids[i]];
+}
+
 /* tokenizers' process_offsets: a single blank before the first token is taken for the one that add_prefix_space put there. */
-static void trim(const post_step *step, const vocabulary *v, encoding *e, size_t from)
+static void trim(const post_step *step, const vocabulary *v, slice text, encoding *e, size_t from)
 {
     for (size_t i = from; i < e->count; i++) {
-        slice token = v->token[e->ids[i]];
+        slice token = blanks_of(v, text, e, i);
         size_t first = blanks_first(token), last = blanks_last(token);
-        uint64_t begin = e->begin[i], end = e->end[i];
-        if (first == 1 && step->add_prefix_space && (i == from || begin == 0))
+        if (first == 1 && step->add_prefix_space && (i == from || e->begin[i] == 0))
             first = 0;
-        begin = begin + first < end ? begin + first : end;
-        if (end >= last)
-            end = end - last > begin ? end - last : begin;
-        e->begin[i] = (uint32_t)begin;
-        e->end[i] = (uint32_t)end;
+        e->begin[i] = (uint32_t)forward(text, e->begin[i], e->end[i], first);
+        e->end[i] = (uint32_t)backward(text, e->end[i], e->begin[i], last);
     }
 }
 
@@ -81,10 +103,10 @@ static int surround(const post_step *step, bool add_special, encoding *e, size_t
     return LORAC_OK;
 }
 
-int post_run(const post_step *step, const vocabulary *v, bool add_special, encoding *e, size_t from)
+int post_run(const post_step *step, const vocabulary *v, slice text, bool add_special, encoding *e, size_t from)
 {
     if (step->kind == POST_TEMPLATE)
         return surround(step, add_special, e, from);
-    trim(step, v, e, from);
+    trim(step, v, text, e, from);
     return LORAC_OK;
 }

@@ -212,12 +212,10 @@ static int to_ids(const tokenizer *t, work *w, encoding *out)
             continue;
         }
         const word_token *tokens;
-        size_t count, begin = s->begin;
+        size_t count;
         TRY(bpe_word(w->run, passage_slice(&w->now, s), &tokens, &count));
-        for (size_t k = 0; k < count; k++) {
-            TRY(emit(out, &w->now.text, tokens[k].id, begin, s->begin + tokens[k].end));
-            begin = s->begin + tokens[k].end;
-        }
+        for (size_t k = 0; k < count; k++)
+            TRY(emit(out, &w->now.text, tokens[k].id, s->begin + tokens[k].begin, s->begin + tokens[k].end));
     }
     return LORAC_OK;
 }
@@ -230,7 +228,7 @@ int tokenizer_encode(const tokenizer *t, slice text, int add_special, encoding *
     TRY_GOTO(to_words(t, text, &w));
     TRY_GOTO(to_ids(t, &w, out));
     for (size_t i = 0; i < t->post_count; i++)
-        TRY_GOTO(post_run(&t->post[i], &t->vocabulary, add_special != 0, out, from));
+        TRY_GOTO(post_run(&t->post[i], &t->vocabulary, text, add_special != 0, out, from));
 done:
     passage_free(&w.now);
     passage_free(&w.next);

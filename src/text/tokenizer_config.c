@@ -11,7 +11,7 @@ static int member_path(buf *path, const char *folder, const char *name)
     return path_join(path, folder, name) ? LORAC_OK : fail_memory();
 }
 
-/* *json is NULL when there is no such file; *file is kept for messages. */
+/* *json is NULL when there is no such file; *file is kept for messages. transformers writes 10^30 for "no longest text", hence BIG. */
 static int read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
 {
     buf path = { 0 };
@@ -19,7 +19,7 @@ static int read_optional(tokenizer *t, const char *folder, const char *name, jso
     int status = member_path(&path, folder, name);
     if (status == LORAC_OK && path_exists(path.p)) {
         *file = arena_text(&t->memory, path.p, path.n);
-        status = *file ? json_read(json, *file, CONFIG_BYTES_MOST, JSON_TAKE_NUL | JSON_TAKE_DUPLICATES) : fail_memory();
+        status = *file ? json_read(json, *file, CONFIG_BYTES_MOST, JSON_TAKE_NUL | JSON_TAKE_DUPLICATES | JSON_TAKE_BIG) : fail_memory();
     }
     buf_free(&path);
     if (status == LORAC_OK && *json && !json_is_object(*json)) {
@@ -138,10 +138,11 @@ static int read_generation_config(tokenizer *t, const json_t *json, const char *
     size_t count = json_is_array(value) ? json_array_size(value) : value && !json_is_null(value);
     for (size_t i = 0; i < count; i++) {
         const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
-        if (!json_is_integer(id) || json_integer_value(id) < 0)
+        double number = json_is_number(id) ? json_number_value(id) : -1;
+        if (!(number >= 0 && number <= INT32_MAX && number == (double)(int32_t)number))
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "eos_token_id", .found = json_kind(id) },
                            "an id or a list of ids was expected");
-        TRY(tokenizer_add_end(t, json_integer_value(id)));
+        TRY(tokenizer_add_end(t, (int64_t)number));
     }
     return LORAC_OK;
 }

@@ -187,6 +187,20 @@ static int normalised(const tokenizer *t, slice text, passage *now)
     return status;
 }
 
+/* Tokenizers decodes such a token as it is after normalising. */
+static int set_spelling(tokenizer *t, int32_t id, slice spelling)
+{
+    vocabulary *v = &t->vocabulary;
+    if (slice_equal(v->token[id], spelling))
+        return LORAC_OK;
+    if (!v->spelling)
+        v->spelling = arena_new(&t->memory, (size_t)v->count, sizeof *v->spelling);
+    if (!v->spelling)
+        return fail_memory();
+    v->spelling[id] = spelling;
+    return LORAC_OK;
+}
+
 /* Text is searched for the normalised token after it is normalised itself. */
 static int add_normalised(tokenizer *t, added_token token)
 {
@@ -194,7 +208,9 @@ static int add_normalised(tokenizer *t, added_token token)
     int status = normalised(t, token.text, &now);
     if (status == LORAC_OK && now.text.n && now.text.n <= ADDED_TOKEN_LONGEST) {
         token.text = (slice){ arena_text(&t->memory, now.text.p, now.text.n), now.text.n };
-        status = token.text.p ? added_add(&t->added_normalised, token) : fail_memory();
+        status = token.text.p ? set_spelling(t, token.id, token.text) : fail_memory();
+        if (status == LORAC_OK)
+            status = added_add(&t->added_normalised, token);
     }
     passage_free(&now);
     return status;

@@ -29,6 +29,7 @@ enum { VOCABULARY_MOST = 1 << 24, ADDED_TOKEN_LONGEST = 1024 };
 
 typedef struct vocabulary {
     slice *token;                 /* by id; p NULL: no such id */
+    slice *spelling;              /* NULL, or by id what decoding takes for the token where that is another string */
     uint8_t *flags;
     int32_t count;
     map ids;
@@ -65,6 +66,8 @@ int passage_copy_bytes(passage *p, const passage *from, const span *s);
 int passage_copy_span(passage *p, const passage *from, const span *s);
 slice passage_slice(const passage *p, const span *s);
 uint32_t character_known(uint32_t c);   /* c, or an older character like it */
+uint32_t character_lower(uint32_t c);
+bool character_is_normal_form_news(uint32_t c); /* without decomposition or combining class for the peer's tables */
 bool character_is_space(uint32_t c);  /* White_Space of Unicode */
 bool character_is_word(uint32_t c);   /* \w as Rust's regex crate has it */
 bool character_is_number(uint32_t c); /* categories Nd, Nl, No */
@@ -155,8 +158,8 @@ typedef struct bpe_run bpe_run;
 /* Scratch of one encode: the merge queue, and the words met so far. */
 int bpe_run_open(bpe_run **out, const bpe *b, const vocabulary *v, size_t text_length);
 void bpe_run_free(bpe_run *r);
-/* The ids of one word, each with its end in the word. */
-typedef struct word_token { int32_t id; uint32_t end; } word_token;
+/* The ids of one word, each with its bytes in the word. */
+typedef struct word_token { int32_t id; uint32_t begin, end; } word_token;
 int bpe_word(bpe_run *r, slice word, const word_token **tokens, size_t *count);
 
 /* ---- Added tokens */
@@ -201,7 +204,8 @@ typedef struct post_step {
 } post_step;
 
 int encoding_reserve(encoding *e, size_t more_ids);
-int post_run(const post_step *step, const vocabulary *v, bool add_special, encoding *e, size_t from);
+/* On the ids from `from` on, which stand for `text`. */
+int post_run(const post_step *step, const vocabulary *v, slice text, bool add_special, encoding *e, size_t from);
 
 /* ---- From tokens back to text */
 

@@ -1,8 +1,11 @@
-/* unicode_later.c: characters that came to Unicode after the tables of the libraries we look characters up in (Debian 12: PCRE2 with Unicode 14,
- * utf8proc with 15), while the tokenizers we agree with have Unicode 16. For each there is an older character of the same category and
- * the same number of bytes, which takes its place while patterns are matched. The table was made by comparing the categories of all
- * characters in both. */
+/* unicode_later.c: characters newer than the Unicode tables of the libraries we look them up in (Debian 12: PCRE2 has Unicode 14, utf8proc 15),
+ * and how the tokenizers we agree with see them: Hugging Face's expressions know Unicode 16, its lower case and digits 17, its normal
+ * forms only 9. The tables were made by comparing all characters. */
 #include "tokenizer_parts.h"
+
+#include <utf8proc.h>
+
+/* ---- Categories: an older character of the same category and the same number of bytes stands in for a newer one. */
 
 enum {
     MARK_3 = 0x302A, PUNCTUATION_3 = 0xA874, UPPER_3 = 0xA640, LOWER_3 = 0xA641, SYMBOL_3 = 0x2800, FORMAT_3 = 0x2060,
@@ -64,4 +67,48 @@ uint32_t character_known(uint32_t c)
             high = middle;
     }
     return low < sizeof later / sizeof *later && later[low].first <= c ? later[low].stand_in : c;
+}
+
+/* U+11DE0 .. U+11DE9 are the digits that came with Unicode 17. */
+bool character_is_number(uint32_t c)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)character_known(c));
+    return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO ||
+           (c >= 0x11DE0 && c <= 0x11DE9);
+}
+
+/* ---- Lower case */
+
+uint32_t character_lower(uint32_t c)
+{
+    static const struct { uint32_t first, last, lower; } newer[] = {
+        { 0x1C89, 0x1C89, 0x1C8A }, { 0xA7CB, 0xA7CB, 0x264 },  { 0xA7CC, 0xA7CC, 0xA7CD },    { 0xA7CE, 0xA7CE, 0xA7CF },
+        { 0xA7D2, 0xA7D2, 0xA7D3 }, { 0xA7D4, 0xA7D4, 0xA7D5 }, { 0xA7DA, 0xA7DA, 0xA7DB },    { 0xA7DC, 0xA7DC, 0x19B },
+        { 0x10D50, 0x10D65, 0x10D70 }, { 0x16EA0, 0x16EB8, 0x16EBB },
+    };
+    for (size_t i = 0; c >= newer[0].first && i < sizeof newer / sizeof *newer; i++)
+        if (c >= newer[i].first && c <= newer[i].last)
+            return newer[i].lower + (c - newer[i].first);
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+}
+
+/* ---- Normal forms */
+
+bool character_is_normal_form_news(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        { 0x7FD, 0x7FD }, { 0x898, 0x89F }, { 0x8CA, 0x8D3 }, { 0x9FE, 0x9FE }, { 0xC3C, 0xC3C }, { 0xD3B, 0xD3C },
+        { 0xEBA, 0xEBA }, { 0x1715, 0x1715 }, { 0x1ABF, 0x1ACE }, { 0x1DF6, 0x1DFA }, { 0x32FF, 0x32FF },
+        { 0xA7F2, 0xA7F4 }, { 0xA82C, 0xA82C }, { 0xAB69, 0xAB69 }, { 0x10781, 0x107BA }, { 0x10D24, 0x10D27 },
+        { 0x10EAB, 0x10EAC }, { 0x10EFD, 0x10EFF }, { 0x10F46, 0x10F50 }, { 0x10F82, 0x10F85 }, { 0x11070, 0x11070 },
+        { 0x1133B, 0x1133B }, { 0x1145E, 0x1145E }, { 0x11839, 0x1183A }, { 0x11938, 0x11938 }, { 0x1193D, 0x1193E },
+        { 0x11943, 0x11943 }, { 0x119E0, 0x119E0 }, { 0x11A34, 0x11A34 }, { 0x11A47, 0x11A47 }, { 0x11A99, 0x11A99 },
+        { 0x11D42, 0x11D42 }, { 0x11D44, 0x11D45 }, { 0x11D97, 0x11D97 }, { 0x11F41, 0x11F42 }, { 0x16FF0, 0x16FF1 },
+        { 0x1E030, 0x1E06D }, { 0x1E08F, 0x1E08F }, { 0x1E130, 0x1E136 }, { 0x1E2AE, 0x1E2AE }, { 0x1E2EC, 0x1E2EF },
+        { 0x1E4EC, 0x1E4EF }, { 0x1F16C, 0x1F16C }, { 0x1FBF0, 0x1FBF9 },
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges && c >= ranges[i][0]; i++)
+        if (c <= ranges[i][1])
+            return true;
+    return false;
 }

@@ -1,0 +1,373 @@
+/* test_tokenizer.c: tokenizers from tokenizer.json against what Hugging Face's tokenizers made of the same texts (tests/golden/tokenizers), and
+ * what holds for every tokenizer: streams, long words, bad files, memory that runs out. */
+#include "test.h"
+
+#include "err.h"
+#include "file.h"
+#include "json.h"
+#include "mem.h"
+#include "tokenizer.h"
+
+#include <time.h>
+
+#define GOLDEN SOURCE_DIR "/tests/golden/tokenizers/"
+
+static const char *const names[] = { "gpt2", "roberta", "llama3", "qwen2", "smollm", "lowercase", "unknown" };
+enum { NAMES = sizeof names / sizeof *names };
+
+static json_t *read_json(const char *name, const char *file)
+{
+    buf path = { 0 };
+    json_t *json;
+    buf_format(&path, GOLDEN "%s%s", name, file);
+    assert_ok(json_read(&json, path.p, 1 << 20, JSON_TAKE_NUL));
+    buf_free(&path);
+    return json;
+}
+
+static tokenizer *open_golden(const char *name)
+{
+    buf path = { 0 };
+    tokenizer *t;
+    buf_format(&path, GOLDEN "%s", name);
+    assert_ok(tokenizer_open_folder(&t, path.p));
+    buf_free(&path);
+    return t;
+}
+
+static slice text_of(const json_t *json)
+{
+    return (slice){ json_string_value(json), json_string_length(json) };
+}
+
+static void expect_ids(const encoding *e, const json_t *ids, const char *name, size_t row)
+{
+    if (e->count != json_array_size(ids))
+        fail_msg("%s, text %zu: %zu ids where there should be %zu", name, row, e->count, json_array_size(ids));
+    for (size_t i = 0; i < e->count; i++)
+        if (e->ids[i] != json_integer_value(json_array_get(ids, i)))
+            fail_msg("%s, text %zu: id %zu is %d", name, row, i, e->ids[i]);
+}
+
+static void expect_offsets(const encoding *e, const json_t *offsets, const char *name, size_t row)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (e->begin[i] != json_integer_value(json_array_get(offsets, 2 * i)) ||
+            e->end[i] != json_integer_value(json_array_get(offsets, 2 * i + 1)))
+            fail_msg("%s, text %zu: token %zu is at %u to %u", name, row, i, e->begin[i], e->end[i]);
+}
+
+static void expect_decoded(const tokenizer *t, const encoding *e, bool skip_special, slice expected, const char *name, size_t row)
+{
+    buf whole = { 0 }, pieces = { 0 };
+    detokenizer d;
+    assert_ok(tokenizer_decode(t, e->ids, e->count, skip_special, &whole));
+    if (!slice_equal(buf_slice_of(&whole), expected))
+        fail_msg("%s, text %zu decodes as \"%s\"", name, row, whole.p);
+    detokenizer_init(&d, t, skip_special);
+    for (size_t i = 0; i < e->count; i++) {
+        assert_ok(detokenizer_feed(&d, e->ids[i], &pieces));
+        assert_int_equal(utf8_valid(buf_slice_of(&pieces)), pieces.n);
+    }
+    assert_ok(detokenizer_end(&d, &pieces));
+    assert_true(slice_equal(buf_slice_of(&pieces), buf_slice_of(&whole)));
+    buf_free(&whole);
+    buf_free(&pieces);
+}
+
+/* [ids, offsets, ids without specials, decoded, decoded without specials]; null: as before. */
+static void check_row(const tokenizer *t, slice text, const json_t *row, const char *name, size_t number)
+{
+    encoding e = { 0 };
+    const json_t *bare = json_array_get(row, 2), *decoded = json_array_get(row, 3), *skipped = json_array_get(row, 4);
+    slice expected = json_is_null(decoded) ? text : text_of(decoded);
+    assert_ok(tokenizer_encode(t, text, 0, &e));
+    expect_ids(&e, json_is_null(bare) ? json_array_get(row, 0) : bare, name, number);
+    encoding_clear(&e);
+    assert_ok(tokenizer_encode(t, text, -1, &e));
+    expect_ids(&e, json_array_get(row, 0), name, number);
+    expect_offsets(&e, json_array_get(row, 1), name, number);
+    expect_decoded(t, &e, false, expected, name, number);
+    expect_decoded(t, &e, true, json_is_null(skipped) ? expected : text_of(skipped), name, number);
+    encoding_free(&e);
+}
+
+static void test_goldens(void **state)
+{
+    (void)state;
+    json_t *texts = read_json("", "texts.json");
+    assert_true(json_array_size(texts) > 140);
+    for (int n = 0; n < NAMES; n++) {
+        tokenizer *t = open_golden(names[n]);
+        json_t *rows = read_json(names[n], "/expected.json");
+        assert_int_equal(json_array_size(rows), json_array_size(texts));
+        for (size_t i = 0; i < json_array_size(rows); i++)
+            check_row(t, text_of(json_array_get(texts, i)), json_array_get(rows, i), names[n], i);
+        json_decref(rows);
+        tokenizer_free(t);
+    }
+    json_decref(texts);
+}
+
+static void test_gpt2(void **state)
+{
+    (void)state;
+    const char *folder = SOURCE_DIR "/../shared/data/gpt2-tokenizer";
+    if (!path_exists(folder)) {
+        print_message("skipped: no %s\n", folder);
+        skip();
+    }
+    tokenizer *t;
+    encoding e = { 0 };
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_ok(tokenizer_encode(t, slice_of("Hello, my dog is cute<|endoftext|>"), -1, &e));
+    static const int32_t expected[] = { 15496, 11, 616, 3290, 318, 13779, 50256 };
+    assert_int_equal(e.count, 7);
+    assert_memory_equal(e.ids, expected, sizeof expected);
+    assert_true(tokenizer_is_special(t, 50256));
+    assert_true(slice_is(tokenizer_token(t, 616), "\u0120my"));
+    assert_int_equal(tokenizer_id(t, slice_of("\u0120my")), 616);
+    encoding_free(&e);
+    tokenizer_free(t);
+}
+
+/* Appending keeps what is there; specials are marked; invalid bytes count as one character each. */
+static void test_encoding(void **state)
+{
+    (void)state;
+    tokenizer *t = open_golden("llama3");
+    encoding e = { 0 };
+    buf text = { 0 };
+    assert_ok(tokenizer_encode(t, slice_of("ab"), -1, &e));
+    size_t first = e.count;
+    assert_ok(tokenizer_encode(t, (slice){ "\xFF\xC3", 2 }, 1, &e));
+    int32_t bos = tokenizer_id(t, slice_of("<|begin_of_text|>"));
+    assert_int_equal(e.ids[0], bos);
+    assert_int_equal(e.ids[first], bos);
+    assert_int_equal(e.special[first], 1);
+    assert_int_equal(e.special[first + 1], 0);
+    assert_int_equal(e.begin[first + 1], 0);
+    assert_int_equal(e.end[e.count - 1], 2);
+    assert_ok(tokenizer_decode(t, e.ids + first, e.count - first, true, &text));
+    assert_string_equal(text.p, "\uFFFD\uFFFD");
+    encoding_free(&e);
+    buf_free(&text);
+    tokenizer_free(t);
+}
+
+/* ---- Long words and runs */
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void encode_long(const tokenizer *t, const char *unit, size_t bytes)
+{
+    buf text = { 0 }, back = { 0 };
+    encoding e = { 0 };
+    while (text.n < bytes)
+        buf_text(&text, unit);
+    double start = seconds();
+    assert_ok(tokenizer_encode(t, buf_slice_of(&text), 0, &e));
+    double took = seconds() - start;
+    if (took > 10) /* with sanitizers on a busy machine; about 0.2 otherwise, and hours if it were quadratic */
+        fail_msg("%zu bytes of \"%s\" took %.1f s", bytes, unit, took);
+    assert_int_equal(e.end[e.count - 1], text.n);
+    assert_ok(tokenizer_decode(t, e.ids, e.count, false, &back));
+    assert_true(slice_equal(buf_slice_of(&text), buf_slice_of(&back)));
+    buf_free(&text);
+    buf_free(&back);
+    encoding_free(&e);
+}
+
+static void test_long(void **state)
+{
+    (void)state;
+    static const char *const units[] = { "a", "the", " ", "\n", "1", "!", "\t ", "\u00e9", "\u4e2d", "\U0001f600", "e\u0301", " a", "'s", "\u0301" };
+    static const char *const of[] = { "llama3", "smollm" };
+    for (size_t n = 0; n < sizeof of / sizeof *of; n++) {
+        tokenizer *t = open_golden(of[n]);
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+            encode_long(t, units[i], 1 << 20);
+        tokenizer_free(t);
+    }
+}
+
+/* ---- Files that are wrong */
+
+static const char head[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}";
+
+typedef struct bad { const char *json, *place, *sentence; } bad;
+
+static const bad bad_files[] = {
+    { "", "", "not valid JSON" },
+    { "[]", "(the whole file)", "an object" },
+    { "{}", "model", "no model" },
+    { "{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "model", "\"Unigram\" is not supported" },
+    { "{\"model\":{\"vocab\":{\"a\":0}}}", "model", "without merges" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", "model.vocab", "an object of tokens" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "model.vocab", "the same id 0" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":2},\"merges\":[]}}", "model.vocab", "not an integer from 0 to 1" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "model.vocab", "not an integer" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0.5},\"merges\":[]}}", "model.vocab", "not an integer" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a x\"]}}", "model.merges", "\"x\", which is not" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", "model.merges", "\"aa\", which is not" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"aa\"]}}", "model.merges[0]", "left right" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}", "model.merges[0]", "left right" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"u\"}}", "model.unk_token", "not in the vocabulary" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}}", "end_of_word_suffix", "not supported" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":true}}", "model.byte_fallback", "not supported" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", "model.dropout", "not supported" },
+    { "+,\"added_tokens\":[{\"id\":3,\"content\":\"\"}]}", "added_tokens[0].content", "cannot be empty" },
+    { "+,\"added_tokens\":[{\"id\":3}]}", "added_tokens[0].content", "a string" },
+    { "+,\"added_tokens\":[{\"id\":4,\"content\":\"x\"}]}", "added_tokens[0]", "a gap" },
+    { "+,\"added_tokens\":[{\"id\":1,\"content\":\"x\"}]}", "added_tokens[0]", "the same id 1" },
+    { "+,\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]}", "added_tokens[0]", "but 0 in the vocabulary" },
+    { "+,\"added_tokens\":[{\"id\":3,\"content\":\"x\"},{\"id\":3,\"content\":\"x\"}]}", "added_tokens[1]", "there twice" },
+    { "+,\"normalizer\":{\"type\":\"Precompiled\"}}", "normalizer", "\"Precompiled\" is not supported" },
+    { "+,\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Nmt\"}]}}", "normalizer.normalizers[1]", "\"Nmt\"" },
+    { "+,\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}}", "normalizer.pattern.String", "empty pattern" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Metaspace\"}}", "pre_tokenizer", "\"Metaspace\" is not supported" },
+    { "+,\"pre_tokenizer\":{}}", "pre_tokenizer", "no type" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(\"}}}", "pre_tokenizer.pattern.Regex", "does not compile" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"[a[b]]\"}}}", "pre_tokenizer.pattern.Regex", "within" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Away\",\"pattern\":{\"Regex\":\"a\"}}}", "pre_tokenizer", "the behavior is none" },
+    { "+,\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",9],\"sep\":[\"a\",0]}}", "post_processor.cls", "from 0 to 2" },
+    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}}", "post_processor.single", "does not name the text" },
+    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"s\"}}]}}", "post_processor", "special_tokens" },
+    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}}", "post_processor.single[0]", "as A" },
+    { "+,\"decoder\":{\"type\":\"WordPiece\"}}", "decoder", "\"WordPiece\" is not supported" },
+};
+
+static void write_text(const char *folder, const char *name, const char *text)
+{
+    buf path = { 0 };
+    path_join(&path, folder, name);
+    assert_ok(file_write(path.p, text, strlen(text)));
+    buf_free(&path);
+}
+
+/* '+' stands for a good model. */
+static void write_tokenizer(const char *folder, const char *json)
+{
+    buf text = { 0 };
+    if (*json == '+')
+        buf_text(&text, head);
+    buf_text(&text, *json == '+' ? json + 1 : json);
+    write_text(folder, "tokenizer.json", text.p ? text.p : "");
+    buf_free(&text);
+}
+
+static void expect_refusal(const char *folder, const char *file, const char *place, const char *sentence)
+{
+    tokenizer *t;
+    assert_int_equal(tokenizer_open_folder(&t, folder), LORAC_ERROR_DATA);
+    assert_null(t);
+    const char *message = lorac_last_error()->message;
+    assert_contains(message, file);
+    assert_contains(message, place);
+    assert_contains(message, sentence);
+}
+
+static void test_bad_files(void **state)
+{
+    (void)state;
+    const char *folder = test_folder();
+    expect_refusal(folder, folder, "", "no tokenizer.json");
+    for (size_t i = 0; i < sizeof bad_files / sizeof *bad_files; i++) {
+        write_tokenizer(folder, bad_files[i].json);
+        expect_refusal(folder, "tokenizer.json", bad_files[i].place, bad_files[i].sentence);
+    }
+    folder_remove(folder);
+}
+
+/* ---- The files beside it */
+
+static void test_config(void **state)
+{
+    (void)state;
+    const char *folder = test_folder(), *file;
+    const int32_t *ends;
+    tokenizer *t;
+    write_tokenizer(folder, "+}");
+    write_text(folder, "tokenizer_config.json",
+               "{\"bos_token\":\"a\",\"eos_token\":{\"content\":\"b\",\"special\":true},\"unk_token\":\"none\",\"add_bos_token\":true,"
+               "\"model_max_length\":1000000000000000019884624838656,"
+               "\"chat_template\":[{\"name\":\"x\",\"template\":\"X\"},{\"name\":\"default\",\"template\":\"D\"}]}");
+    write_text(folder, "special_tokens_map.json", "{\"bos_token\":\"b\",\"pad_token\":\"ab\"}");
+    write_text(folder, "generation_config.json", "{\"eos_token_id\":[2,1,1]}");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_int_equal(tokenizer_role(t, TOKEN_BOS), 0);
+    assert_int_equal(tokenizer_role(t, TOKEN_EOS), 1);
+    assert_int_equal(tokenizer_role(t, TOKEN_UNK), -1);
+    assert_int_equal(tokenizer_role(t, TOKEN_PAD), 2);
+    assert_int_equal(tokenizer_ends(t, &ends), 2);
+    assert_int_equal(ends[0], 1);
+    assert_int_equal(ends[1], 2);
+    assert_true(slice_is(tokenizer_chat_template(t, &file), "D"));
+    assert_contains(file, "tokenizer_config.json");
+    encoding e = { 0 };
+    assert_ok(tokenizer_encode(t, slice_of("ab"), -1, &e));
+    assert_int_equal(e.count, 2);
+    assert_int_equal(e.ids[0], 0);
+    assert_int_equal(e.ids[1], 2);
+    encoding_free(&e);
+    tokenizer_free(t);
+
+    write_text(folder, "chat_template.jinja", "J");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_true(slice_is(tokenizer_chat_template(t, &file), "J"));
+    assert_contains(file, "chat_template.jinja");
+    tokenizer_free(t);
+
+    write_text(folder, "generation_config.json", "{\"eos_token_id\":[\"x\"]}");
+    expect_refusal(folder, "generation_config.json", "eos_token_id", "an id or a list");
+    write_text(folder, "tokenizer_config.json", "{\"eos_token\":7}");
+    expect_refusal(folder, "tokenizer_config.json", "eos_token", "a string");
+    folder_remove(folder);
+}
+
+/* ---- Memory that runs out, everywhere it can */
+
+static int open_and_encode(const char *folder)
+{
+    tokenizer *t;
+    encoding e = { 0 };
+    buf text = { 0 };
+    int status = tokenizer_open_folder(&t, folder);
+    if (status == LORAC_OK)
+        status = tokenizer_encode(t, slice_of("It's 12 TWO words <both> x, caf\xC3\xA9 (\xF0\x9F\x98\x80)"), -1, &e);
+    if (status == LORAC_OK)
+        status = tokenizer_decode(t, e.ids, e.count, false, &text);
+    encoding_free(&e);
+    buf_free(&text);
+    tokenizer_free(t);
+    return status;
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    const char *folder = GOLDEN "lowercase";
+    mem_fail_at(0);
+    assert_ok(open_and_encode(folder));
+    long count = mem_count();
+    assert_true(count > 100);
+    for (long n = 1; n <= count; n++) {
+        mem_fail_at(n);
+        assert_int_equal(open_and_encode(folder), LORAC_ERROR_RUNTIME);
+    }
+    mem_fail_at(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goldens), cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding), cmocka_unit_test(test_long),
+        cmocka_unit_test(test_config),  cmocka_unit_test(test_bad_files), cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
