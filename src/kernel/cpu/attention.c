@@ -147,7 +147,7 @@ static void forward_piece(void *arg, int64_t piece, int thread)
     const int64_t end = keys_seen(p.span, shape, p.first + p.n - 1).to;
     for (int64_t block = keys_seen(p.span, shape, p.first).from; block < end; block += BLOCK) {
         const int64_t keys = smaller(BLOCK, end - block);
-        pack_turned(p.keys, rows_of_head(j->k, p.span.kv + block, shape->kv_heads, p.kv_head, D), keys);
+        pack_turned(p.keys, p.values, rows_of_head(j->k, p.span.kv + block, shape->kv_heads, p.kv_head, D), keys);
         pack_plain(p.values, rows_of_head(j->v, p.span.kv + block, shape->kv_heads, p.kv_head, D), keys);
         for (int64_t head = 0; head < p.group; head++)
             for (int64_t i = 0; i < p.n; i += MR)

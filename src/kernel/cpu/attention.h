@@ -22,31 +22,6 @@ INLINE head_rows rows_of_head(const void *p, int64_t first_row, int64_t heads, i
     return (head_rows){ (const act *)p + (first_row * heads + head) * D, heads * D, D };
 }
 
-/* Panels whose columns are n rows of x, for x's transpose as the right operand: k runs along D. */
-INLINE void pack_turned(cell *panels, head_rows x, int64_t n)
-{
-    const int64_t depth = round_up(x.D, KP);
-    for (int64_t j = 0; j < round_up(n, NR); j++) {
-        cell *out = panels + j / NR * NR * depth + j % NR * KP;
-        const act *row = x.p + j * x.stride;
-        for (int64_t d = 0; d < depth; d++)
-            out[d / KP * NR * KP + d % KP] = j < n && d < x.D ? act_cell(row[d]) : 0;
-    }
-}
-
-/* Panels whose columns are the D columns of x: k runs along its n rows, of BLOCK that there is room for. */
-INLINE void pack_plain(cell *panels, head_rows x, int64_t n)
-{
-    for (int64_t i = 0; i < round_up(n, KP); i++)
-        for (int64_t d = 0; d < x.D; d += NR) {
-            cell *out = panels + d * BLOCK + i / KP * NR * KP + i % KP;
-            const act *row = x.p + i * x.stride + d;
-            const int64_t columns = smaller(NR, x.D - d);
-            for (int64_t c = 0; c < NR; c++)
-                out[c * KP] = i < n && c < columns ? act_cell(row[c]) : 0;
-        }
-}
-
 /* n rows of x as cells, row-major with round_up(D, KP) cells a row. */
 INLINE void pack_rows(cell *out, head_rows x, int64_t n)
 {
@@ -57,6 +32,33 @@ INLINE void pack_rows(cell *out, head_rows x, int64_t n)
         if (depth > x.D)
             out[i * depth + x.D] = 0;
     }
+}
+
+/* Panels whose columns are n rows of x, for x's transpose as the right operand: k runs along D. `room` holds NR rows. */
+INLINE void pack_turned(cell *panels, cell *room, head_rows x, int64_t n)
+{
+    const int64_t depth = round_up(x.D, KP);
+    for (int64_t j = 0; j < n; j += NR, panels += NR * depth) {
+        const int64_t columns = smaller(NR, n - j);
+        if (columns < NR)
+            memset(room, 0, (size_t)(NR * depth) * sizeof(cell));
+        pack_rows(room, (head_rows){ x.p + j * x.stride, x.stride, x.D }, columns);
+        turn_into_panel(panels, room, depth, NR, depth);
+    }
+}
+
+/* Panels whose columns are the D columns of x: k runs along its n rows, of BLOCK that there is room for. */
+INLINE void pack_plain(cell *panels, head_rows x, int64_t n)
+{
+    for (int64_t i = 0; i < round_up(n, KP); i++)
+        for (int64_t d = 0; d < x.D; d += NR) {
+            cell *out = panels + d * BLOCK + i / KP * NR * KP + i % KP;
+            const int64_t columns = i < n ? smaller(NR, x.D - d) : 0;
+            for (int64_t c = 0; c < columns; c++)
+                out[c * KP] = act_cell(x.p[i * x.stride + d + c]);
+            for (int64_t c = columns; c < NR; c++)
+                out[c * KP] = 0;
+        }
 }
 
 /* The keys from..to-1 that query i of a span sees. */

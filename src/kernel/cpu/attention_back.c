@@ -206,8 +206,8 @@ static void head_piece(void *arg, int64_t piece, int thread)
         const int64_t keys = smaller(BLOCK, w.span.n_kv - block);
         const head_rows k = rows_of_head(j->k, w.span.kv + block, shape->kv_heads, w.kv_head, w.D);
         const head_rows v = rows_of_head(j->v, w.span.kv + block, shape->kv_heads, w.kv_head, w.D);
-        pack_turned(w.k_turned, k, keys);
-        pack_turned(w.v_turned, v, keys);
+        pack_turned(w.k_turned, w.k_plain, k, keys);
+        pack_turned(w.v_turned, w.k_plain, v, keys);
         pack_plain(w.k_plain, k, keys);
         memset(w.dk_turned, 0, turned);
         memset(w.dv_turned, 0, turned);

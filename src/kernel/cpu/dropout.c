@@ -11,11 +11,12 @@ typedef struct dropout_job {
     const act *x;
     int64_t N;
     real scale;
-    uint64_t threshold, seed, site;
+    uint32_t threshold;
+    uint64_t seed, site;
 } dropout_job;
 
-/* Philox at counters first..first+BLOCKS-1, word by word. */
-static void philox_blocks(uint32_t words[4][BLOCKS], uint64_t seed, uint64_t stream, uint64_t first)
+/* Philox at counters first..first+BLOCKS-1, the four words of a block side by side. */
+static void philox_blocks(uint32_t words[4 * BLOCKS], uint64_t seed, uint64_t stream, uint64_t first)
 {
     uint32_t a[BLOCKS], b[BLOCKS], c[BLOCKS], d[BLOCKS];
     for (int i = 0; i < BLOCKS; i++) {
@@ -27,6 +28,7 @@ static void philox_blocks(uint32_t words[4][BLOCKS], uint64_t seed, uint64_t str
     }
     uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
+        SIMD
         for (int i = 0; i < BLOCKS; i++) {
             const uint64_t p = (uint64_t)0xD2511F53u * a[i], q = (uint64_t)0xCD9E8D57u * c[i];
             a[i] = (uint32_t)(q >> 32) ^ b[i] ^ key0;
@@ -37,10 +39,12 @@ static void philox_blocks(uint32_t words[4][BLOCKS], uint64_t seed, uint64_t str
         key0 += 0x9E3779B9u;
         key1 += 0xBB67AE85u;
     }
-    memcpy(words[0], a, sizeof a);
-    memcpy(words[1], b, sizeof b);
-    memcpy(words[2], c, sizeof c);
-    memcpy(words[3], d, sizeof d);
+    for (int i = 0; i < BLOCKS; i++) {
+        words[4 * i] = a[i];
+        words[4 * i + 1] = b[i];
+        words[4 * i + 2] = c[i];
+        words[4 * i + 3] = d[i];
+    }
 }
 
 static void dropout_groups(const void *arg, int64_t from, int64_t to, int thread)
@@ -48,12 +52,15 @@ static void dropout_groups(const void *arg, int64_t from, int64_t to, int thread
     const dropout_job *j = arg;
     (void)thread;
     for (int64_t group = from; group < to; group++) {
-        uint32_t words[4][BLOCKS];
+        uint32_t words[4 * BLOCKS];
         philox_blocks(words, j->seed, j->site, (uint64_t)group * BLOCKS);
         const int64_t first = group * 4 * BLOCKS, n = smaller(j->N - first, 4 * BLOCKS);
+        const act *x = j->x + first;
+        act *y = j->y + first;
+        SIMD
         for (int64_t i = 0; i < n; i++) {
-            const real x = widen(j->x[first + i]);
-            j->y[first + i] = narrow(words[i & 3][i >> 2] >= j->threshold ? x * j->scale : 0);
+            const real scaled = widen(x[i]) * j->scale;
+            y[i] = narrow(words[i] >= j->threshold ? scaled : 0);
         }
     }
 }
@@ -61,7 +68,7 @@ static void dropout_groups(const void *arg, int64_t from, int64_t to, int thread
 void NAME(dropout)(pool *p, void *y, const void *x, int64_t N, real probability, uint64_t seed, uint64_t site)
 {
     dropout_job job = {
-        y, x, N, 1 / (1 - probability), (uint64_t)((double)probability * 4294967296.0), seed, site,
+        y, x, N, 1 / (1 - probability), (uint32_t)((double)probability * 4294967296.0), seed, site,
     };
     split_rows(p, divide_up(N, 4 * BLOCKS), 4 * BLOCKS, dropout_groups, &job);
 }

@@ -43,6 +43,43 @@ INLINE cell to_cell(real x)
 #endif
 }
 
+/* Pairs of cells, or single cells, move as one `unit`. */
+#if defined(ACT_F64)
+typedef uint64_t unit __attribute__((may_alias));
+#else
+typedef uint32_t unit __attribute__((may_alias));
+#endif
+_Static_assert(sizeof(unit) == KP * sizeof(cell), "a unit is what lies side by side in a panel");
+typedef unit quad __attribute__((vector_size(4 * sizeof(unit)), aligned(sizeof(cell))));
+
+/* out[j][i] = in[i][j] for a square of 4 by 4; strides in units. */
+INLINE void turn_square(unit *out, int64_t out_stride, const unit *in, int64_t in_stride)
+{
+    const quad a = *(const quad *)in, b = *(const quad *)(in + in_stride);
+    const quad c = *(const quad *)(in + 2 * in_stride), d = *(const quad *)(in + 3 * in_stride);
+    const quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(quad *)out = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+    *(quad *)(out + out_stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+    *(quad *)(out + 2 * out_stride) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    *(quad *)(out + 3 * out_stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+}
+
+/* Packs `columns` rows of k cells each (stride apart) as the columns of a panel that are NR units apart along k; k is a
+ * multiple of KP, stride too. */
+INLINE void turn_into_panel(cell *panel, const cell *rows, int64_t stride, int64_t columns, int64_t k)
+{
+    unit *out = (unit *)panel;
+    const unit *in = (const unit *)rows;
+    const int64_t units = k / KP, apart = stride / KP, whole_columns = columns & ~3, whole_units = units & ~3;
+    for (int64_t c = 0; c < whole_columns; c += 4)
+        for (int64_t u = 0; u < whole_units; u += 4)
+            turn_square(out + u * NR + c, NR, in + c * apart + u, apart);
+    for (int64_t c = 0; c < columns; c++)
+        for (int64_t u = c < whole_columns ? whole_units : 0; u < units; u++)
+            out[u * NR + c] = in[c * apart + u];
+}
+
 typedef struct rows_of {
     const cell *p;
     int64_t row, column; /* strides in cells; column is 1 with DOT_BF16 */
