@@ -74,7 +74,7 @@ static int store(parser *p, const flag *f, const char *value);
 
 static bool store_default(void *user, const flag *f)
 {
-    if (!f->of_library && f->standard)
+    if (!f->option && f->standard)
         store(user, f, f->standard);
     return false;
 }
@@ -177,7 +177,7 @@ static void keep_setting(parser *p, const flag *f, const char *value)
 
     for (size_t i = 0; i < p->setting_count; i++) {
         s = &p->settings[i];
-        if (strcmp(s->name, f->name))
+        if (strcmp(s->name, f->name) != 0)
             continue;
         if (!strcmp(f->name, "data")) {
             char *joined = format_text("%s,%s", s->value, value);
@@ -265,9 +265,9 @@ static int read_flag(parser *p, int count, char **words, int *used)
         return usage(p->a, f.name, NULL, "--%s needs a value", f.name);
     }
     if (negated)
-        value = strcmp(value, "true") ? "true" : "false";
+        value = !strcmp(value, "true") ? "false" : "true";
     add_text(&p->a->given, f.name);
-    if (!f.of_library)
+    if (!f.option)
         return store(p, &f, value);
     keep_setting(p, &f, value);
     return LORAC_OK;

@@ -3,12 +3,11 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LENGTH_STANDARD = 256, STEPS_STANDARD = 5, STEPS_MOST = 10000, OPEN_FOLDERS = 16 };
+enum { LENGTH_STANDARD = 256, STEPS_STANDARD = 5, STEPS_MOST = 10000 };
 
 typedef struct times {
     double at[STEPS_MOST + 1]; /* when each step ended; [0]: when the first began */
@@ -55,20 +54,13 @@ static int write_rows(const arguments *a, const char *path, int64_t rows, int64_
     return LORAC_OK;
 }
 
-static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
-{
-    (void)about;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 /* The first step sets things up and is left out when there are others. */
 static void print_times(const arguments *a, const times *t)
 {
     int64_t from = t->count > 1 ? 1 : 0, steps = t->count - from;
     double seconds = t->at[t->count] - t->at[from];
     double speed = (double)(t->tokens[t->count] - t->tokens[from]) / seconds;
+    long long rows = a->train.batch_size * a->train.grad_accumulation_steps;
     char trainable[32];
 
     if (a->json) {
@@ -85,8 +77,8 @@ static void print_times(const arguments *a, const times *t)
         return;
     }
     printf("%.1f tokens/s, %.3f s a step (%lld rows of %lld tokens, %s trained parameters)\npeak memory %.3f GB\n",
-           speed, seconds / (double)steps, (long long)(a->train.batch_size * a->train.grad_accumulation_steps),
-           (long long)a->train.max_seq_length, grouped(t->trainable, trainable), peak_memory_gb());
+           speed, seconds / (double)steps, rows, (long long)a->train.max_seq_length, grouped(t->trainable, trainable),
+           peak_memory_gb());
 }
 
 static int measure(arguments *a, const lorac_model *model, const char *folder)
@@ -132,7 +124,7 @@ int run_bench(arguments *a)
         status = problem(a, LORAC_ERROR_RUNTIME, folder, NULL, "cannot make a folder here: %s", strerror(errno));
     } else if (status == LORAC_OK) {
         status = measure(a, model, folder);
-        nftw(folder, remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+        remove_tree(folder);
     }
     lorac_model_close(model);
     free(folder);

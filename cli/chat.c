@@ -66,7 +66,7 @@ static int generate_answer(conversation *c, const int32_t *ids, size_t count)
     lorac_generation g = { 0 };
     int status = LORAC_OK;
 
-    if (c->seen_count && (c->seen_count >= count || memcmp(c->seen, ids, c->seen_count * sizeof *ids)))
+    if (c->seen_count && (c->seen_count >= count || memcmp(c->seen, ids, c->seen_count * sizeof *ids) != 0))
         forget_sequence(c);
     if (!c->sequence)
         status = lorac_sequence_new(&c->sequence, c->s.session, &c->s.sampling);
@@ -130,7 +130,7 @@ static bool chat_command(conversation *c, const char *line, bool *leave)
         reset(c);
         note("The conversation is forgotten.");
     } else {
-        if (strcmp(line, "/help"))
+        if (strcmp(line, "/help") != 0)
             note("There is no command %s.", line);
         print_chat_help();
     }

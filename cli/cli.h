@@ -57,7 +57,7 @@ typedef struct flag {
     const char *standard;
     double least, most;
     const char *choices, *group, *help;
-    bool of_library;
+    const lorac_option *option; /* its row of the library's table; NULL for our own flags */
 } flag;
 
 /* Calls `take` for each flag of a command, in the order of --help. Stops at the first true and returns it. */
@@ -128,12 +128,13 @@ double seconds_now(void);
 /* "trainable params: X || all params: Y || trainable%: Z", as PEFT prints it; the caller frees. */
 char *trainable_line(int64_t trainable, int64_t all);
 bool path_is_directory(const char *path);
+void remove_tree(const char *path); /* what cannot be removed stays */
 
 /* ---- Models (catalogue.c) -------------------------------------------------------------------- */
 
 typedef struct catalogue_entry {
     const char *name, *file, *summary;
-    const char *package, *version, *sha256, *member; /* NULL package: comes with lorac */
+    const char *package, *version, *wheel, *sha256, *member; /* NULL package: comes with lorac */
 } catalogue_entry;
 
 extern const catalogue_entry catalogue[];

@@ -39,7 +39,7 @@ static void print_commands(void)
 
 int run_completion(arguments *a)
 {
-    if (!a->positional_count || strcmp(a->positional[0], "bash"))
+    if (!a->positional_count || strcmp(a->positional[0], "bash") != 0)
         return usage(a, NULL, NULL, "completion is there for bash: lorac completion bash");
     printf("# source <(lorac completion bash)\n_lorac()\n{\n"
            "  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= words= i\n"

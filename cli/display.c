@@ -32,7 +32,7 @@ display *display_new(const arguments *a)
         d->form = FORM_JSON;
     else if (!strcmp(a->log, "quiet"))
         d->form = FORM_QUIET;
-    else if (!strcmp(a->log, "tty") || (terminal && strcmp(a->log, "plain")))
+    else if (!strcmp(a->log, "tty") || (terminal && strcmp(a->log, "plain") != 0))
         d->form = FORM_LIVE;
     else
         d->form = FORM_PLAIN;

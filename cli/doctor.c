@@ -37,16 +37,15 @@ static void print_string(const json_t *value)
     putchar('\n');
 }
 
-static void print_system(const json_t *o)
+static void print_system(json_t *o)
 {
-    const char *key;
-    json_t *value;
     char text[32];
 
-    json_object_foreach((json_t *)o, key, value)
-    {
-        printf("%-18s ", key);
-        if (!strncmp(key, "memory", 6))
+    for (void *at = json_object_iter(o); at; at = json_object_iter_next(o, at)) {
+        const json_t *value = json_object_iter_value(at);
+
+        printf("%-18s ", json_object_iter_key(at));
+        if (!strncmp(json_object_iter_key(at), "memory", 6))
             printf("%s\n", bytes_text((double)json_integer_value(value), text));
         else if (json_is_string(value))
             print_string(value);

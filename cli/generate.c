@@ -23,6 +23,8 @@ static int encode_prompt(arguments *a, const speaker *s, const char *text, size_
     if (!a->template || !lorac_text_has_template(s->text)) {
         if (a->template)
             note("note: the model has no chat template; the prompt is used as it is");
+        if (a->system)
+            note("note: --system is left out; it needs the chat template");
         return speaker_encode(a, s, text, length, ids, count);
     }
     messages = json_array();
@@ -45,7 +47,7 @@ static int take_prompt(arguments *a, const speaker *s, int32_t **ids, size_t *co
 
     if (a->ids)
         return parse_ids(a, "ids", a->ids, ids, count);
-    if (strcmp(a->prompt, "-")) {
+    if (strcmp(a->prompt, "-") != 0) {
         status = encode_prompt(a, s, a->prompt, strlen(a->prompt), &encoded, count);
     } else {
         status = read_file(a, "-", &text, &length);

@@ -133,7 +133,7 @@ static void print_flags(const command *c, FILE *out, int width)
             continue;
         fprintf(out, "\n%s\n", group);
         for (size_t j = i; j < l.count; j++) {
-            if (!l.flags[j].group || strcmp(l.flags[j].group, group))
+            if (!l.flags[j].group || strcmp(l.flags[j].group, group) != 0)
                 continue;
             print_flag(out, &l.flags[j], width);
             if (j > i)

@@ -47,10 +47,8 @@ static void print_value(const char *key, const json_t *value, int indent);
 
 static void print_members(json_t *object, int indent)
 {
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(object, key, value) print_value(key, value, indent);
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at))
+        print_value(json_object_iter_key(at), json_object_iter_value(at), indent);
 }
 
 static void print_value(const char *key, const json_t *value, int indent)
@@ -59,7 +57,7 @@ static void print_value(const char *key, const json_t *value, int indent)
     size_t n = 0;
 
     for (; key[n] && n + 1 < sizeof name; n++)
-        name[n] = key[n] == '_' ? ' ' : key[n];
+        name[n] = (char)(key[n] == '_' ? ' ' : key[n]);
     name[n] = '\0';
     printf("%*s", indent, "");
     print_text(stdout, name, n);

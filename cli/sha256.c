@@ -53,7 +53,7 @@ static void add_block(uint32_t state[8], const uint32_t k[ROUNDS], const uint8_t
 {
     uint32_t w[ROUNDS], v[8];
 
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
     for (int i = 16; i < ROUNDS; i++) {
         uint32_t a = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3;
@@ -101,7 +101,7 @@ int sha256_file(FILE *file, char out[65])
         tail[padded - 1 - (size_t)i] = (uint8_t)(bytes * 8 >> (8 * i));
     for (size_t i = 0; i < padded; i += BLOCK)
         add_block(state, k, tail + i);
-    for (int i = 0; i < 8; i++)
+    for (size_t i = 0; i < 8; i++)
         snprintf(out + 8 * i, 9, "%08x", state[i]);
     return 1;
 }

@@ -168,7 +168,7 @@ static void note_after(const arguments *a, int status)
 
     if (status == LORAC_INTERRUPTED) {
         note("Stopped; a checkpoint is written. Go on with: lorac resume %s", output);
-    } else if (strcmp(a->log, "quiet")) {
+    } else if (strcmp(a->log, "quiet") != 0) {
         note("Saved final weights to %s.", a->train.output);
         note("Try it: lorac chat -m %s --adapter %s", model, output);
     }
@@ -190,7 +190,10 @@ static int run(arguments *a, const char *folder)
         return status;
     watch.user = d = display_new(a);
     interrupt_cancels(&watch);
-    status = folder ? lorac_resume(model, folder, &watch) : lorac_train(model, &a->train, &watch);
+    if (folder)
+        status = lorac_resume(model, folder, &watch);
+    else
+        status = lorac_train(model, &a->train, &watch);
     interrupt_cancels(NULL);
     sum = display_sum(d);
     display_free(d);

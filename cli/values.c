@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+
+enum { OPEN_FOLDERS = 16 };
 
 static void *not_null(void *p)
 {
@@ -163,8 +166,7 @@ json_t *json_text(const char *text, size_t length)
         size_t start = at;
 
         if (next_codepoint(text, length, &at) == UINT32_MAX) {
-            memcpy(clean + n, "\xEF\xBF\xBD", 3);
-            n += 3;
+            n = (size_t)(stpcpy(clean + n, "\xEF\xBF\xBD") - clean);
         } else {
             memcpy(clean + n, text + start, at - start);
             n += at - start;
@@ -252,4 +254,17 @@ bool path_is_directory(const char *path)
     struct stat about;
 
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
+{
+    (void)about;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+void remove_tree(const char *path)
+{
+    nftw(path, remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
 }

@@ -357,7 +357,7 @@ static int set_translated(lorac_train_options *options, const char *name, const 
         if (!same_name(slice_of(translations[i].name), name))
             continue;
         known = translations[i].value;
-        if (known && strcmp(known, value))
+        if (known && strcmp(known, value) != 0)
             continue;
         *done = true;
         if (!translations[i].option)

@@ -320,11 +320,11 @@ void train_options_yaml(const lorac_train_options *options, buf *out)
     for (size_t i = 0; i < count; i++) {
         if (table[i].offset == offsetof(lorac_train_options, overwrite))
             continue;
-        if (strcmp(group, table[i].group))
+        if (strcmp(group, table[i].group) != 0)
             buf_format(out, "\n# %s\n", table[i].group);
         group = table[i].group;
         for (const char *p = table[i].name; *p; p++)
-            buf_char(out, *p == '-' ? '_' : *p);
+            buf_char(out, (char)(*p == '-' ? '_' : *p));
         buf_text(out, ": ");
         buf_clear(&value);
         if (!train_option_text(options, &table[i], &value))
