@@ -177,7 +177,7 @@ typedef struct lorac_data_options {
 typedef struct lorac_row {
     const int32_t *ids, *labels;
     size_t count;                 /* tokens */
-    size_t trained;               /* tokens with a label */
+    size_t trained;               /* tokens with a label, the first apart: nothing predicts it */
     int truncated;                /* 1 when max_seq_length cut it */
     const char *file;
     long line;
@@ -337,6 +337,7 @@ typedef struct lorac_run_options {
     size_t adapter_count;
 } lorac_run_options;
 
+/* Loss over a row file, or the `split` (NULL: test) of a folder. `batches` of four rows each; -1: all. */
 LORAC_API lorac_status lorac_eval(const lorac_model *model, const lorac_run_options *run, const char *data, const char *split,
                                   const char *chat_template, const lorac_data_options *options, int64_t batches,
                                   lorac_watch *watch, lorac_eval_result *out);

@@ -61,6 +61,7 @@ static int with_input(const lorac_model *m, const lorac_train_options *options, 
         return status;
     in.text = text;
     in.words = text ? text->tokenizer : NULL;
+    in.vocabulary = text && text->is_gguf ? &text->vocabulary : NULL;
     in.template = text ? text->template : NULL;
     status = plan ? trainer_plan(&in, plan) : trainer_run(&in);
     lorac_text_close(text);

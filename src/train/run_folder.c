@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "err.h"
 #include "json.h"
+#include "tokenizer_export.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,27 +212,14 @@ static int copy_tokenizer_files(const char *output, const char *folder)
     return status;
 }
 
-/* The template of a GGUF file stands in its metadata; as a file it is readable for everyone. */
-static int write_template(const char *output, const tokenizer *words)
-{
-    slice text = words ? tokenizer_chat_template(words, &(const char *){ NULL }) : (slice){ 0 };
-    buf path = { 0 };
-    int status = LORAC_OK;
-
-    if (text.n)
-        status = path_join(&path, output, "chat_template.jinja") ? file_write(path.p, text.p, text.n) : fail_memory();
-    buf_free(&path);
-    return status;
-}
-
-int run_folder_complete(const char *output, const model *m, const tokenizer *words, const lorac_train_options *options,
-                        const run_facts *facts, int64_t steps)
+int run_folder_complete(const char *output, const model *m, const tokenizer *words, const gguf *vocabulary,
+                        const lorac_train_options *options, const run_facts *facts, int64_t steps)
 {
     TRY(write_card(output, m, options, facts, steps));
-    if (m->is_gguf)
-        TRY(write_template(output, words));
-    else
+    if (!m->is_gguf)
         TRY(copy_tokenizer_files(output, m->path));
+    else if (words && vocabulary)
+        TRY(tokenizer_save_folder(words, vocabulary, output));
     if (options->chat_template)
         TRY(copy_file(options->chat_template, output, "chat_template.jinja"));
     return LORAC_OK;

@@ -27,8 +27,9 @@ int run_folder_clear(const char *output);
 int run_facts_write(const char *output, const run_facts *facts, const model *m, const lorac_train_options *options);
 int run_facts_read(const char *output, run_facts *facts);
 
-/* The card and the tokenizer's files. `words` may be NULL. */
-int run_folder_complete(const char *output, const model *m, const tokenizer *words, const lorac_train_options *options,
-                        const run_facts *facts, int64_t steps);
+/* The card and the tokenizer's files: copies of a model folder's, or what a GGUF file's metadata say. `words` and
+ * `vocabulary` may be NULL. */
+int run_folder_complete(const char *output, const model *m, const tokenizer *words, const gguf *vocabulary,
+                        const lorac_train_options *options, const run_facts *facts, int64_t steps);
 
 #endif

@@ -309,7 +309,8 @@ static int finish(run *r)
     const char *output = r->options->output;
 
     TRY(check_finite(r));
-    TRY(run_folder_complete(output, r->in->model, r->in->words, r->options, &r->facts, r->state.step));
+    TRY(run_folder_complete(output, r->in->model, r->in->words, r->in->vocabulary, r->options, &r->facts,
+                            r->state.step));
     TRY(adapter_save(r->adapter, r->in->model, &r->config, output));
     r->facts.finished = true;
     TRY(run_facts_write(output, &r->facts, r->in->model, r->options));

@@ -11,6 +11,7 @@ typedef struct trainer_input {
     const model *model;
     const tokenizer *words;   /* NULL: only pre-tokenised rows can be read */
     const template *template; /* NULL: the model has none */
+    const gguf *vocabulary;   /* the file that `words` came from; NULL when that is a folder */
     const lorac_text *text;   /* both of them as the caller of the library knows them, for events; may be NULL */
     const lorac_train_options *options;
     lorac_watch *watch; /* may be NULL */
