@@ -61,11 +61,13 @@ static uint8_t combining_class(uint32_t c)
     return character_is_normal_form_news(c) ? 0 : (uint8_t)utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
 }
 
-/* Stable, by counting: a run of marks may be as long as the text. */
-static int sort_marks(change *marks, size_t n)
+/* The run of marks that begins at `from`. Stable, by counting: it may be as long as the text. */
+static int sort_marks(changes *list, size_t from)
 {
+    size_t n = list->n - from;
     if (n < 2)
         return LORAC_OK;
+    change *marks = list->p + from;
     bool sorted = true;
     for (size_t i = 1; i < n; i++)
         sorted = sorted && marks[i - 1].class <= marks[i].class;
@@ -100,13 +102,13 @@ static int decompose(slice text, bool compatible, changes *list)
         for (utf8proc_ssize_t i = 0; i < count; i++) {
             change c = { (uint32_t)parts[i], i > 0, combining_class((uint32_t)parts[i]) };
             if (!c.class)
-                TRY(sort_marks(list->p + marks, list->n - marks));
+                TRY(sort_marks(list, marks));
             TRY(add_change(list, c));
             if (!c.class)
                 marks = list->n;
         }
     }
-    return sort_marks(list->p + marks, list->n - marks);
+    return sort_marks(list, marks);
 }
 
 /* The character that stands for the pair, or 0. */

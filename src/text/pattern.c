@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-/* For one match. A run of n blanks may take n steps back, so the steps grow with the text. */
-enum { HEAP_KIB_MOST = 256 * 1024, STEPS_MOST = 1000 * 1000 };
+/* For one match. A run of n blanks may take n steps back, so the steps grow with the text; what needs more of them than its length is
+ * not an expression to cut words with. */
+enum { HEAP_KIB_MOST = 256 * 1024, STEPS_LEAST = 10000, STEPS_PER_BYTE = 8 };
 
 /* In Oniguruma a '[' in a class opens a class within it and "&&" intersects; to PCRE2 both are plain characters. */
 static bool has_nested_class(slice e)
@@ -113,7 +114,7 @@ static int find_expression(matcher *m, bool *found)
     if (!m->limits && !(m->limits = pcre2_match_context_create(NULL)))
         return fail_memory();
     pcre2_set_heap_limit(m->limits, HEAP_KIB_MOST);
-    pcre2_set_match_limit(m->limits, STEPS_MOST + 4 * (uint32_t)m->text.n);
+    pcre2_set_match_limit(m->limits, STEPS_LEAST + STEPS_PER_BYTE * (uint32_t)(m->text.n < 1 << 28 ? m->text.n : 1 << 28));
     int status = pcre2_match(m->pattern->code, (PCRE2_SPTR)m->text.p, m->text.n, m->at, PCRE2_NO_UTF_CHECK, m->data, m->limits);
     *found = status >= 0;
     if (status >= 0 || status == PCRE2_ERROR_NOMATCH)

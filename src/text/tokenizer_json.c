@@ -317,14 +317,29 @@ static int read_all(tokenizer *t, const json_t *json)
     return build_optional(t, root, "decoder", build_decoder);
 }
 
-static int open_file(tokenizer **out, const char *path)
+int tokenizer_open_json(tokenizer **out, slice text, const char *path)
 {
     json_t *json;
-    TRY(json_read(&json, path, TOKENIZER_BYTES_MOST, JSON_TAKE_NUL));
+    *out = NULL;
+    TRY(json_parse(&json, text, path, 1, JSON_TAKE_NUL));
     int status = tokenizer_new(out, path);
     if (status == LORAC_OK)
         status = read_all(*out, json);
     json_decref(json);
+    if (status != LORAC_OK) {
+        tokenizer_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+static int open_file(tokenizer **out, const char *path)
+{
+    buf text = { 0 };
+    int status = file_read(&text, path, TOKENIZER_BYTES_MOST);
+    if (status == LORAC_OK)
+        status = tokenizer_open_json(out, buf_slice_of(&text), path);
+    buf_free(&text);
     return status;
 }
 

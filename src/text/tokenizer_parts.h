@@ -250,6 +250,8 @@ post_step *tokenizer_more_post(tokenizer *t);
 /* Puts these ids around every text; -1: none. */
 int tokenizer_surround(tokenizer *t, int32_t before, int32_t after);
 
+/* From the text of a tokenizer.json alone. */
+int tokenizer_open_json(tokenizer **out, slice text, const char *path);
 /* tokenizer_config.json and its companions, beside tokenizer.json. */
 int tokenizer_read_config(tokenizer *t, const char *folder);
 
