@@ -18,18 +18,44 @@ enum { RUN_JSON_BYTES_MOST = 1 << 20, TOKENIZER_BYTES_MOST = 256 << 20 };
 
 /* ---- Who may write --------------------------------------------------------------------------------------------- */
 
-int run_folder_check(const char *output, bool overwrite)
+/* Does `path` lie in `folder`, links followed? */
+static bool lies_in(const char *path, const char *folder)
 {
-    fault place = { .file = output, .key = "output" };
+    char *inner = path ? realpath(path, NULL) : NULL, *outer = realpath(folder, NULL);
+    size_t n = outer ? strlen(outer) : 0;
+    bool inside = inner && outer && strncmp(inner, outer, n) == 0 && (inner[n] == '/' || inner[n] == '\0');
 
-    if (!output || !*output)
-        return fail_at(LORAC_ERROR_USAGE, place, "no output folder is named");
-    if (path_exists(output) && !path_is_folder(output))
-        return fail_at(LORAC_ERROR_USAGE, place, "this is a file, where the output folder should be");
-    place.hint = "Use --overwrite to replace an earlier run, lorac resume to go on with it, or another folder.";
-    if (!overwrite && !path_is_empty_folder(output))
-        return fail_at(LORAC_ERROR_USAGE, place, "the output folder is not empty");
+    free(inner);
+    free(outer);
+    return inside;
+}
+
+static int check_sources(const lorac_train_options *o)
+{
+    const char *const sources[] = { o->adapter, o->peft_config, o->chat_template };
+
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        if (lies_in(sources[i], o->output))
+            return fail_at(LORAC_ERROR_USAGE,
+                           (fault){ .file = sources[i], .key = "output", .hint = "Choose another output folder." },
+                           "the run would overwrite what it starts from");
     return LORAC_OK;
+}
+
+int run_folder_check(const lorac_train_options *o)
+{
+    fault place = { .file = o->output, .key = "output" };
+
+    if (!o->output || !*o->output)
+        return fail_at(LORAC_ERROR_USAGE, place, "no output folder is named");
+    if (path_exists(o->output) && !path_is_folder(o->output))
+        return fail_at(LORAC_ERROR_USAGE, place, "this is a file, where the output folder should be");
+    if (path_is_empty_folder(o->output))
+        return LORAC_OK;
+    place.hint = "Use --overwrite to replace an earlier run, lorac resume to go on with it, or another folder.";
+    if (!o->overwrite)
+        return fail_at(LORAC_ERROR_USAGE, place, "the output folder is not empty");
+    return check_sources(o);
 }
 
 int run_folder_lock(const char *output, int *lock)

@@ -17,8 +17,9 @@ typedef struct run_facts {
     bool finished;
 } run_facts;
 
-/* LORAC_ERROR_USAGE when the folder has something in it and may not be overwritten. Writes nothing. */
-int run_folder_check(const char *output, bool overwrite);
+/* LORAC_ERROR_USAGE when the output folder has something in it and may not be overwritten, or when overwriting it would
+ * take away what the run starts from. Writes nothing. */
+int run_folder_check(const lorac_train_options *options);
 /* Makes the folder if need be and locks it against other processes; the lock falls with *lock or the process. */
 int run_folder_lock(const char *output, int *lock);
 /* Removes what an earlier run wrote; other files stay. run.yaml goes first: without it there is nothing to resume. */

@@ -283,7 +283,7 @@ static int begin_folder(run *r)
     buf path = { 0 };
     int status;
 
-    TRY(run_folder_check(output, r->options->overwrite));
+    TRY(run_folder_check(r->options));
     TRY(run_folder_clear(output));
     TRY(run_facts_write(output, &r->facts, r->in->model, r->options));
     status = path_join(&path, output, "run.yaml") ? train_options_write(r->options, path.p) : fail_memory();
@@ -360,8 +360,7 @@ int trainer_run(const trainer_input *in)
     run r;
     int lock = -1, status;
 
-    TRY(in->resume ? run_folder_lock(in->options->output, &lock)
-                   : run_folder_check(in->options->output, in->options->overwrite));
+    TRY(in->resume ? run_folder_lock(in->options->output, &lock) : run_folder_check(in->options));
     status = run_all(&r, in, &lock);
     run_close(&r);
     if (lock >= 0)

@@ -163,6 +163,25 @@ static void test_repeats(void **state)
     assert_true(last_number(o.output, "loss") != last_number(in_root("first"), "loss"));
 }
 
+static void test_bf16(void **state)
+{
+    lorac_train_options o = options_for("f32");
+    double loss;
+
+    (void)state;
+    train(&o);
+    loss = last_number(o.output, "loss");
+    o.output = in_root("bf16");
+    o.dtype = LORAC_DTYPE_BF16;
+    train(&o);
+    assert_true(fabs(last_number(o.output, "loss") - loss) < 0.02 * loss);
+    assert_true(last_number(o.output, "loss") != loss);
+    o.output = in_root("bf16-again");
+    o.threads = 1;
+    train(&o);
+    assert_same_run(in_root("bf16"), in_root("bf16-again"));
+}
+
 /* ---- Interruptions
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -324,6 +343,9 @@ static void test_used_folder(void **state)
     o.overwrite = 1;
     train(&o);
     assert_true(path_exists(path.p));
+    o.adapter = o.output;
+    refuse(&o, LORAC_ERROR_USAGE, "starts from");
+    o.adapter = NULL;
     o.output = path.p;
     refuse(&o, LORAC_ERROR_USAGE, "this is a file");
     buf_free(&path);
@@ -478,11 +500,22 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_learns),       TEST(test_accumulation), TEST(test_tokens_per_pass),
-        TEST(test_repeats),      TEST(test_resume),       TEST(test_resume_of_a_finished_run),
-        TEST(test_changed_data), TEST(test_early_stop),   TEST(test_kill),
-        TEST(test_used_folder),  TEST(test_bad_rows),     TEST(test_truncation),
-        TEST(test_plan),         TEST(test_divergence),   TEST(test_memory),
+        TEST(test_learns),
+        TEST(test_accumulation),
+        TEST(test_tokens_per_pass),
+        TEST(test_repeats),
+        TEST(test_bf16),
+        TEST(test_resume),
+        TEST(test_resume_of_a_finished_run),
+        TEST(test_changed_data),
+        TEST(test_early_stop),
+        TEST(test_kill),
+        TEST(test_used_folder),
+        TEST(test_bad_rows),
+        TEST(test_truncation),
+        TEST(test_plan),
+        TEST(test_divergence),
+        TEST(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
