@@ -12,7 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools" / "peers"))
 from peer import PROGRAM, metrics, real_model, real_model_folder, real_text, tokenised
 
 ROUNDS = int(os.environ.get("ROUNDS", 2))

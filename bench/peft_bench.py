@@ -6,15 +6,12 @@
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 from make_goldens import batch_of
 
 

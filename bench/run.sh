@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 export LORAC=${LORAC:-$PWD/build/lorac}
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export PYTHONPATH=$PWD/tools:$PWD/tools/peers HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TQDM_DISABLE=1
 peers=${XDG_CACHE_HOME:-$HOME/.cache}/lorac/peers
 if [ ! -x "$peers/bin/python" ]; then
     echo "PEFT is not installed; make test-peers installs it into $peers" >&2

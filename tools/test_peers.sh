@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lorac
 environment=$cache/peers
 export LORAC=${LORAC:-$PWD/build/lorac}
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export PYTHONPATH=$PWD/tools:$PWD/tools/peers HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TQDM_DISABLE=1
 
 skip() {
     echo "SKIPPED: $*"

@@ -1,4 +1,5 @@
-"""What the peer checks share: running the program, and comparing."""
+"""What the peer checks share: running the program, and comparing. They need tools/ and tools/peers/ on PYTHONPATH, as
+tools/test_peers.sh has it."""
 
 import json
 import os
@@ -13,8 +14,6 @@ PROGRAM = os.environ.get("LORAC", str(ROOT / "build" / "lorac"))
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lorac"
 MODELS = ROOT / "tests" / "golden" / "models"
 SKIPPED = 77
-
-sys.path.insert(0, str(ROOT / "tools"))  # make_goldens
 
 
 def lorac(*arguments):
