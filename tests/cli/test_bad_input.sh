@@ -1,0 +1,119 @@
+#!/bin/bash
+# Malformed models, adapters, configurations and rows: each ends with the right exit code, names the file and what is wrong in it, and leaves
+# nothing behind.
+set -uo pipefail
+# shellcheck source=tests/cli/common.bash
+. "$(dirname "$0")/common.bash"
+
+llama=tests/golden/models/llama adapter=tests/golden/adapters/qv gguf=tests/golden/gguf/llama-Q4_0.gguf tiny=examples/tiny-llama
+tried=0
+
+# A fresh copy of a folder or a file, as $work/bad.
+take() {
+    rm -rf "$work/bad"
+    cp -r "$1" "$work/bad"
+}
+
+# expect CODE WHERE WHAT ARGUMENT...: stderr has the place and the reason, and the run wrote nothing.
+expect() {
+    local code=$1 where=$2 what=$3
+    shift 3
+    tried=$((tried + 1))
+    run "$code" "$@"
+    err_has "$where"
+    err_has "$what"
+    missing "$work/o"
+    missing "$work/o.safetensors"
+}
+
+edit() { sed -i -E "$2" "$work/bad/$1"; }
+logits() { expect "$1" "$2" "$3" logits -m "$work/bad" --ids 1,2,3 -o "$work/o.safetensors"; }
+
+# ---- Models: folders
+take "$llama"; rm "$work/bad/config.json"; logits 3 config.json 'config.json'
+take "$llama"; printf '{"architectures": [' >"$work/bad/config.json"; logits 3 'config.json:1' '.'
+take "$llama"; edit config.json 's/LlamaForCausalLM/NoSuchForCausalLM/'; logits 2 config.json NoSuchForCausalLM
+take "$llama"; edit config.json 's/"num_hidden_layers": 2/"num_hidden_layers": -2/'; logits 3 config.json num_hidden_layers
+take "$llama"; edit config.json 's/"num_attention_heads": 4/"num_attention_heads": 0/'; logits 3 config.json num_attention_heads
+take "$llama"; edit config.json 's/"num_key_value_heads": 2/"num_key_value_heads": 3/'; logits 3 config.json num_key_value_heads
+take "$llama"; edit config.json 's/"hidden_size": 24/"hidden_size": 25/'; logits 3 . 'hidden_size|shape'
+take "$llama"; edit config.json 's/"vocab_size": 70/"vocab_size": 71/'; logits 3 embed_tokens '\[70, 24\]'
+take "$llama"; edit config.json 's/"num_hidden_layers": 2/"num_hidden_layers": 3/'; logits 3 layers.2 missing
+take "$llama"; edit config.json 's/"rms_norm_eps": [^,]*/"rms_norm_eps": "small"/'; logits 3 config.json rms_norm_eps
+take "$llama"; edit config.json 's/"hidden_act": "silu"/"hidden_act": "tanhish"/'; logits 2 hidden_act tanhish
+take "$llama"; edit config.json 's/"rope_type": "default"/"rope_type": "spiral"/'; logits 2 rope_type spiral
+take "$llama"; rm "$work/bad/model.safetensors"; logits 3 bad 'no weights'
+take "$llama"; truncate -s 5 "$work/bad/model.safetensors"; logits 3 model.safetensors .
+take "$llama"; truncate -s -7 "$work/bad/model.safetensors"; logits 3 model.safetensors .
+take "$llama"; printf 'x' >>"$work/bad/model.safetensors"; logits 3 model.safetensors .
+take "$llama"; printf '\377\377\377\377\377\377\377\177' | dd of="$work/bad/model.safetensors" conv=notrunc status=none
+logits 3 model.safetensors .
+take "$llama"; LC_ALL=C sed -i 's/"F32"/"F99"/' "$work/bad/model.safetensors"; logits 3 model.safetensors F99
+take tests/golden/models/llama-sharded; rm "$work/bad/model-00002-of-00003.safetensors"; logits 3 model-00002-of-00003 .
+take tests/golden/models/llama-sharded; edit model.safetensors.index.json 's#"model-00001-of#"../model-00001-of#'
+logits 3 index.json '\.\./model'
+
+# ---- Models: GGUF
+take "$gguf"; truncate -s 100 "$work/bad"; logits 3 bad .
+take "$gguf"; printf 'GGML' | dd of="$work/bad" conv=notrunc status=none; logits 3 bad .
+take "$gguf"; printf '\011' | dd of="$work/bad" bs=1 seek=4 conv=notrunc status=none; logits 3 bad version
+take "$gguf"; printf '\377\377\377\377' | dd of="$work/bad" bs=1 seek=8 conv=notrunc status=none; logits 3 bad .
+take "$gguf"; truncate -s -64 "$work/bad"; logits 3 bad .
+: >"$work/empty.gguf"; expect 3 empty.gguf . logits -m "$work/empty.gguf" --ids 1 -o "$work/o.safetensors"
+expect 3 nowhere 'no such model' logits -m "$work/nowhere" --ids 1 -o "$work/o.safetensors"
+expect 3 ids 'vocabulary' logits -m "$llama" --ids 1,70 -o "$work/o.safetensors"
+
+# ---- Adapters
+use() { expect "$1" "$2" "$3" logits -m "$llama" --adapter "$work/bad" --ids 1,2,3 -o "$work/o.safetensors"; }
+take "$adapter"; rm "$work/bad/adapter_config.json"; use 3 adapter_config.json .
+take "$adapter"; rm "$work/bad/adapter_model.safetensors"; use 3 adapter_model.safetensors .
+take "$adapter"; edit adapter_config.json 's/"r": 4/"r": 0/'; use 3 adapter_config.json '[( ]r[;) ]'
+take "$adapter"; edit adapter_config.json 's/"r": 4/"r": 5/'; use 3 lora_A '\[4, 24\]'
+take "$adapter"; edit adapter_config.json 's/"peft_type": "LORA"/"peft_type": "LOHA"/'; use 2 adapter_config.json LOHA
+take "$adapter"; edit adapter_config.json 's/"use_dora": false/"use_dora": true/'; use 2 adapter_config.json use_dora
+take "$adapter"; edit adapter_config.json 's/"lora_alpha": 8/"lora_alpha": "eight"/'; use 3 adapter_config.json lora_alpha
+take "$adapter"; edit adapter_config.json 's/"v_proj"/"k_proj"/'; use 3 v_proj target_modules
+take "$adapter"; LC_ALL=C sed -i 's/layers.1.self_attn.q_proj/layers.7.self_attn.q_proj/g' "$work/bad/adapter_model.safetensors"
+use 3 layers.7 'does not have'
+take "$adapter"; truncate -s -3 "$work/bad/adapter_model.safetensors"; use 3 adapter_model.safetensors .
+
+# ---- Tokenizer, template, rows
+take "$tiny"; printf '{' >"$work/bad/tokenizer.json"; expect 3 tokenizer.json . tokenize -m "$work/bad" -p x
+take "$tiny"; edit tokenizer.json 's/"type": *"BPE"/"type": "Oracle"/'; expect 3 tokenizer.json Oracle tokenize -m "$work/bad" -p x
+printf '{"messages":[{"role":"user","content":"x"}]}' >"$work/messages.json"
+printf 'line one\n{%% frobnicate %%}' >"$work/template.jinja"
+expect 3 'template.jinja:2' frobnicate template -m "$tiny" --chat-template "$work/template.jinja" --messages "$work/messages.json"
+printf '{{ messages[0].content | sparkle }}' >"$work/template.jinja"
+expect 3 'template.jinja:1' sparkle template -m "$tiny" --chat-template "$work/template.jinja" --messages "$work/messages.json"
+printf '{%% for i in range(1000000000) %%}{{ i }}{%% endfor %%}' >"$work/template.jinja"
+expect 3 'template.jinja' . template -m "$tiny" --chat-template "$work/template.jinja" --messages "$work/messages.json"
+
+row() { printf '{"text":"good"}\n%s\n' "$3" >"$work/rows.jsonl"
+    expect 3 'rows.jsonl:2' "$2" train -m "$tiny" --data "$work/rows.jsonl" -o "$work/o" --steps 1; }
+row 3 . '{"text":"unfinished'
+row 3 . '[1,2,3]'
+row 3 . '{"question":"x","answer":"y"}'
+row 3 . '{"text":7}'
+row 3 . '{"input_ids":[1,2,99999]}'
+row 3 . '{"input_ids":[1,2,3],"labels":[1,2]}'
+row 3 . '{"messages":[{"role":"user"}]}'
+row 3 trained '{"input_ids":[1,2,3],"labels":[-100,-100,-100]}'
+row 3 . "$(printf '{"text":"\xff\xfe"}')"
+printf 'prompt,completion\n"a","b\n' >"$work/rows.csv"
+expect 3 'rows.csv' . train -m "$tiny" --data "$work/rows.csv" -o "$work/o" --steps 1
+: >"$work/rows.jsonl"; expect 3 rows.jsonl . train -m "$tiny" --data "$work/rows.jsonl" -o "$work/o" --steps 1
+
+# ---- Configuration of a run
+printf '{"text":"good"}\n' >"$work/rows.jsonl"
+configure() { expect "$1" "$2" "$3" train -m "$tiny" --data "$work/rows.jsonl" -o "$work/o" --steps 1 "${@:4}"; }
+configure 2 learning . --learning-rat 1
+configure 2 rank . --rank 0
+configure 2 rank . --rank many
+configure 2 target . --target-modules no_such_proj
+configure 2 target . --target-modules '(unclosed'
+printf 'rank: 8\nlearning_rat: 1\n' >"$work/run.yaml"; configure 2 'run.yaml:2' learning-rate -c "$work/run.yaml"
+printf 'rank: [8\n' >"$work/run.yaml"; configure 2 run.yaml . -c "$work/run.yaml"
+
+echo "$tried malformed inputs"
+[ "$tried" -ge 60 ] || fail "only $tried inputs were tried"
+finish
