@@ -323,7 +323,7 @@ bool given(const arguments *a, const char *name)
     return false;
 }
 
-int parse_arguments(arguments *a, const command *c, int count, char **words)
+int take_arguments(arguments *a, const command *c, int count, char **words)
 {
     parser p = { .a = a, .command = c, .settings = allocate((size_t)count + 1, sizeof(setting)) };
     int status;

@@ -113,7 +113,7 @@ static int measure(arguments *a, const lorac_model *model, const char *folder)
     return status;
 }
 
-int run_bench(arguments *a)
+int command_bench(arguments *a)
 {
     const char *temporary = getenv("TMPDIR");
     char *folder = format_text("%s/lorac-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");

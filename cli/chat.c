@@ -163,7 +163,7 @@ static int talk(conversation *c)
     return status;
 }
 
-int run_chat(arguments *a)
+int command_chat(arguments *a)
 {
     conversation c = { .a = a };
     int status = speaker_open(a, &c.s, true);

@@ -66,7 +66,7 @@ bool each_flag(const command *c, bool (*take)(void *user, const flag *f), void *
 bool find_flag(const command *c, const char *name, size_t length, flag *out);
 bool given(const arguments *a, const char *name);
 /* Fills `a` from the words after the command's name. Reports what is wrong with them. */
-int parse_arguments(arguments *a, const command *c, int count, char **words);
+int take_arguments(arguments *a, const command *c, int count, char **words);
 void free_arguments(arguments *a);
 /* The command that the first words name; *used says how many they are. */
 const command *find_command(int count, char **words, int *used);
@@ -153,25 +153,25 @@ void interrupt_cancels(lorac_watch *watch);
 
 /* ---- Commands -------------------------------------------------------------------------------- */
 
-int run_train(arguments *a);
-int run_plan(arguments *a);
-int run_resume(arguments *a);
-int run_eval(arguments *a);
-int run_generate(arguments *a);
-int run_chat(arguments *a);
-int run_logits(arguments *a);
-int run_tokenize(arguments *a);
-int run_template(arguments *a);
-int run_data_check(arguments *a);
-int run_data_show(arguments *a);
-int run_data_stats(arguments *a);
-int run_merge(arguments *a);
-int run_export(arguments *a);
-int run_inspect(arguments *a);
-int run_doctor(arguments *a);
-int run_pull(arguments *a);
-int run_bench(arguments *a);
-int run_completion(arguments *a);
-int run_help(arguments *a);
+int command_train(arguments *a);
+int command_plan(arguments *a);
+int command_resume(arguments *a);
+int command_eval(arguments *a);
+int command_generate(arguments *a);
+int command_chat(arguments *a);
+int command_logits(arguments *a);
+int command_tokenize(arguments *a);
+int command_template(arguments *a);
+int command_data_check(arguments *a);
+int command_data_show(arguments *a);
+int command_data_stats(arguments *a);
+int command_merge(arguments *a);
+int command_export(arguments *a);
+int command_inspect(arguments *a);
+int command_doctor(arguments *a);
+int command_pull(arguments *a);
+int command_bench(arguments *a);
+int command_completion(arguments *a);
+int command_help(arguments *a);
 
 #endif

@@ -37,7 +37,7 @@ static void print_commands(void)
     printf("--list --json' ;;\n");
 }
 
-int run_completion(arguments *a)
+int command_completion(arguments *a)
 {
     if (!a->positional_count || strcmp(a->positional[0], "bash") != 0)
         return usage(a, NULL, NULL, "completion is there for bash: lorac completion bash");

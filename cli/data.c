@@ -159,7 +159,7 @@ static void print_findings(findings *f)
     print_json(o);
 }
 
-int run_data_check(arguments *a)
+int command_data_check(arguments *a)
 {
     findings f = { .a = a };
     lorac_text *text;
@@ -219,7 +219,7 @@ static int show_rows(const arguments *a, const lorac_text *text, lorac_data *dat
     return LORAC_OK;
 }
 
-int run_data_show(arguments *a)
+int command_data_show(arguments *a)
 {
     lorac_data_options options = row_options(a, a->limit);
     lorac_text *text = NULL;
@@ -347,7 +347,7 @@ static void print_lengths_json(const lengths *l)
     print_json(o);
 }
 
-int run_data_stats(arguments *a)
+int command_data_stats(arguments *a)
 {
     lorac_data_options options = row_options(a, 0);
     lengths l = { 0 };

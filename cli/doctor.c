@@ -128,7 +128,7 @@ static int examine(const arguments *a, const speaker *s, json_t *checks)
     return good ? LORAC_OK : LORAC_ERROR_RUNTIME;
 }
 
-int run_doctor(arguments *a)
+int command_doctor(arguments *a)
 {
     json_t *o = system_json(), *checks = json_object();
     speaker s;

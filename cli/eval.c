@@ -28,7 +28,7 @@ static int print_eval(const arguments *a, const lorac_eval_result *r)
     return LORAC_OK;
 }
 
-int run_eval(arguments *a)
+int command_eval(arguments *a)
 {
     lorac_data_options rows = { .loss_on = (lorac_loss_on)a->train.loss_on, .max_seq_length = a->limit };
     lorac_run_options options = { .dtype = a->train.dtype, .threads = a->train.threads };
@@ -81,7 +81,7 @@ static int write_logits(const arguments *a, const lorac_model *model, const lora
     return status;
 }
 
-int run_logits(arguments *a)
+int command_logits(arguments *a)
 {
     lorac_run_options options = { .dtype = a->train.dtype, .threads = a->train.threads };
     lorac_adapter_ref *adapters = NULL;

@@ -159,7 +159,7 @@ static int answer_twice(arguments *a, const speaker *s, const int32_t *ids, size
     return status;
 }
 
-int run_generate(arguments *a)
+int command_generate(arguments *a)
 {
     speaker s;
     int32_t *ids = NULL;

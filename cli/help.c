@@ -180,7 +180,7 @@ void print_overview(FILE *out)
                  "  lorac chat -m smollm2-135m\n");
 }
 
-int run_help(arguments *a)
+int command_help(arguments *a)
 {
     int used;
     char *words[2] = { (char *)a->positional[0], (char *)a->positional[1] };

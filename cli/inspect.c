@@ -92,7 +92,7 @@ static void print_trainable(const json_t *about)
     free(line);
 }
 
-int run_inspect(arguments *a)
+int command_inspect(arguments *a)
 {
     char *path, *text;
     json_t *about;

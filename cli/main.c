@@ -17,72 +17,72 @@ const command commands[] = {
      "lorac train -m smollm2-135m --data examples/requests -o adapters\n"
      "lorac train -m models/mine --data rows.jsonl --steps 200 --rank 8 --target-modules q_proj,v_proj\n"
      "lorac train -c adapters/run.yaml -o again --seed 1",
-     run_train},
+     command_train},
     {"plan", "say what a training run would do and need", NULL, "* config expand json",
      "The same as lorac train --dry-run. Exit code 4 when the run does not fit this machine.",
-     "lorac plan -m smollm2-135m --data examples/requests --batch-size 8", run_plan},
+     "lorac plan -m smollm2-135m --data examples/requests --batch-size 8", command_plan},
     {"resume", "go on with an interrupted run", "DIR", "model log expand json",
      "DIR is the output folder of lorac train. The result is that of the uninterrupted run, byte for byte.",
-     "lorac resume adapters", run_resume},
+     "lorac resume adapters", command_resume},
     {"eval", "loss, perplexity and accuracy on rows", NULL, MODEL_FLAGS "data split batches " ROW_FLAGS "json",
      "Of a data folder, the test rows, or what --split says.",
      "lorac eval -m smollm2-135m --data examples/requests\n"
      "lorac eval -m smollm2-135m --adapter adapters --data examples/requests --split valid --json",
-     run_eval},
+     command_eval},
     {"generate", "answer one prompt", NULL,
      MODEL_FLAGS "chat-template prompt ids system template " SAMPLING_FLAGS "compare json",
      "The prompt goes through the model's chat template where it has one.",
      "lorac generate -m smollm2-135m -p \"Why is the sky blue?\"\n"
      "lorac generate -m smollm2-135m --adapter adapters --compare --temp 0 -p \"My sink leaks.\"\n"
      "lorac generate -m models/mine --ids 1,2,3 -n 20 --temp 0 --json",
-     run_generate},
+     command_generate},
     {"chat", "talk with a model", NULL, MODEL_FLAGS "chat-template system " SAMPLING_FLAGS,
      "/reset forgets the conversation, /help explains, /exit leaves. Ctrl-C stops an answer.",
-     "lorac chat -m smollm2-135m --adapter adapters", run_chat},
+     "lorac chat -m smollm2-135m --adapter adapters", command_chat},
     {"logits", "write the logits of every position", NULL, MODEL_FLAGS "ids output json",
      "A safetensors file with the tensor logits, f32 [positions, vocabulary].",
-     "lorac logits -m models/mine --ids 1,2,3 -o logits.safetensors --dtype f32", run_logits},
+     "lorac logits -m models/mine --ids 1,2,3 -o logits.safetensors --dtype f32", command_logits},
     {"tokenize", "text to token ids and back", NULL, "model prompt file jsonl detokenize add-special-tokens json", NULL,
      "lorac tokenize -m smollm2-135m -p \"Hello there\" --json\n"
      "lorac tokenize -m smollm2-135m --detokenize 9690,665",
-     run_tokenize},
+     command_tokenize},
     {"template", "render a conversation", NULL,
      "model chat-template messages add-generation-prompt bos eos date json", "Prints exactly the rendered text.",
-     "lorac template -m smollm2-135m --messages conversation.json --add-generation-prompt", run_template},
+     "lorac template -m smollm2-135m --messages conversation.json --add-generation-prompt", command_template},
     {"data check", "look for rows that cannot be trained on", NULL, "model data " ROW_FLAGS "json",
      "Names file, line and column of every bad row, and every row without a trained token. Exit code 3 when there is one.",
-     "lorac data check -m smollm2-135m --data examples/requests", run_data_check},
+     "lorac data check -m smollm2-135m --data examples/requests", command_data_check},
     {"data show", "rows as the model sees them", NULL, "model data split rows " ROW_FLAGS "json",
      "Trained text is marked. With --json, one {\"input_ids\", \"labels\"} a row; -100 is not trained.",
-     "lorac data show -m smollm2-135m --data examples/requests --rows 5", run_data_show},
+     "lorac data show -m smollm2-135m --data examples/requests --rows 5", command_data_show},
     {"data stats", "lengths of the rows", NULL, "model data split " ROW_FLAGS "json",
      "--max-seq-length says at which length rows count as too long (2048 when not given).",
-     "lorac data stats -m smollm2-135m --data examples/requests", run_data_stats},
+     "lorac data stats -m smollm2-135m --data examples/requests", command_data_stats},
     {"merge", "write base and adapters as one model", NULL, "model adapter output outtype overwrite threads json",
      "A Hugging Face folder, or a GGUF file when the output ends in .gguf. The result is compared with base and adapters "
      "before it is kept.",
      "lorac merge -m smollm2-135m --adapter adapters -o merged\n"
      "lorac merge -m smollm2-135m --adapter a:0.7 --adapter b:0.3 -o merged.gguf --outtype q8_0",
-     run_merge},
+     command_merge},
     {"export", "write a model or an adapter for other tools", NULL,
      "model adapter to output outtype overwrite threads json", "gguf-adapter is one adapter for llama.cpp; gguf a whole model.",
      "lorac export -m smollm2-135m --adapter adapters --to gguf-adapter -o adapter.gguf\n"
      "lorac export -m models/mine --to gguf -o mine.gguf --outtype f16",
-     run_export},
+     command_export},
     {"inspect", "what stands in a model or an adapter", "PATH", "peft-config json", NULL,
      "lorac inspect smollm2-135m\nlorac inspect adapters --json\nlorac inspect models/mine --peft-config adapter_config.json",
-     run_inspect},
+     command_inspect},
     {"bench", "training speed on this machine", NULL,
      "model steps batch-size max-seq-length rank target-modules grad-accumulation-steps tokens-per-pass dtype threads expand json",
      "Trains on made-up rows of the given length (256 when not given) for a few steps, and writes nothing.",
-     "lorac bench -m smollm2-135m --batch-size 8 --steps 3", run_bench},
+     "lorac bench -m smollm2-135m --batch-size 8 --steps 3", command_bench},
     {"doctor", "this machine, and whether a model works here", NULL, "model dtype threads json", NULL,
-     "lorac doctor\nlorac doctor -m smollm2-135m", run_doctor},
+     "lorac doctor\nlorac doctor -m smollm2-135m", command_doctor},
     {"pull", "fetch a model of the catalogue", "[NAME]", "list json",
      "The file goes to ${XDG_CACHE_HOME:-~/.cache}/lorac and is checked.", "lorac pull --list\nlorac pull smollm2-135m",
-     run_pull},
-    {"completion", "shell completion", "bash", "", NULL, "source <(lorac completion bash)", run_completion},
-    {"help", "explain a command", "[COMMAND]", "", NULL, "lorac help train", run_help},
+     command_pull},
+    {"completion", "shell completion", "bash", "", NULL, "source <(lorac completion bash)", command_completion},
+    {"help", "explain a command", "[COMMAND]", "", NULL, "lorac help train", command_help},
 };
 /* clang-format on */
 const size_t command_count = sizeof commands / sizeof *commands;
@@ -159,7 +159,7 @@ int main(int count, char **words)
         print_help(c, stdout);
         return LORAC_OK;
     }
-    status = parse_arguments(&a, c, count - 1 - used, words + 1 + used);
+    status = take_arguments(&a, c, count - 1 - used, words + 1 + used);
     if (status == LORAC_OK)
         status = c->run(&a);
     free_arguments(&a);

@@ -56,7 +56,7 @@ static int merge(arguments *a)
     return status;
 }
 
-int run_merge(arguments *a)
+int command_merge(arguments *a)
 {
     if (!a->output)
         return usage(a, "output", NULL, "merge needs -o: a folder, or a file that ends in .gguf");
@@ -93,7 +93,7 @@ static int export_adapter(arguments *a)
     return status;
 }
 
-int run_export(arguments *a)
+int command_export(arguments *a)
 {
     if (!a->to || !a->output)
         return usage(a, a->to ? "output" : "to", NULL, "export needs --to gguf or --to gguf-adapter, and -o FILE");

@@ -237,7 +237,7 @@ static int pull(const arguments *a, const catalogue_entry *entry)
     return status;
 }
 
-int run_pull(arguments *a)
+int command_pull(arguments *a)
 {
     const char *names[8];
     const char *guess;

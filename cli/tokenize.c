@@ -162,7 +162,7 @@ static int tokenize_rows(const arguments *a, const lorac_text *text)
     return status;
 }
 
-int run_tokenize(arguments *a)
+int command_tokenize(arguments *a)
 {
     int inputs = !!a->prompt + !!a->file + !!a->jsonl + !!a->detokenize;
     lorac_text *text;
@@ -187,7 +187,7 @@ int run_tokenize(arguments *a)
 
 /* ---- template -------------------------------------------------------------------------------- */
 
-int run_template(arguments *a)
+int command_template(arguments *a)
 {
     lorac_template_options options = { a->add_generation_prompt, a->bos, a->eos, a->date };
     lorac_text *text = NULL;

@@ -94,7 +94,7 @@ static void print_plan(const lorac_plan *p)
     free(line);
 }
 
-int run_plan(arguments *a)
+int command_plan(arguments *a)
 {
     lorac_model *model;
     lorac_plan plan = { 0 };
@@ -207,12 +207,12 @@ static int run(arguments *a, const char *folder)
     return status;
 }
 
-int run_train(arguments *a)
+int command_train(arguments *a)
 {
     int status;
 
     if (a->dry_run)
-        return run_plan(a);
+        return command_plan(a);
     status = check_inputs(a);
     if (status != LORAC_OK)
         return status;
@@ -221,7 +221,7 @@ int run_train(arguments *a)
 }
 
 /* The run's own options say which model it is; -m only says where that model is now. */
-int run_resume(arguments *a)
+int command_resume(arguments *a)
 {
     const char *folder = a->positional[0];
     char *moved = a->train.model ? format_text("%s", a->train.model) : NULL;
