@@ -117,7 +117,7 @@ static void print_plan(const display *d, const lorac_event *e)
                 "%lld rows are cut at the sequence length; %lld of them have nothing left to train and are dropped\n",
                 (long long)e->plan->truncated_rows, (long long)e->plan->dropped_rows);
     if (e->example) {
-        fprintf(stderr, "The first row (");
+        fprintf(stderr, "The first row: ");
         print_row_legend(stderr);
         print_row(stderr, e->tokenizer, e->example, EXAMPLE_TOKENS);
     }
