@@ -118,7 +118,7 @@ int detokenizer_feed(detokenizer *d, int32_t id, buf *out)
     d->begun = true;
     TRY(buf_status(&d->pending));
     size_t used = add_valid(buf_slice_of(&d->pending), true, out);
-    if (used) {
+    if (used && d->pending.p) {
         memmove(d->pending.p, d->pending.p + used, d->pending.n - used);
         d->pending.n -= used;
     }

@@ -6,11 +6,11 @@
 
 static int part_type(const tokenizer *t, part p, const char **type)
 {
-    *type = NULL;
+    *type = "";
     if (!json_is_object(p.json))
         return part_fail(t, p, "an object was expected");
     TRY(json_take_text(p.json, "type", type, t->path));
-    return *type ? LORAC_OK : part_fail(t, p, "the component has no type");
+    return **type ? LORAC_OK : part_fail(t, p, "the component has no type");
 }
 
 /* ---- Patterns and steps */

@@ -1,28 +1,44 @@
-/* test_tokenizer_gguf.c: tokenizers from GGUF metadata: llama.cpp's own vectors for GPT-2's vocabulary, and SmolLM2's rule for digits. Skips what
- * is not on this machine. */
+/* test_tokenizer_gguf.c: tokenizers from GGUF metadata: llama.cpp's own vectors for GPT-2's vocabulary (skipped where they are not), the named
+ * pre-tokenizers against tokenizer.json files that say the same, llama.cpp's rules for special tokens, and files that are wrong. */
+#include "test.h"
+
 #include "err.h"
-#include "tokenizer.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "file.h"
+#include "json.h"
+#include "mem.h"
+#include "tokenizer_parts.h"
 
 #define VECTORS SOURCE_DIR "/../shared/data/tokenizer-vectors/ggml-vocab-gpt-2.gguf"
 #define SEPARATOR "\n__ggml_vocab_test__\n"
+#define GOLDEN SOURCE_DIR "/tests/golden/tokenizers/"
 
-static tokenizer *open_gguf(const char *path)
+static const char *folder;
+static char path[512];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    folder = test_folder();
+    snprintf(path, sizeof path, "%s/x.gguf", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return folder_remove(folder);
+}
+
+static int try_open(tokenizer **t, const char *file)
 {
     gguf g;
-    tokenizer *t;
-    assert_int_equal(gguf_open(&g, path), LORAC_OK);
-    assert_int_equal(tokenizer_open_gguf(&t, &g), LORAC_OK);
-    gguf_close(&g);
-    return t;
+    assert_ok(gguf_open(&g, file));
+    int status = tokenizer_open_gguf(t, &g);
+    gguf_close(&g); /* a tokenizer keeps nothing of it */
+    return status;
 }
+
+/* ---- llama.cpp's vectors */
 
 /* The next text of the input file, or the rest. */
 static slice next_text(slice *rest)
@@ -34,17 +50,15 @@ static slice next_text(slice *rest)
     return text;
 }
 
-static void expect_ids(const encoding *e, slice line)
+static void expect_line(const encoding *e, slice line)
 {
     size_t count = 0;
-    for (slice word; line.n; count++) {
-        word = slice_cut(&line, ' ');
-        if (!word.n) {
-            count--;
+    while (line.n) {
+        slice word = slice_cut(&line, ' ');
+        if (!word.n)
             continue;
-        }
         assert_true(count < e->count);
-        assert_int_equal(e->ids[count], atoi(word.p));
+        assert_int_equal(e->ids[count++], atoi(word.p));
     }
     assert_int_equal(count, e->count);
 }
@@ -56,20 +70,21 @@ static void test_vectors(void **state)
         print_message("skipped: no %s\n", VECTORS);
         skip();
     }
-    tokenizer *t = open_gguf(VECTORS);
+    tokenizer *t;
+    assert_ok(try_open(&t, VECTORS));
     buf inputs = { 0 }, outputs = { 0 }, text = { 0 };
-    assert_int_equal(file_read(&inputs, VECTORS ".inp", 1 << 20), LORAC_OK);
-    assert_int_equal(file_read(&outputs, VECTORS ".out", 1 << 20), LORAC_OK);
+    assert_ok(file_read(&inputs, VECTORS ".inp", 1 << 20));
+    assert_ok(file_read(&outputs, VECTORS ".out", 1 << 20));
     slice in = buf_slice_of(&inputs), out = buf_slice_of(&outputs);
     encoding e = { 0 };
     int texts = 0;
     for (; in.n; texts++) {
         slice one = next_text(&in);
         encoding_clear(&e);
-        assert_int_equal(tokenizer_encode(t, one, -1, &e), LORAC_OK);
-        expect_ids(&e, slice_cut(&out, '\n'));
+        assert_ok(tokenizer_encode(t, one, -1, &e));
+        expect_line(&e, slice_cut(&out, '\n'));
         buf_clear(&text);
-        assert_int_equal(tokenizer_decode(t, e.ids, e.count, false, &text), LORAC_OK);
+        assert_ok(tokenizer_decode(t, e.ids, e.count, false, &text));
         assert_true(slice_equal(buf_slice_of(&text), one));
     }
     assert_true(texts > 40);
@@ -80,8 +95,315 @@ static void test_vectors(void **state)
     tokenizer_free(t);
 }
 
+/* ---- Pre-tokenizers by name: the model of a tokenizer.json written as GGUF must give the same ids */
+
+static json_t *read_json(const char *name)
+{
+    buf file = { 0 };
+    json_t *json;
+    buf_format(&file, GOLDEN "%s", name);
+    assert_ok(json_read(&json, file.p, 1 << 20, JSON_TAKE_NUL));
+    buf_free(&file);
+    return json;
+}
+
+static slice text_of(const json_t *json)
+{
+    return (slice){ json_string_value(json), json_string_length(json) };
+}
+
+static void put_vocabulary(gguf_writer *w, json_t *vocab)
+{
+    slice tokens[512];
+    size_t count = json_object_size(vocab);
+    const char *token;
+    json_t *id;
+    assert_true(count <= 512);
+    json_object_foreach (vocab, token, id)
+        tokens[json_integer_value(id)] = slice_of(token);
+    gguf_put_text_array(w, "tokenizer.ggml.tokens", tokens, count);
+}
+
+static void put_merges(gguf_writer *w, const json_t *merges)
+{
+    slice lines[512];
+    buf texts[512] = { 0 };
+    size_t count = json_array_size(merges);
+    assert_true(count <= 512);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *merge = json_array_get(merges, i);
+        if (json_is_string(merge))
+            buf_text(&texts[i], json_string_value(merge));
+        else
+            buf_format(&texts[i], "%s %s", json_string_value(json_array_get(merge, 0)), json_string_value(json_array_get(merge, 1)));
+        lines[i] = buf_slice_of(&texts[i]);
+    }
+    gguf_put_text_array(w, "tokenizer.ggml.merges", lines, count);
+    for (size_t i = 0; i < count; i++)
+        buf_free(&texts[i]);
+}
+
+static void write_model(const json_t *json, const char *pre)
+{
+    gguf_writer *w;
+    assert_ok(gguf_begin(&w, path));
+    gguf_put_text(w, "tokenizer.ggml.model", slice_of("gpt2"));
+    gguf_put_text(w, "tokenizer.ggml.pre", slice_of(pre));
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false);
+    put_vocabulary(w, json_object_get(json_object_get(json, "model"), "vocab"));
+    put_merges(w, json_object_get(json_object_get(json, "model"), "merges"));
+    assert_ok(gguf_finish(w));
+}
+
+/* The tokenizer.json without what its GGUF lacks. */
+static tokenizer *open_bare(json_t *json)
+{
+    tokenizer *t;
+    json_object_del(json, "added_tokens");
+    json_object_del(json, "normalizer");
+    json_object_del(json, "post_processor");
+    char *text = json_dumps(json, 0);
+    assert_non_null(text);
+    assert_ok(tokenizer_open_json(&t, slice_of(text), "bare"));
+    free(text);
+    return t;
+}
+
+/* (?i:'s) takes the long s, llama.cpp's ['][sS] does not. */
+static bool has_long_s(slice text)
+{
+    return memmem(text.p, text.n, "\u017F", 2) != NULL;
+}
+
+static void compare(const char *golden, const char *pre, const json_t *texts)
+{
+    char file[64];
+    snprintf(file, sizeof file, "%s/tokenizer.json", golden);
+    json_t *json = read_json(file);
+    tokenizer *one, *other = open_bare(json);
+    encoding a = { 0 }, b = { 0 };
+    write_model(json, pre);
+    assert_ok(try_open(&one, path));
+    for (size_t i = 0; i < json_array_size(texts); i++) {
+        slice text = text_of(json_array_get(texts, i));
+        if (has_long_s(text))
+            continue;
+        encoding_clear(&a);
+        encoding_clear(&b);
+        assert_ok(tokenizer_encode(one, text, -1, &a));
+        assert_ok(tokenizer_encode(other, text, -1, &b));
+        if (a.count != b.count || (a.count && memcmp(a.ids, b.ids, a.count * sizeof *a.ids)))
+            fail_msg("%s as %s: text %zu has other ids", golden, pre, i);
+    }
+    encoding_free(&a);
+    encoding_free(&b);
+    tokenizer_free(one);
+    tokenizer_free(other);
+    json_decref(json);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    json_t *texts = read_json("texts.json");
+    compare("gpt2", "gpt-2", texts);
+    compare("gpt2", "olmo", texts);
+    compare("smollm", "smollm", texts);
+    compare("smollm", "starcoder", texts);
+    compare("llama3", "llama-bpe", texts);
+    compare("qwen2", "qwen2", texts);
+    compare("qwen2", "megrez", texts);
+    json_decref(texts);
+}
+
+/* ---- A small vocabulary by hand */
+
+enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE };
+
+typedef struct recipe {
+    const char *model, *pre, *tokens[16], *merges[4];
+    int32_t types[16];
+    size_t type_count;            /* 0: as many as tokens */
+    const char *key;              /* an integer under this key, unless NULL */
+    uint32_t value;
+    bool add_bos, add_eos, eos_known, types_are_reals, tokens_are_numbers;
+} recipe;
+
+static recipe standard(void)
+{
+    return (recipe){
+        .model = "gpt2", .pre = "gpt-2",
+        .tokens = { "a", "b", "c", "ab", "\u0120", "<|im_end|>", "<x", "<xy>", "y>z", "<0x0A>", "gone", "\u00e9" },
+        .merges = { "a b" },
+        .types = { NORMAL, NORMAL, NORMAL, NORMAL, NORMAL, NORMAL, USER, CONTROL, CONTROL, BYTE, UNUSED, USER },
+    };
+}
+
+static void write_recipe(const recipe *r)
+{
+    gguf_writer *w;
+    slice tokens[16], merges[4];
+    size_t count = 0, merge_count = 0;
+    for (; count < 16 && r->tokens[count]; count++)
+        tokens[count] = slice_of(r->tokens[count]);
+    for (; merge_count < 4 && r->merges[merge_count]; merge_count++)
+        merges[merge_count] = slice_of(r->merges[merge_count]);
+    assert_ok(gguf_begin(&w, path));
+    if (r->model)
+        gguf_put_text(w, "tokenizer.ggml.model", slice_of(r->model));
+    gguf_put_text(w, "tokenizer.ggml.pre", slice_of(r->pre));
+    if (r->tokens_are_numbers)
+        gguf_put_i32_array(w, "tokenizer.ggml.tokens", r->types, 3);
+    else if (count)
+        gguf_put_text_array(w, "tokenizer.ggml.tokens", tokens, count);
+    if (r->types_are_reals)
+        gguf_put_f32_array(w, "tokenizer.ggml.token_type", (float[16]){ 1 }, count);
+    else
+        gguf_put_i32_array(w, "tokenizer.ggml.token_type", r->types, r->type_count ? r->type_count : count);
+    if (merge_count)
+        gguf_put_text_array(w, "tokenizer.ggml.merges", merges, merge_count);
+    if (r->add_bos)
+        gguf_put_bool(w, "tokenizer.ggml.add_bos_token", true);
+    if (r->add_eos)
+        gguf_put_bool(w, "tokenizer.ggml.add_eos_token", true);
+    if (r->eos_known)
+        gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 2);
+    if (r->key)
+        gguf_put_u32(w, r->key, r->value);
+    gguf_put_text(w, "tokenizer.chat_template", slice_of("{{ x }}"));
+    assert_ok(gguf_finish(w));
+}
+
+static void expect(const tokenizer *t, const char *text, int special, const char *ids, const char *decoded)
+{
+    encoding e = { 0 };
+    buf got = { 0 }, back = { 0 };
+    assert_ok(tokenizer_encode(t, slice_of(text), special, &e));
+    for (size_t i = 0; i < e.count; i++)
+        buf_format(&got, "%s%d", i ? " " : "", e.ids[i]);
+    assert_string_equal(got.p ? got.p : "", ids);
+    assert_ok(tokenizer_decode(t, e.ids, e.count, true, &back));
+    assert_string_equal(back.p ? back.p : "", decoded);
+    encoding_free(&e);
+    buf_free(&got);
+    buf_free(&back);
+}
+
+static void test_special(void **state)
+{
+    (void)state;
+    recipe r = standard();
+    tokenizer *t;
+    const int32_t *ends, odd[] = { 9, 10, 11, 7, -1, 99 };
+    const char *file;
+    buf text = { 0 };
+    r.add_eos = r.eos_known = true;
+    write_recipe(&r);
+    assert_ok(try_open(&t, path));
+    expect(t, "ab c", -1, "3 4 2 2", "ab cc");
+    expect(t, "ab c", 0, "3 4 2", "ab c");
+    expect(t, "a<xa", 0, "0 6 0", "a<xa");
+    expect(t, "a<xy>a", 0, "0 7 0", "aa");
+    expect(t, "<xy>z", 0, "7", "");           /* "<xy>" is longer than "y>z"; z itself has no token */
+    expect(t, "<x<xy>", 0, "6 7", "<x");
+    expect(t, "y>z<|im_end|>b", 0, "8 5 1", "b"); /* a control token by its text, though its type is normal */
+    expect(t, "\u00e9", 0, "11", "\u00e9");
+    assert_ok(tokenizer_decode(t, odd, 6, false, &text));
+    assert_string_equal(text.p, "\n\u00e9<xy>");
+    assert_int_equal(tokenizer_ends(t, &ends), 2);
+    assert_int_equal(ends[0], 5);
+    assert_int_equal(ends[1], 2);
+    assert_int_equal(tokenizer_role(t, TOKEN_EOS), 2);
+    assert_int_equal(tokenizer_role(t, TOKEN_BOS), -1);
+    assert_true(slice_is(tokenizer_chat_template(t, &file), "{{ x }}"));
+    assert_contains(file, "x.gguf");
+    buf_free(&text);
+    tokenizer_free(t);
+}
+
+/* The longest wins wherever it is, though another begins before it: llama.cpp cuts at one token after the other. */
+static void test_longest_first(void **state)
+{
+    (void)state;
+    recipe r = standard();
+    tokenizer *t;
+    r.tokens[6] = "abc";
+    r.tokens[7] = "bcabc";
+    write_recipe(&r);
+    assert_ok(try_open(&t, path));
+    expect(t, "abcabc", 0, "0 7", "a");
+    expect(t, "abcab", 0, "6 3", "abcab");
+    tokenizer_free(t);
+}
+
+static void expect_refusal(const recipe *r, const char *key, const char *sentence)
+{
+    tokenizer *t;
+    write_recipe(r);
+    assert_int_equal(try_open(&t, path), LORAC_ERROR_DATA);
+    assert_null(t);
+    assert_contains(lorac_last_error()->message, "x.gguf");
+    assert_contains(lorac_last_error()->message, key);
+    assert_contains(lorac_last_error()->message, sentence);
+}
+
+static void test_bad(void **state)
+{
+    (void)state;
+    recipe r = standard();
+    tokenizer *t;
+    write_recipe(&r);
+    assert_ok(try_open(&t, path)); /* so that each refusal below has its own reason */
+    tokenizer_free(t);
+    r.model = NULL, expect_refusal(&r, "tokenizer.ggml.model", "no tokenizer");
+    r.model = "bert", expect_refusal(&r, "tokenizer.ggml.model", "\"bert\" are not supported yet");
+    r = standard(), r.pre = "kimi-k2", expect_refusal(&r, "tokenizer.ggml.pre", "\"kimi-k2\" is not supported yet");
+    r = standard(), r.tokens[0] = NULL, r.type_count = 1, expect_refusal(&r, "tokenizer.ggml.tokens", "no array of tokens");
+    r = standard(), r.tokens_are_numbers = true, expect_refusal(&r, "tokenizer.ggml.tokens", "no array of tokens");
+    r = standard(), r.tokens[1] = "a", expect_refusal(&r, "tokenizer.ggml.tokens", "\"a\" is there twice");
+    r = standard(), r.tokens[7] = "\xFF<", expect_refusal(&r, "tokenizer.ggml.tokens", "not UTF-8");
+    r = standard(), r.type_count = 3, expect_refusal(&r, "tokenizer.ggml.token_type", "12 tokens but 3 token types");
+    r = standard(), r.types_are_reals = true, expect_refusal(&r, "tokenizer.ggml.token_type", "not an array of integers");
+    r = standard(), r.merges[0] = NULL, expect_refusal(&r, "tokenizer.ggml.merges", "no array of merges");
+    r = standard(), r.merges[0] = "ab", expect_refusal(&r, "tokenizer.ggml.merges", "not two tokens");
+    r = standard(), r.merges[0] = "a q", expect_refusal(&r, "tokenizer.ggml.merges", "\"q\", which is not");
+    r = standard(), r.merges[0] = "b a", expect_refusal(&r, "tokenizer.ggml.merges", "\"ba\", which is not");
+    r = standard(), r.add_bos = true, expect_refusal(&r, "tokenizer.ggml.bos_token_id", "does not name it");
+    r = standard(), r.add_eos = true, expect_refusal(&r, "tokenizer.ggml.eos_token_id", "does not name it");
+    static const char *const roles[] = { "bos", "eos", "unknown", "padding", "eot", "eom" };
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "tokenizer.ggml.%s_token_id", roles[i]);
+        r = standard(), r.key = key, r.value = 12, expect_refusal(&r, key, "not below the vocabulary's size 12");
+    }
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    recipe r = standard();
+    gguf g;
+    tokenizer *t;
+    write_recipe(&r);
+    assert_ok(gguf_open(&g, path));
+    mem_fail_at(0);
+    assert_ok(tokenizer_open_gguf(&t, &g));
+    tokenizer_free(t);
+    long count = mem_count();
+    assert_true(count > 5);
+    for (long n = 1; n <= count; n++) {
+        mem_fail_at(n);
+        assert_int_equal(tokenizer_open_gguf(&t, &g), LORAC_ERROR_RUNTIME);
+    }
+    mem_fail_at(0);
+    gguf_close(&g);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_vectors) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_vectors),       cmocka_unit_test(test_names), cmocka_unit_test(test_special),
+        cmocka_unit_test(test_longest_first), cmocka_unit_test(test_bad),   cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
