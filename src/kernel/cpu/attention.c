@@ -72,8 +72,9 @@ static void soften(cell *probability, real *score, int64_t n, real *sums, int64_
     for (int64_t j = 0; j < n; j++) {
         const real e = exp_real(score[j] - shift);
         sum += e;
-        probability[j] = to_cell(e);
+        score[j] = e;
     }
+    to_cells(probability, score, n);
     *total = *total * shrink + sum;
     *largest = most;
     if (shrink != 1)

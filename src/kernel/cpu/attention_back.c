@@ -105,12 +105,12 @@ INLINE void row_gradient(real *score, real *ds, int64_t n, real lse, real delta,
 }
 
 /* Row `row` of a strip into its panels. */
-INLINE void put_in_panels(cell *panels, int64_t row, const real *x, int64_t n)
+INLINE void put_in_panels(cell *panels, int64_t row, const cell *x, int64_t n)
 {
     for (int64_t c = 0; c < n; c += NR) {
         cell *out = panels + c * STRIP + row / KP * NR * KP + row % KP;
         for (int64_t i = 0; i < smaller(NR, n - c); i++)
-            out[i * KP] = to_cell(x[c + i]);
+            out[i * KP] = x[c + i];
     }
 }
 
@@ -122,7 +122,7 @@ static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t 
     const int64_t n = round_up(keys, LANES);
     real score[MR * BLOCK] __attribute__((aligned(64))), ds[MR * BLOCK] __attribute__((aligned(64)));
     real added[MR * NR] __attribute__((aligned(64)));
-    cell ds_rows[MR * BLOCK] __attribute__((aligned(64)));
+    cell p_row[BLOCK] __attribute__((aligned(64))), ds_rows[MR * BLOCK] __attribute__((aligned(64)));
     multiply_keys(score, w->q + i * w->depth, w->k_turned, w->D, n);
     multiply_keys(ds, w->dout + i * w->depth, w->v_turned, w->D, n);
     for (int64_t r = 0; r < MR; r++) {
@@ -135,10 +135,10 @@ static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t 
             memset(p, 0, (size_t)n * sizeof *p);
             memset(d, 0, (size_t)n * sizeof *d);
         }
-        put_in_panels(w->p_panels, i - strip + r, p, n);
-        put_in_panels(w->ds_panels, i - strip + r, d, n);
-        for (int64_t c = 0; c < n; c++)
-            ds_rows[r * BLOCK + c] = to_cell(d[c]);
+        to_cells(p_row, p, n);
+        to_cells(ds_rows + r * BLOCK, d, n);
+        put_in_panels(w->p_panels, i - strip + r, p_row, n);
+        put_in_panels(w->ds_panels, i - strip + r, ds_rows + r * BLOCK, n);
     }
     const int64_t padded = round_up(keys, KP);
     for (int64_t d = 0; d < w->D; d += NR) {

@@ -5,6 +5,10 @@
 
 #include "quant.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 enum { MOST_IN_BLOCK = 256 };
 
 /* A half's bits moved into a float's place are 2^-112 of its value, denormals too; only infinity and NaN need their exponent
@@ -26,73 +30,90 @@ INLINE float half_at(const uint8_t *p)
     return half_value((uint16_t)(p[0] | p[1] << 8));
 }
 
-static void decode_q8_0(real *restrict out, const uint8_t *restrict block)
+#if defined(ACT_F64)
+typedef int64_t int_vec __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef int32_t int_vec __attribute__((vector_size(VECTOR_BYTES)));
+#endif
+
+/* LANES bytes as integers as wide as real; gcc has no good code of its own for it. */
+INLINE int_vec unsigned_bytes(const uint8_t *p)
+{
+#if defined(__AVX512F__)
+    return (int_vec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+#elif defined(__AVX2__)
+    return (int_vec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#else
+    int_vec out;
+    for (int i = 0; i < LANES; i++)
+        out[i] = p[i];
+    return out;
+#endif
+}
+
+INLINE int_vec signed_bytes(const uint8_t *p)
+{
+    const int bits = 8 * (int)(sizeof(real) - 1);
+    return unsigned_bytes(p) << bits >> bits;
+}
+
+INLINE void put_scaled(real *out, int_vec q, real d, real offset)
+{
+    *(vec *)out = __builtin_convertvector(q, vec) * d + offset;
+}
+
+INLINE void decode_q8_0(real *out, const uint8_t *block)
 {
     const float d = half_at(block);
-    const int8_t *q = (const int8_t *)block + 2;
-    for (int i = 0; i < 32; i++)
-        out[i] = d * (float)q[i];
+    for (int i = 0; i < 32; i += LANES)
+        put_scaled(out + i, signed_bytes(block + 2 + i), d, 0);
 }
 
-INLINE void decode_nibbles(real *restrict out, const uint8_t *restrict q, float d, float offset)
+INLINE void decode_nibbles(real *out, const uint8_t *q, float d, float offset)
 {
-    for (int i = 0; i < 16; i++)
-        out[i] = d * (float)(q[i] & 15) + offset;
-    for (int i = 0; i < 16; i++)
-        out[16 + i] = d * (float)(q[i] >> 4) + offset;
+    for (int i = 0; i < 16; i += LANES) {
+        const int_vec both = unsigned_bytes(q + i);
+        put_scaled(out + i, both & 15, d, offset);
+        put_scaled(out + 16 + i, both >> 4, d, offset);
+    }
 }
 
-static void decode_q4_0(real *restrict out, const uint8_t *restrict block)
+INLINE void decode_q4_0(real *out, const uint8_t *block)
 {
     const float d = half_at(block);
     decode_nibbles(out, block + 2, d, -8 * d);
 }
 
-static void decode_q4_1(real *restrict out, const uint8_t *restrict block)
+INLINE void decode_q4_1(real *out, const uint8_t *block)
 {
     decode_nibbles(out, block + 4, half_at(block), half_at(block + 2));
 }
 
-/* The fifth bits stand in one 32-bit word before the nibbles. */
-INLINE void decode_fives(real *restrict out, const uint8_t *restrict q, float d, float offset)
+/* The fifth bits stand in one 32-bit word before the nibbles; bit i belongs to quant i. */
+INLINE void decode_fives(real *out, const uint8_t *q, float d, float offset)
 {
     const uint32_t high = q[0] | (uint32_t)q[1] << 8 | (uint32_t)q[2] << 16 | (uint32_t)q[3] << 24;
-    q += 4;
-    for (int i = 0; i < 16; i++)
-        out[i] = d * (float)(int)((q[i] & 15u) | (high >> i & 1) << 4) + offset;
-    for (int i = 0; i < 16; i++)
-        out[16 + i] = d * (float)(int)(q[i] >> 4 | (high >> (16 + i) & 1) << 4) + offset;
+    int_vec lane;
+    for (int i = 0; i < LANES; i++)
+        lane[i] = i;
+    for (int i = 0; i < 16; i += LANES) {
+        const int_vec both = unsigned_bytes(q + 4 + i);
+        const int_vec low = ((int_vec){ 0 } + (int32_t)(high >> i & 0xffff)) >> lane & 1;
+        const int_vec upper = ((int_vec){ 0 } + (int32_t)(high >> (16 + i))) >> lane & 1;
+        put_scaled(out + i, (both & 15) | low << 4, d, offset);
+        put_scaled(out + 16 + i, both >> 4 | upper << 4, d, offset);
+    }
 }
 
-static void decode_q5_0(real *restrict out, const uint8_t *restrict block)
+INLINE void decode_q5_0(real *out, const uint8_t *block)
 {
     const float d = half_at(block);
     decode_fives(out, block + 2, d, -16 * d);
 }
 
-static void decode_q5_1(real *restrict out, const uint8_t *restrict block)
+INLINE void decode_q5_1(real *out, const uint8_t *block)
 {
     decode_fives(out, block + 4, half_at(block), half_at(block + 2));
-}
-
-typedef void block_decoder(real *out, const uint8_t *block);
-
-static block_decoder *decoder_of(dtype type)
-{
-    switch (type) {
-    case DT_Q8_0:
-        return decode_q8_0;
-    case DT_Q4_0:
-        return decode_q4_0;
-    case DT_Q4_1:
-        return decode_q4_1;
-    case DT_Q5_0:
-        return decode_q5_0;
-    case DT_Q5_1:
-        return decode_q5_1;
-    default:
-        return NULL;
-    }
 }
 
 static void decode_slowly(real *out, const uint8_t *block, dtype type)
@@ -104,23 +125,49 @@ static void decode_slowly(real *out, const uint8_t *block, dtype type)
         out[i] = (real)values[i];
 }
 
-/* Blocks are decoded whole; where a span begins or ends inside one, through a copy. */
+#define DECODE_ALL(block_bytes, decode_one)                      \
+    for (int64_t i = 0; i < count; i++)                          \
+        decode_one(out + i * 32, blocks + i * (block_bytes));    \
+    break
+
+/* `count` whole blocks. */
+static void decode_whole(real *out, const uint8_t *blocks, dtype type, int64_t count)
+{
+    switch (type) {
+    case DT_Q8_0:
+        DECODE_ALL(34, decode_q8_0);
+    case DT_Q4_0:
+        DECODE_ALL(18, decode_q4_0);
+    case DT_Q4_1:
+        DECODE_ALL(20, decode_q4_1);
+    case DT_Q5_0:
+        DECODE_ALL(22, decode_q5_0);
+    case DT_Q5_1:
+        DECODE_ALL(24, decode_q5_1);
+    default:
+        for (int64_t i = 0; i < count; i++)
+            decode_slowly(out + i * dtype_block(type), blocks + i * dtype_block_bytes(type), type);
+    }
+}
+
+/* Where a span begins or ends inside a block, that block is decoded aside. */
 static void decode_blocks(real *out, const uint8_t *row, dtype type, int64_t col, int64_t n)
 {
-    const int64_t width = dtype_block(type), bytes = dtype_block_bytes(type);
-    block_decoder *quickly = decoder_of(type);
+    const int64_t width = dtype_block(type), bytes = dtype_block_bytes(type), skip = col % width;
     real part[MOST_IN_BLOCK];
-    for (int64_t done = 0; done < n;) {
-        const int64_t skip = (col + done) % width, count = smaller(width - skip, n - done);
-        const uint8_t *block = row + (col + done) / width * bytes;
-        real *target = count == width ? out + done : part;
-        if (quickly)
-            quickly(target, block);
-        else
-            decode_slowly(target, block, type);
-        if (target == part)
-            memcpy(out + done, part + skip, (size_t)count * sizeof *out);
-        done += count;
+    row += col / width * bytes;
+    if (skip > 0 && n > 0) {
+        const int64_t head = smaller(width - skip, n);
+        decode_whole(part, row, type, 1);
+        memcpy(out, part + skip, (size_t)head * sizeof *out);
+        row += bytes;
+        out += head;
+        n -= head;
+    }
+    decode_whole(out, row, type, n / width);
+    if (n % width > 0) {
+        decode_whole(part, row + n / width * bytes, type, 1);
+        memcpy(out + n / width * width, part, (size_t)(n % width) * sizeof *out);
     }
 }
 

@@ -9,7 +9,7 @@
  * Few rows times a transposed b (generation) go to gemv.c instead. */
 #include "gemm.h"
 
-enum { MB = 1024, NB = 768, KB = 1536, A_ROW = KB + 32, ROW_BLOCK = 64, GROUP = 2, PACK_ROWS = 32, SHORT_STEP = 64, LONG_STEP = 256 };
+enum { MB = 1024, NB = 768, KB = 1536, A_ROW = KB + 32, ROW_BLOCK = 64, GROUP = 2, PACK_ROWS = 32, SHORT_STEP = 192, LONG_STEP = 256 };
 
 /* One chunk of a product. */
 typedef struct chunk {
@@ -37,8 +37,7 @@ INLINE const cell *cells_of(mat m, int64_t row, int64_t col, int64_t n, cell *ro
     if (m.type == CELL_TYPE && CELL_TYPE == ACT_TYPE)
         return (const cell *)m.p + row * m.ld + col;
     decode(values, m, row, col, n);
-    for (int64_t i = 0; i < n; i++)
-        room[i] = to_cell(values[i]);
+    to_cells(room, values, n);
     return room;
 }
 
@@ -79,6 +78,11 @@ static void pack_b_transposed(const chunk *g, int64_t piece)
     const int64_t step = dtype_block(g->b.type) > SHORT_STEP ? LONG_STEP : SHORT_STEP;
     const int64_t columns = smaller(NR, g->n - piece * NR);
     cell room[NR][LONG_STEP];
+    if (g->b.type == CELL_TYPE && CELL_TYPE == ACT_TYPE && columns == NR && g->k % KP == 0 && g->b.ld % KP == 0) {
+        const cell *rows = (const cell *)g->b.p + (g->n0 + piece * NR) * g->b.ld + g->k0;
+        turn_into_panel(panel_at(g, piece), rows, g->b.ld, NR, g->k);
+        return;
+    }
     memset(room, 0, sizeof room);
     for (int64_t from = 0; from < g->k; from += step) {
         const int64_t k = smaller(step, g->k - from);

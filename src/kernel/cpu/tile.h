@@ -43,6 +43,17 @@ INLINE cell to_cell(real x)
 #endif
 }
 
+INLINE void to_cells(cell *out, const real *x, int64_t n)
+{
+    int64_t i = 0;
+#if defined(DOT_BF16)
+    for (; i + LANES <= n; i += LANES) /* one instruction; denormals, which no product of ours can feel, become 0 */
+        _mm256_storeu_si256((__m256i *)(out + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
+#endif
+    for (; i < n; i++)
+        out[i] = to_cell(x[i]);
+}
+
 /* Pairs of cells, or single cells, move as one `unit`. */
 #if defined(ACT_F64)
 typedef uint64_t unit __attribute__((may_alias));
