@@ -288,7 +288,9 @@ static int take_id(const reading *r, const char *key, size_t index, bool label, 
 {
     char name[64], found[48], expected[64];
     const json_t *value = json_array_get(json_object_get(r->object, key), index);
-    int32_t vocabulary = r->reader->tokenizer ? tokenizer_vocabulary(r->reader->tokenizer) : INT32_MAX;
+    const row_reader *reader = r->reader;
+    int32_t of_tokenizer = reader->tokenizer ? tokenizer_vocabulary(reader->tokenizer) : INT32_MAX;
+    int32_t vocabulary = reader->vocabulary ? reader->vocabulary : of_tokenizer;
     json_int_t id = json_integer_value(value);
     if (json_is_integer(value) && ((id >= 0 && id < vocabulary) || (label && id == LABEL_NONE))) {
         *out = (int32_t)id;

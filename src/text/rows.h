@@ -16,6 +16,7 @@ typedef struct row_reader {
     const tokenizer *tokenizer;
     const template *template;
     lorac_loss_on loss_on;
+    int32_t vocabulary;           /* of the model, which may be larger than the tokenizer's; 0: the tokenizer's */
     int64_t max_seq_length;       /* 0: no limit */
 } row_reader;
 

@@ -41,7 +41,7 @@ static const lorac_option table[] = {
      "replace what is in the output folder"},
 
     {"task", NULL, CHOICE, FIELD(task), "auto", 0, 0, "auto,causal", "Adapter", "kind of model; auto follows the model"},
-    {"rank", "r,lora-r,lora-rank", INT, FIELD(rank), "16", 1, 65536, NULL, "Adapter", "rank of the update B A"},
+    {"rank", "r,lora-r,lora-rank", INT, FIELD(rank), "16", 1, 4096, NULL, "Adapter", "rank of the update B A"},
     {"alpha", "lora-alpha", REAL, FIELD(alpha), NULL, -1e6, 1e6, "auto", "Adapter",
      "the update is scaled by alpha / rank; auto: 2 * rank"},
     {"dropout", "lora-dropout", REAL, FIELD(dropout), "0", 0, 0.999, NULL, "Adapter",

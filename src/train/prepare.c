@@ -21,6 +21,7 @@ static row_reader make_reader(const run *r)
     if (most == 0)
         most = context_length > 0 && context_length < SEQUENCE_STANDARD ? context_length : SEQUENCE_STANDARD;
     return (row_reader){ .tokenizer = r->in->words,
+                         .vocabulary = (int32_t)r->in->model->config.vocabulary,
                          .template = r->in->template,
                          .loss_on = (lorac_loss_on)r->options->loss_on,
                          .max_seq_length = most };
