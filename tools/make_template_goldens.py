@@ -189,6 +189,7 @@ STATEMENTS = [
     "{{ range(5) | list }} {{ range(2, 8, 3) | list }} {{ range(5, 0, -2) | list }} {{ range(3) }} {{ range(1, 9, 2) }} {{ range(3) | length }} {{ range(0) | list }}",
     "{{ range(100001) | length }}", "{{ range(0, 5, 0) }}", "{{ range('a') }}",
     "{% set args = [1, 2] %}{% macro m(a, b, c=0) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ m(*args) }}{{ m(1, *[2], **{'c': 3}) }}{{ m(**{'a': 1, 'b': 2}) }}",
+    "{% macro m(a) %}{{ a }}{{ kwargs }}{{ caller() }}{% endmacro %}{% call m(*[1], **{'c': 3, 'd': 4}) %}in{% endcall %}",
     "{% set a %}{% for i in range(3) %}{{ i }}{% if i == 1 %}{% break %}{% endif %}{% endfor %}{% endset %}{{ a }}",
     "{% for i in range(3) %}{% set t %}{{ i }}{% if i == 1 %}{% break %}{% endif %}{% endset %}{{ t }}{% endfor %}",
 ]

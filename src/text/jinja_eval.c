@@ -91,14 +91,14 @@ static int add_star(machine *m, frame *f, const node *n, arguments *out)
     return LORAC_OK;
 }
 
-static int add_double_star(machine *m, frame *f, const node *n, arguments *out)
+static int add_double_star(machine *m, frame *f, const node *n, arguments *out, size_t spare)
 {
     value mapping, key, item;
     void *state = NULL;
     TRY(eval(m, f, n, &mapping));
     if (mapping.kind != VALUE_DICT)
         return machine_fail(m, "argument after ** must be a mapping, not %s", value_type(mapping));
-    keyword *all = work_new(m, out->keyword_count + dict_count(mapping), sizeof *all);
+    keyword *all = work_new(m, out->keyword_count + dict_count(mapping) + spare, sizeof *all);
     if (!all)
         return work_status();
     if (out->keyword_count)
@@ -135,7 +135,7 @@ int eval_arguments(machine *m, frame *f, const node_arguments *n, arguments *out
     if (n->star)
         TRY(add_star(m, f, n->star, out));
     if (n->double_star)
-        TRY(add_double_star(m, f, n->double_star, out));
+        TRY(add_double_star(m, f, n->double_star, out, spare));
     return LORAC_OK;
 }
 

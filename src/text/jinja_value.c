@@ -25,9 +25,10 @@ value value_of_float(double real)
     return (value){ .kind = VALUE_FLOAT, .real = real };
 }
 
+/* Never with a null pointer, so that all that reads texts may do sums with it. */
 value value_of_slice(slice text)
 {
-    return (value){ .kind = VALUE_TEXT, .text = text.p, .n = text.n };
+    return (value){ .kind = VALUE_TEXT, .text = text.p ? text.p : "", .n = text.n };
 }
 
 value value_of_text(const char *text)

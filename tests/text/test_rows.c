@@ -1,0 +1,336 @@
+/* test_rows.c: rows of every form: against transformers with TRL's masking rules (tests/golden/rows, made by
+ * tools/make_row_goldens.py), and by hand: what is trained stands in [brackets] in the expected strings. */
+#include "test.h"
+
+#include "err.h"
+#include "file.h"
+#include "json.h"
+#include "mem.h"
+#include "rows.h"
+
+typedef struct fixture {
+    tokenizer *t;
+    template *template;
+    row row;
+} fixture;
+
+static void open_fixture(fixture *f, const char *name, const char *chat_template)
+{
+    char folder[256];
+    const char *file = "chat.jinja";
+    *f = (fixture){ 0 };
+    snprintf(folder, sizeof folder, SOURCE_DIR "/tests/golden/rows/%s", name);
+    assert_ok(tokenizer_open_folder(&f->t, folder));
+    slice source = chat_template ? slice_of(chat_template) : tokenizer_chat_template(f->t, &file);
+    assert_true(source.n > 0);
+    assert_ok(template_parse(&f->template, source, file));
+}
+
+static void close_fixture(fixture *f)
+{
+    row_free(&f->row);
+    template_free(f->template);
+    tokenizer_free(f->t);
+}
+
+static int read_json(fixture *f, const json_t *object, lorac_loss_on on, int64_t limit)
+{
+    row_reader reader = { .tokenizer = f->t, .template = f->template, .loss_on = on, .max_seq_length = limit };
+    return row_read(&reader, object, "train.jsonl", 7, &f->row);
+}
+
+static int read_row(fixture *f, const char *text, lorac_loss_on on, int64_t limit)
+{
+    json_t *object;
+    assert_ok(json_parse(&object, slice_of(text), "train.jsonl", 7, 0));
+    int status = read_json(f, object, on, limit);
+    json_decref(object);
+    return status;
+}
+
+/* ---- Goldens ------------------------------------------------------------------------------------------ */
+
+static bool same_numbers(const int32_t *numbers, size_t count, const json_t *expected)
+{
+    if (json_array_size(expected) != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (numbers[i] != json_integer_value(json_array_get(expected, i)))
+            return false;
+    return true;
+}
+
+static void test_goldens(void **state)
+{
+    (void)state;
+    json_t *golden, *entry;
+    size_t i, wrong = 0;
+    assert_ok(json_read(&golden, SOURCE_DIR "/tests/golden/rows/expected.json", 1 << 20, 0));
+    assert_true(json_array_size(golden) >= 48);
+    json_array_foreach(golden, i, entry) {
+        fixture f;
+        open_fixture(&f, json_string_value(json_array_get(entry, 0)), NULL);
+        const json_t *object = json_array_get(entry, 1);
+        int status = read_json(&f, object, LORAC_LOSS_AUTO, 0);
+        bool right = status == LORAC_OK && same_numbers(f.row.ids, f.row.count, json_array_get(entry, 2)) &&
+                     same_numbers(f.row.labels, f.row.count, json_array_get(entry, 3));
+        wrong += !right;
+        if (!right) {
+            char *shown = json_dumps(object, 0);
+            print_error("%s %s: %s\n", json_string_value(json_array_get(entry, 0)), shown,
+                        status ? lorac_last_error()->message : "other ids or labels");
+            free(shown);
+        }
+        close_fixture(&f);
+    }
+    json_decref(golden);
+    assert_int_equal(wrong, 0);
+}
+
+/* ---- By hand ------------------------------------------------------------------------------------------ */
+
+/* The row's text with the trained parts in brackets. */
+static const char *show(fixture *f, buf *out)
+{
+    buf_clear(out);
+    bool inside = false;
+    for (size_t i = 0; i < f->row.count; i++) {
+        bool trained = f->row.labels[i] != LABEL_NONE;
+        assert_true(!trained || f->row.labels[i] == f->row.ids[i]);
+        if (trained != inside)
+            buf_char(out, trained ? '[' : ']');
+        inside = trained;
+        assert_ok(tokenizer_decode(f->t, &f->row.ids[i], 1, false, out));
+    }
+    buf_text(out, inside ? "]" : "");
+    return out->p;
+}
+
+static void expect(fixture *f, const char *text, lorac_loss_on on, const char *expected)
+{
+    buf shown = { 0 };
+    if (read_row(f, text, on, 0) != LORAC_OK)
+        fail_msg("%s", lorac_last_error()->message);
+    assert_string_equal(show(f, &shown), expected);
+    size_t trained = 0;
+    for (size_t i = 0; i < f->row.count; i++)
+        trained += f->row.labels[i] != LABEL_NONE;
+    assert_int_equal(trained, f->row.trained);
+    assert_false(f->row.truncated);
+    buf_free(&shown);
+}
+
+#define CHAT                                                                                                                    \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"q1\"},{\"role\":\"assistant\",\"content\":\"a1\"},"                        \
+    "{\"role\":\"user\",\"content\":\"q2\"},{\"role\":\"assistant\",\"content\":\"a2\"}]}"
+#define PAIR "{\"prompt\":\"one\",\"completion\":\" two\"}"
+
+static void test_chat(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    const char *all = "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n[a1<|im_end|>\n]<|im_start|>user\nq2<|im_end|>\n"
+                      "<|im_start|>assistant\n[a2<|im_end|>\n]";
+    const char *last = "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n<|im_start|>user\nq2<|im_end|>\n"
+                       "<|im_start|>assistant\n[a2<|im_end|>\n]";
+    expect(&f, CHAT, LORAC_LOSS_AUTO, all);
+    assert_int_equal(f.row.kind, ROW_MESSAGES);
+    expect(&f, CHAT, LORAC_LOSS_ASSISTANT, all);
+    expect(&f, CHAT, LORAC_LOSS_LAST, last);
+    expect(&f, CHAT, LORAC_LOSS_COMPLETION, last);
+    expect(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", LORAC_LOSS_ALL, "[<|im_start|>user\nq<|im_end|>\n]");
+    expect(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", LORAC_LOSS_AUTO, "<|im_start|>user\nq<|im_end|>\n");
+    assert_int_equal(f.row.trained, 0);
+    close_fixture(&f);
+    open_fixture(&f, "marked", NULL);
+    expect(&f, CHAT, LORAC_LOSS_AUTO,
+           "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n[a1<|im_end|>]\n<|im_start|>user\nq2<|im_end|>\n"
+           "<|im_start|>assistant\n[a2<|im_end|>]\n");
+    close_fixture(&f);
+    open_fixture(&f, "bos", NULL); /* BOS once: the template writes it */
+    expect(&f, CHAT, LORAC_LOSS_LAST, "<s>[Q] q1 [A] a1<|im_end|>[Q] q2 [A][ a2<|im_end|>]");
+    expect(&f, PAIR, LORAC_LOSS_AUTO, "<s>one[ two<|im_end|>]");
+    close_fixture(&f);
+}
+
+static void test_strings(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    expect(&f, "{\"text\":\"one\"}", LORAC_LOSS_AUTO, "[one<|im_end|>]");
+    assert_int_equal(f.row.kind, ROW_TEXT);
+    expect(&f, "{\"text\":\"one<|im_end|>\",\"id\":3}", LORAC_LOSS_ALL, "[one<|im_end|>]");
+    expect(&f, PAIR, LORAC_LOSS_AUTO, "one[ two<|im_end|>]");
+    assert_int_equal(f.row.kind, ROW_COMPLETION);
+    expect(&f, PAIR, LORAC_LOSS_ALL, "[one two<|im_end|>]");
+    expect(&f, PAIR, LORAC_LOSS_ASSISTANT, "one[ two<|im_end|>]");
+    assert_true(f.row.weight == 1);
+    expect(&f, "{\"text\":\"one\",\"weight\":0.5}", LORAC_LOSS_AUTO, "[one<|im_end|>]");
+    assert_true(f.row.weight == 0.5);
+    close_fixture(&f);
+}
+
+/* A token of prompt and completion together that neither has alone is trained whole: the ids part before it. */
+static void test_merged_boundary(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    expect(&f, "{\"prompt\":\"the ket\",\"completion\":\"tle\"}", LORAC_LOSS_AUTO, "the[ kettle<|im_end|>]");
+    close_fixture(&f);
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    const char *lists = "{\"prompt\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"},"
+                        "{\"role\":\"user\",\"content\":\"q\"}],\"completion\":[{\"role\":\"assistant\",\"content\":\"b\"}]}";
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    expect(&f, lists, LORAC_LOSS_AUTO,
+           "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n<|im_start|>user\nq<|im_end|>\n"
+           "<|im_start|>assistant\n[b<|im_end|>\n]");
+    expect(&f, lists, LORAC_LOSS_ASSISTANT,
+           "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n[a<|im_end|>\n]<|im_start|>user\nq<|im_end|>\n"
+           "<|im_start|>assistant\n[b<|im_end|>\n]");
+    close_fixture(&f);
+}
+
+static void test_truncation(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, 0));
+    size_t count = f.row.count, trained = f.row.trained;
+    int32_t first = f.row.ids[0];
+    assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, (int64_t)count - 1));
+    assert_true(f.row.truncated);
+    assert_int_equal(f.row.count, count - 1);
+    assert_int_equal(f.row.trained, trained - 1);
+    assert_int_equal(f.row.ids[0], first);
+    assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, 2));
+    assert_int_equal(f.row.count, 2);
+    assert_int_equal(f.row.trained, 0);
+    assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, (int64_t)count));
+    assert_false(f.row.truncated);
+    close_fixture(&f);
+}
+
+static void test_ids(void **state)
+{
+    (void)state;
+    fixture f = { 0 }; /* no tokenizer, no template */
+    assert_ok(read_row(&f, "{\"input_ids\":[5,6,70000],\"labels\":[-100,6,7]}", LORAC_LOSS_AUTO, 0));
+    assert_int_equal(f.row.kind, ROW_IDS);
+    assert_int_equal(f.row.count, 3);
+    assert_int_equal(f.row.trained, 2);
+    assert_int_equal(f.row.ids[2], 70000);
+    assert_int_equal(f.row.labels[0], LABEL_NONE);
+    assert_int_equal(f.row.labels[2], 7);
+    assert_ok(read_row(&f, "{\"input_ids\":[5,6]}", LORAC_LOSS_AUTO, 0));
+    assert_int_equal(f.row.trained, 2);
+    assert_int_equal(f.row.labels[0], 5);
+    row_free(&f.row);
+}
+
+/* ---- Bad rows ----------------------------------------------------------------------------------------- */
+
+static void expect_bad(fixture *f, const char *text, lorac_loss_on on, const char *part)
+{
+    if (read_row(f, text, on, 0) != LORAC_ERROR_DATA)
+        fail_msg("%s was not refused as data", text);
+    assert_contains(lorac_last_error()->message, "train.jsonl:7");
+    assert_contains(lorac_last_error()->message, part);
+    assert_int_equal(lorac_last_error()->line, 7);
+}
+
+static void test_bad_rows(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    expect_bad(&f, "{\"question\":\"a\",\"answer\":\"b\"}", LORAC_LOSS_AUTO, "question, answer");
+    expect_bad(&f, "{\"prompt\":\"a\"}", LORAC_LOSS_AUTO, "\"completion\"");
+    expect_bad(&f, "{}", LORAC_LOSS_AUTO, "no keys");
+    expect_bad(&f, "[1]", LORAC_LOSS_AUTO, "array");
+    expect_bad(&f, "{\"text\":\"a\",\"messages\":[]}", LORAC_LOSS_AUTO, "more than one form");
+    expect_bad(&f, "{\"text\":5}", LORAC_LOSS_AUTO, "text");
+    expect_bad(&f, "{\"text\":null}", LORAC_LOSS_AUTO, "null");
+    expect_bad(&f, "{\"prompt\":\"a\",\"completion\":null}", LORAC_LOSS_AUTO, "completion");
+    expect_bad(&f, "{\"prompt\":\"a\",\"completion\":[]}", LORAC_LOSS_AUTO, "as prompt is");
+    expect_bad(&f, "{\"prompt\":[],\"completion\":[]}", LORAC_LOSS_AUTO, "at least one message");
+    expect_bad(&f, "{\"messages\":{}}", LORAC_LOSS_AUTO, "messages");
+    expect_bad(&f, "{\"messages\":[]}", LORAC_LOSS_AUTO, "at least one message");
+    expect_bad(&f, "{\"messages\":[\"a\"]}", LORAC_LOSS_AUTO, "messages[0]");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"content\":\"b\"}]}", LORAC_LOSS_AUTO, "messages[1].role");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\"}]}", LORAC_LOSS_AUTO, "no attribute 'content'");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":5}]}", LORAC_LOSS_AUTO, "chat template refuses");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":\"t\"}", LORAC_LOSS_AUTO, "tools");
+    expect_bad(&f, "{\"input_ids\":\"a\"}", LORAC_LOSS_AUTO, "input_ids");
+    expect_bad(&f, "{\"input_ids\":[1,\"a\"]}", LORAC_LOSS_AUTO, "input_ids[1]");
+    expect_bad(&f, "{\"input_ids\":[1,-1]}", LORAC_LOSS_AUTO, "-1");
+    expect_bad(&f, "{\"input_ids\":[1,99999]}", LORAC_LOSS_AUTO, "99999");
+    expect_bad(&f, "{\"input_ids\":[1,2],\"labels\":[1]}", LORAC_LOSS_AUTO, "1 labels");
+    expect_bad(&f, "{\"input_ids\":[1,2],\"labels\":[1,-5]}", LORAC_LOSS_AUTO, "labels[1]");
+    expect_bad(&f, "{\"input_ids\":[1,2],\"labels\":[1,1.5]}", LORAC_LOSS_AUTO, "labels[1]");
+    expect_bad(&f, "{\"text\":\"a\",\"weight\":-1}", LORAC_LOSS_AUTO, "weight");
+    expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_COMPLETION, "no completion");
+    expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_LAST, "assistant");
+    template_free(f.template);
+    f.template = NULL;
+    expect_bad(&f, CHAT, LORAC_LOSS_AUTO, "no chat template");
+    tokenizer_free(f.t);
+    f.t = NULL;
+    expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_AUTO, "no tokenizer");
+    close_fixture(&f);
+}
+
+/* Turns cannot be found when what was rendered changes with what follows. */
+static void test_unstable_template(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain",
+                 "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ '!' if loop.last else '?' }}{% endfor %}"
+                 "{% if add_generation_prompt %}<assistant>{% endif %}");
+    expect_bad(&f, CHAT, LORAC_LOSS_AUTO, "first difference is at character 9");
+    assert_contains(lorac_last_error()->message, "\\u003f" + 6); /* shows what stands there */
+    assert_ok(read_row(&f, CHAT, LORAC_LOSS_ALL, 0));
+    close_fixture(&f);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    fixture f;
+    json_t *object;
+    bool done = false;
+    open_fixture(&f, "plain", NULL);
+    assert_ok(json_parse(&object, slice_of(CHAT), "train.jsonl", 7, 0));
+    for (long n = 1; !done; n++) {
+        assert_true(n < 1000);
+        row_free(&f.row);
+        mem_fail_at(n);
+        int status = read_json(&f, object, LORAC_LOSS_AUTO, 0);
+        mem_fail_at(0);
+        done = status == LORAC_OK;
+        if (!done)
+            assert_int_equal(status, LORAC_ERROR_RUNTIME);
+    }
+    json_decref(object);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goldens),   cmocka_unit_test(test_chat),       cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_merged_boundary), cmocka_unit_test(test_lists), cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_ids),       cmocka_unit_test(test_bad_rows),   cmocka_unit_test(test_unstable_template),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
