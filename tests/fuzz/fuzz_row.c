@@ -34,7 +34,8 @@ static void check(const reader *r)
 
 static void read_one(reader *r, const json_t *object, uint8_t way)
 {
-    row_reader how = { r->t, r->template, (lorac_loss_on)(way % 5), way & 64 ? 5 : 0 };
+    row_reader how = { .tokenizer = r->t, .template = r->template, .loss_on = (lorac_loss_on)(way % 5),
+                       .max_seq_length = way & 64 ? 5 : 0 };
     int status = row_read(&how, object, "fuzz.jsonl", 3, &r->row);
 
     if (status == LORAC_OK) {
