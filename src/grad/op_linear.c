@@ -27,7 +27,8 @@ static mat real_matrix(void *p, int64_t rows, int64_t cols)
 static mat rows_of(mat m, const lowrank *term)
 {
     int64_t count = term->count < 0 ? m.rows : term->count;
-    m.p = (char *)m.p + term->first * m.ld * dtype_block_bytes(m.type);
+    if (m.p)
+        m.p = (char *)m.p + term->first * m.ld * dtype_block_bytes(m.type);
     m.rows = count;
     return m;
 }
@@ -140,8 +141,11 @@ var *op_linear(context *c, var *x, const var *w, const var *bias, const lowrank 
     if (n) {
         n->x = x;
         n->p = p;
-        n->p.terms = memcpy(n->terms, terms, (size_t)n_terms * sizeof *terms);
-        memcpy(n->h, h, (size_t)n_terms * sizeof *h);
+        n->p.terms = n->terms;
+        for (int i = 0; i < n_terms; i++) {
+            n->terms[i] = terms[i];
+            n->h[i] = h[i];
+        }
     }
     return y;
 }

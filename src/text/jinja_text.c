@@ -83,6 +83,8 @@ static bool strips(slice s, size_t at, const slice *characters)
 slice text_strip(slice s, const slice *characters, bool left, bool right)
 {
     size_t begin = 0;
+    if (s.n == 0)
+        return s;
     while (left && begin < s.n && strips(s, begin, characters))
         begin += character_bytes(s.p[begin]);
     s = (slice){ s.p + begin, s.n - begin };

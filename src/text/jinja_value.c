@@ -415,7 +415,9 @@ int value_items(machine *m, value v, sequence *out)
         *out = (sequence){ v.series->items, v.series->count };
         return LORAC_OK;
     case VALUE_ITERATOR:
-        *out = (sequence){ v.series->items + v.series->next, v.series->count - v.series->next };
+        *out = (sequence){ 0 };
+        if (v.series->next < v.series->count)
+            *out = (sequence){ v.series->items + v.series->next, v.series->count - v.series->next };
         v.series->next = v.series->count;
         return LORAC_OK;
     default:
