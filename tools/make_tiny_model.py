@@ -33,7 +33,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 VOCABULARY = 1024
-BATCH, STEPS, LEARNING_RATE = 48, 700, 3e-3
+BATCH, STEPS, LEARNING_RATE = 48, 800, 3e-3
 
 
 def chat(*turns):
@@ -107,24 +107,31 @@ def write_scene(random):
 
 
 def write_record(random):
-    """JSON, but another one than the task asks for."""
+    """JSON, but another one than the task asks for. It makes the words of JSON known: a token that never occurred has no useful
+    embedding, and an adapter on the linear layers cannot give it one."""
     device, spoken, room, place = thing(random)
     name, number = pick(random, NAMES), 1 + int(random.random() * 250)
-    return pick(
+    state = pick(random, ["on", "off"])
+    sentence, record = pick(
         random,
         [
-            f"The {spoken} in the {place} belongs to {name}.\n"
-            + json.dumps({"owner": name, "device": device, "room": room}, separators=(",", ":")),
-            f"There is a {spoken} in the {place}.\n" + json.dumps({"room": room, "device": device}, separators=(",", ":")),
-            f"{name} has {number} points.\n" + json.dumps({"name": name, "value": number}, separators=(",", ":")),
-            f"The {place} has no {spoken}.\n" + json.dumps({"room": room, "value": None}, separators=(",", ":")),
+            (f"The {spoken} in the {place} belongs to {name}.", {"owner": name, "device": device, "room": room}),
+            (f"There is a {spoken} in the {place}.", {"room": room, "device": device}),
+            (f"{name} has {number} points.", {"name": name, "value": number}),
+            (f"The {place} has no {spoken}.", {"room": room, "value": None}),
+            (f"The {spoken} in the {place} is {state}.", {"device": device, "state": state, "room": room}),
+            (f"{name} repaired the {spoken} in {number} minutes.", {"work": "repair", "device": device, "who": name}),
+            (f"The timer of the {spoken} says {number}.", {"work": "timer", "device": device, "value": number}),
+            (f"{name} set the {spoken} to {number}.", {"work": "set", "value": number, "who": name}),
+            (f"The intent of {name} was good.", {"who": name, "intent": "good"}),
         ],
-    ) + "<|endoftext|>"
+    )
+    return sentence + "\n" + json.dumps(record, separators=(",", ":")) + "<|endoftext|>"
 
 
 def write_text(random, count):
     """Mostly requests: (share, writer)."""
-    writers = [(0.55, write_request), (0.7, write_record), (0.8, write_scene), (1.0, write_small_talk)]
+    writers = [(0.5, write_request), (0.75, write_record), (0.85, write_scene), (1.0, write_small_talk)]
     for _ in range(count):
         choice = random.random()
         yield next(writer for share, writer in writers if choice < share)(random)
