@@ -146,7 +146,7 @@ def texts():
     added = ["<|endoftext|>", "a<|endoftext|>b", "<|endoftext|><|endoftext|>", " <|endoftext|> ", "<|im_start|>user\nHi<|im_end|>\n", "<s>x</s>",
              "x <mask> y", "x  <mask>  y", "<mask>", "x<mask>y", "a <right>  b", "a<right>\n\nb", "a  <both>  b", " <both> <both> ", "<end><end",
              "<end<end>", "word words sword word.", "word", "_word word_", "ⓐword wordé word", "two words Two Words twowords", "ÉTÉ été Été ete",
-             "E\u0301TE\u0301", "<|begin_of_text|>x<|eot_id|>", "the plumber, plumbers", "<right> <mask>", "<right>  <both>", "aword", "word\u0301"]
+             "E\u0301TE\u0301", "<|begin_of_text|>x<|eot_id|>", "the plumber, plumbers", "<right> <mask>", "<right>  <both>", "aword", "word\u0301", "a<right>\n\n\n\nb", "<right>\n\n\n"]
     sentences = ["The quick brown fox jumps over the lazy dog.", "Please book a table for two at seven.", "It'll rain; they've asked for 12 eggs.",
                  "caeæ oO (ab), (cd) foo, bar", "AbCdEf(GhI) jKl, mNo", "zażółć gęślą jaźń", "Ærø œuvre São Paulo Łódź", "the  kettle\tis   on\n"]
     return plain + marks + scripts + emoji + blanks + odd + added + sentences

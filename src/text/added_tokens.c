@@ -147,6 +147,8 @@ static int find_leftmost(const added_tokens *a, const passage *p, const span *s,
             begin = spaces_before(text, begin, done);
         if (t->strip_right)
             end = spaces_after(text, end);
+        if (begin >= end)
+            continue; /* only blanks, which the one before has taken */
         if (done < begin)
             TRY(passage_add_span(next, s->begin + done, s->begin + begin, -1));
         TRY(passage_add_span(next, s->begin + begin, s->begin + end, t->id));

@@ -5,17 +5,23 @@
 #include <string.h>
 #include <utf8proc.h>
 
-static int text_reserve(aligned_text *t, size_t more)
+/* A file's own rules may blow a text up, by replacing letters with books. Unicode's need a factor of 11, the byte alphabet 2. */
+enum { GROWTH_MOST = 256, GROWTH_LEAST = 1 << 20 };
+
+static int text_reserve(passage *p, size_t more)
 {
+    aligned_text *t = &p->text;
     if (more <= t->capacity - t->n)
         return LORAC_OK;
+    if (t->n + more > p->most)
+        return fail(LORAC_ERROR_DATA, "the tokenizer's rules make a text more than %d times as long", GROWTH_MOST);
     size_t capacity = t->capacity ? t->capacity : 256;
     while (capacity < t->n + more)
         capacity *= 2;
-    char *p = mem_grow(t->p, capacity, 1);
-    if (!p)
+    char *bytes = mem_grow(t->p, capacity, 1);
+    if (!bytes)
         return fail_memory();
-    t->p = p;
+    t->p = bytes;
     uint32_t *begin = mem_grow(t->begin, capacity, sizeof *begin);
     if (!begin)
         return fail_memory();
@@ -31,7 +37,7 @@ static int text_reserve(aligned_text *t, size_t more)
 int passage_add_bytes(passage *p, const char *bytes, size_t n, uint32_t begin, uint32_t end)
 {
     aligned_text *t = &p->text;
-    TRY(text_reserve(t, n));
+    TRY(text_reserve(p, n));
     for (size_t i = 0; i < n; i++) {
         t->p[t->n] = bytes[i];
         t->begin[t->n] = begin;
@@ -60,7 +66,7 @@ int passage_copy_bytes(passage *p, const passage *from, const span *s)
 {
     aligned_text *t = &p->text;
     size_t n = s->end - s->begin;
-    TRY(text_reserve(t, n));
+    TRY(text_reserve(p, n));
     if (n) {
         memcpy(t->p + t->n, from->text.p + s->begin, n);
         memcpy(t->begin + t->n, from->text.begin + s->begin, n * sizeof *t->begin);
@@ -77,11 +83,12 @@ int passage_copy_span(passage *p, const passage *from, const span *s)
     return passage_add_span(p, start, p->text.n, s->id);
 }
 
-int passage_start(passage *p, slice text)
+int passage_start(passage *p, passage *next, slice text)
 {
-    if (text.n > UINT32_MAX / 2)
+    if (text.n > UINT32_MAX / 4)
         return fail(LORAC_ERROR_DATA, "a text of %zu bytes is too long to tokenize at once", text.n);
-    TRY(text_reserve(&p->text, text.n + 3));
+    p->most = next->most = GROWTH_LEAST + (text.n < UINT32_MAX / 2 / GROWTH_MOST ? text.n * GROWTH_MOST : UINT32_MAX / 2);
+    TRY(text_reserve(p, text.n + 3));
     for (size_t at = 0; at < text.n;) {
         size_t begin = at;
         uint32_t c = utf8_next(text, &at);

@@ -192,7 +192,7 @@ typedef struct work {
 
 static int to_words(const tokenizer *t, slice text, work *w)
 {
-    TRY(passage_start(&w->now, text));
+    TRY(passage_start(&w->now, &w->next, text));
     TRY(added_find(&t->added, &w->now, &w->next));
     for (size_t i = 0; i < t->normalise_count; i++)
         TRY(normalise_run(&t->normalise[i], &w->now, &w->next, &w->matcher));

@@ -179,7 +179,7 @@ static int normalised(const tokenizer *t, slice text, passage *now)
 {
     passage next = { 0 };
     matcher m = { 0 };
-    int status = passage_start(now, text);
+    int status = passage_start(now, &next, text);
     for (size_t i = 0; i < t->normalise_count && status == LORAC_OK; i++)
         status = normalise_run(&t->normalise[i], now, &next, &m);
     passage_free(&next);

@@ -48,12 +48,13 @@ typedef struct span { size_t begin, end; int32_t id; } span;
 
 typedef struct passage {
     aligned_text text;
+    size_t most;                  /* bytes it may grow to */
     span *spans;
     size_t count, capacity;
 } passage;
 
-/* The whole of `text` as one span, invalid bytes replaced by U+FFFD. */
-int passage_start(passage *p, slice text);
+/* The whole of `text` as one span, invalid bytes replaced by U+FFFD; `next` is the scratch that later stages write to. Both start as {0}. */
+int passage_start(passage *p, passage *next, slice text);
 void passage_free(passage *p);
 void passage_swap(passage *a, passage *b);
 void passage_clear(passage *p);

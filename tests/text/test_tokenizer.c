@@ -284,6 +284,45 @@ static void test_bad_files(void **state)
     folder_remove(folder);
 }
 
+/* A text that the file's rules blow up, an expression that takes for ever, and blanks that two tokens want. */
+static void test_bad_rules(void **state)
+{
+    (void)state;
+    const char *test = test_folder();
+    tokenizer *t;
+    encoding e = { 0 };
+    buf text = { 0 }, json = { 0 };
+    for (int i = 0; i < 4000; i++)
+        buf_char(&text, 'a');
+    buf_text(&json, "+,\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"");
+    buf_add(&json, text.p, text.n);
+    buf_text(&json, "\"}}");
+    write_tokenizer(test, json.p);
+    assert_ok(tokenizer_open_folder(&t, test));
+    assert_int_equal(tokenizer_encode(t, buf_slice_of(&text), 0, &e), LORAC_ERROR_DATA);
+    assert_contains(lorac_last_error()->message, "times as long");
+    tokenizer_free(t);
+
+    write_tokenizer(test, "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(a+)+[bc]\"}}}");
+    assert_ok(tokenizer_open_folder(&t, test));
+    assert_int_equal(tokenizer_encode(t, buf_slice_of(&text), 0, &e), LORAC_ERROR_DATA);
+    assert_contains(lorac_last_error()->message, "gave up");
+    assert_int_equal(e.count, 0);
+    tokenizer_free(t);
+
+    write_tokenizer(test, "+,\"added_tokens\":[{\"id\":3,\"content\":\"<r>\",\"rstrip\":true,\"normalized\":false},"
+                          "{\"id\":4,\"content\":\" \",\"lstrip\":true,\"normalized\":false}]}");
+    assert_ok(tokenizer_open_folder(&t, test));
+    assert_ok(tokenizer_encode(t, slice_of("a<r>  "), 0, &e));
+    assert_int_equal(e.count, 2);
+    assert_int_equal(e.end[1], 6);
+    tokenizer_free(t);
+    encoding_free(&e);
+    buf_free(&text);
+    buf_free(&json);
+    folder_remove(test);
+}
+
 /* ---- The files beside it */
 
 static void test_config(void **state)
@@ -367,7 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_goldens), cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding), cmocka_unit_test(test_long),
-        cmocka_unit_test(test_config),  cmocka_unit_test(test_bad_files), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_config),  cmocka_unit_test(test_bad_files), cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
