@@ -31,7 +31,7 @@ choose_model() {
         printf '\n%s\n' "The model cannot be fetched (no network?). The demo goes on with the tiny model in examples/tiny-llama:" \
             "it shows every step, but it has only 0.8 million parameters and knows a few household words."
     fi
-    model=tiny steps=400 learning_rate=3e-3
+    model=tiny steps=300 learning_rate=3e-3
 }
 
 # One request and one answer a line, out of the rows that tools/make_example_data.py writes.
