@@ -1,5 +1,6 @@
-/* added_tokens.c: finding the tokens a text may name ("<|im_end|>") before anything else happens to it. Hugging Face takes the leftmost match and
- * of these the longest; llama.cpp takes the longest token anywhere first. They differ only where matches overlap. */
+/* added_tokens.c: finding the tokens a text may name ("<|im_end|>") before anything else happens to it. Hugging Face
+ * takes the leftmost match and of these the longest; llama.cpp takes the longest token anywhere first. They differ only
+ * where matches overlap. */
 #include "tokenizer_parts.h"
 
 #include <stdlib.h>
@@ -127,7 +128,8 @@ static size_t spaces_after(slice text, size_t at)
     return at;
 }
 
-/* Spaces taken by rstrip are not searched again for the text between, but a token may begin in them (as in Hugging Face's). */
+/* Spaces taken by rstrip are not searched again for the text between, but a token may begin in them (as in Hugging
+ * Face's). */
 static int find_leftmost(const added_tokens *a, const passage *p, const span *s, passage *next)
 {
     slice text = passage_slice(p, s);
@@ -159,7 +161,10 @@ static int find_leftmost(const added_tokens *a, const passage *p, const span *s,
 
 /* ---- The longest anywhere */
 
-typedef struct occurrence { size_t begin, end; int32_t id; } occurrence;
+typedef struct occurrence {
+    size_t begin, end;
+    int32_t id;
+} occurrence;
 
 static int by_length(const void *left, const void *right)
 {

@@ -1,5 +1,6 @@
-/* bpe.c: byte-pair encoding of one word: its characters' tokens, then always the merge of lowest rank (the leftmost of equals) until none is
- * left. A heap over a linked list makes that O(n log n) for a word of n characters. Knows nothing of how words are found. */
+/* bpe.c: byte-pair encoding of one word: its characters' tokens, then always the merge of lowest rank (the leftmost of
+ * equals) until none is left. A heap over a linked list makes that O(n log n) for a word of n characters. Knows nothing
+ * of how words are found. */
 #include "tokenizer_parts.h"
 
 #include <string.h>
@@ -65,7 +66,8 @@ static int token_of_merge(const vocabulary *v, slice token, const fault *where, 
                    (int)(token.n < 64 ? token.n : 64), token.p);
 }
 
-int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice right, uint32_t rank, bool last_wins, const fault *where)
+int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice right, uint32_t rank, bool last_wins,
+                  const fault *where)
 {
     int32_t left_id, right_id, id;
     TRY(token_of_merge(v, left, where, &left_id));
@@ -85,15 +87,23 @@ int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice r
 
 typedef struct symbol {
     int32_t id;
-    uint32_t begin, end;          /* in the word; equal: merged into another */
-    int32_t previous, next;       /* -1: none */
+    uint32_t begin, end;    /* in the word; equal: merged into another */
+    int32_t previous, next; /* -1: none */
 } symbol;
 
 /* A merge that may be made at symbol `order & UINT32_MAX`, giving `id`. The order is rank, then place. */
-typedef struct candidate { uint64_t order; int32_t id; } candidate;
+typedef struct candidate {
+    uint64_t order;
+    int32_t id;
+} candidate;
 
 /* Words met before in this encode, by hash; a later word takes the place of an earlier one. */
-typedef struct remembered { uint64_t hash; size_t word; uint32_t length; uint32_t tokens, token_count; } remembered;
+typedef struct remembered {
+    uint64_t hash;
+    size_t word;
+    uint32_t length;
+    uint32_t tokens, token_count;
+} remembered;
 
 struct bpe_run {
     const bpe *b;
@@ -103,9 +113,9 @@ struct bpe_run {
     word_token *tokens;
     size_t symbol_capacity, heap_count, heap_capacity, token_capacity;
     remembered *words;
-    size_t word_slots;            /* a power of two */
-    buf word_bytes;               /* of remembered words */
-    word_token *known;            /* their tokens */
+    size_t word_slots; /* a power of two */
+    buf word_bytes;    /* of remembered words */
+    word_token *known; /* their tokens */
     size_t known_count, known_capacity;
 };
 
@@ -218,7 +228,7 @@ static int32_t letter_id(const bpe_run *r, uint32_t c, slice bytes)
     return c < 0x200 ? r->b->letters[c] : (int32_t)map_find(&r->v->ids, bytes);
 }
 
-/* The characters' tokens. One without a token becomes the unknown token, or one with its unknown neighbour, or nothing. */
+/* The characters' tokens. One without a token becomes the unknown token, one with its neighbour, or nothing. */
 static size_t first_symbols(bpe_run *r, slice word)
 {
     size_t count = 0;
@@ -235,7 +245,8 @@ static size_t first_symbols(bpe_run *r, slice word)
             continue;
         }
         last_unknown = unknown;
-        r->symbols[count] = (symbol){ .id = unknown ? r->b->unknown : id, .begin = (uint32_t)begin, .end = (uint32_t)at };
+        r->symbols[count] =
+            (symbol){ .id = unknown ? r->b->unknown : id, .begin = (uint32_t)begin, .end = (uint32_t)at };
         r->symbols[count].previous = (int32_t)count - 1;
         r->symbols[count].next = (int32_t)count + 1;
         count++;

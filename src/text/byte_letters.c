@@ -1,5 +1,5 @@
-/* byte_letters.c: GPT-2's byte alphabet (openai/gpt-2, encoder.py, bytes_to_unicode): the 188 bytes that are printable in Latin-1 stand for
- * themselves, the other 68 get U+0100, U+0101 ... in order. */
+/* byte_letters.c: GPT-2's byte alphabet (openai/gpt-2, encoder.py, bytes_to_unicode): the 188 bytes that are printable
+ * in Latin-1 stand for themselves, the other 68 get U+0100, U+0101 ... in order. */
 #include "tokenizer_parts.h"
 
 static bool is_printable(uint32_t byte)

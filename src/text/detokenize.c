@@ -1,5 +1,6 @@
-/* detokenize.c: ids back to text. Tokens hold bytes, not characters: what comes out is always valid UTF-8, with U+FFFD for every longest
- * invalid part (as Rust's and Python's decoders do), and a stream holds back a character that is not whole yet. */
+/* detokenize.c: ids back to text. Tokens hold bytes, not characters: what comes out is always valid UTF-8, with U+FFFD
+ * for every longest invalid part (as Rust's and Python's decoders do), and a stream holds back a character that is not
+ * whole yet. */
 #include "tokenizer_parts.h"
 
 #include <string.h>
@@ -61,8 +62,8 @@ static void add_token(const tokenizer *t, int32_t id, bool first, buf *out)
     buf_slice(out, token);
 }
 
-/* How many bytes of `s` at `at` are the longest beginning of a character: *whole tells that it is one. The second byte's range depends on the
- * first (Unicode 15, table 3-7). */
+/* How many bytes of `s` at `at` are the longest beginning of a character: *whole tells that it is one. The second
+ * byte's range depends on the first (Unicode 15, table 3-7). */
 static size_t character_part(slice s, size_t at, bool *whole)
 {
     uint8_t c = (uint8_t)s.p[at];
@@ -83,7 +84,8 @@ static size_t character_part(slice s, size_t at, bool *whole)
     return n;
 }
 
-/* Appends `bytes` made valid; with `hold`, an unfinished character at the end is left. Returns how many bytes were used. */
+/* Appends `bytes` made valid; with `hold`, an unfinished character at the end is left. Returns how many bytes were
+ * used. */
 static size_t add_valid(slice bytes, bool hold, buf *out)
 {
     size_t at = 0;
@@ -112,7 +114,8 @@ int detokenizer_feed(detokenizer *d, int32_t id, buf *out)
     const tokenizer *t = d->t;
     if (!tokenizer_token(t, id).p)
         return LORAC_OK; /* a model may have more rows than its tokenizer has tokens */
-    if (d->skip_special && tokenizer_is_special(t, id) && !has_spelling(t, id)) /* tokenizers compares what it decodes */
+    if (d->skip_special && tokenizer_is_special(t, id) &&
+        !has_spelling(t, id)) /* tokenizers compares what it decodes */
         return LORAC_OK;
     add_token(t, id, !d->begun, &d->pending);
     d->begun = true;

@@ -1,14 +1,21 @@
-/* normalise.c: rewriting a text before it is cut into words: Unicode normal forms, lower case, replacements. Each character that comes out says
- * how many of the old ones it stands for, in the terms of Hugging Face's tokenizers, so that offsets agree with theirs; their tables
- * are those of Unicode 12. Knows nothing of tokens. */
+/* normalise.c: rewriting a text before it is cut into words: Unicode normal forms, lower case, replacements. Each
+ * character that comes out says how many of the old ones it stands for, in the terms of Hugging Face's tokenizers, so
+ * that offsets agree with theirs; their tables are those of Unicode 12. Knows nothing of tokens. */
 #include "tokenizer_parts.h"
 
 #include <utf8proc.h>
 
 /* A character of the new text: 0 takes the place of one old character, 1 is new, -n takes the place of n + 1. */
-typedef struct change { uint32_t c; int32_t change; uint8_t class; } change;
+typedef struct change {
+    uint32_t c;
+    int32_t change;
+    uint8_t class;
+} change;
 
-typedef struct changes { change *p; size_t n, capacity; } changes;
+typedef struct changes {
+    change *p;
+    size_t n, capacity;
+} changes;
 
 static int add_change(changes *list, change c)
 {
@@ -119,8 +126,8 @@ static uint32_t composed(uint32_t first, uint32_t second)
     return n == 1 && !character_is_normal_form_news((uint32_t)pair[0]) ? (uint32_t)pair[0] : 0;
 }
 
-/* In place: the starter at `starter` takes in each following mark that combines with it and is not blocked by one before of the same or a
- * higher class. */
+/* In place: the starter at `starter` takes in each following mark that combines with it and is not blocked by one
+ * before of the same or a higher class. */
 static void compose(changes *list)
 {
     size_t out = 0, starter = SIZE_MAX;
@@ -176,7 +183,8 @@ static int replace(const normalise_step *step, const passage *p, const span *s, 
         span kept = { s->begin + at, s->begin + begin, -1 };
         TRY(passage_copy_bytes(next, p, &kept));
         size_t last = s->begin + (end ? end - 1 : 0);
-        TRY(passage_add_bytes(next, step->content.p, step->content.n, p->text.begin[last], end ? p->text.end[last] : p->text.begin[last]));
+        TRY(passage_add_bytes(next, step->content.p, step->content.n, p->text.begin[last],
+                              end ? p->text.end[last] : p->text.begin[last]));
         at = end;
     }
     span rest = { s->begin + at, s->end, -1 };

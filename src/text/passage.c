@@ -1,11 +1,13 @@
-/* passage.c: a text on its way through a tokenizer: its bytes now, for each the part of the original it stands for, and the spans it is cut
- * into. Every stage either cuts spans finer or writes a new passage from the old one. The text is always valid UTF-8. */
+/* passage.c: a text on its way through a tokenizer: its bytes now, for each the part of the original it stands for, and
+ * the spans it is cut into. Every stage either cuts spans finer or writes a new passage from the old one. The text is
+ * always valid UTF-8. */
 #include "tokenizer_parts.h"
 
 #include <string.h>
 #include <utf8proc.h>
 
-/* A file's own rules may blow a text up, by replacing letters with books. Unicode's need a factor of 11, the byte alphabet 2. */
+/* A file's own rules may blow a text up, by replacing letters with books. Unicode's need a factor of 11, the byte
+ * alphabet 2. */
 enum { GROWTH_MOST = 256, GROWTH_LEAST = 1 << 20 };
 
 static int text_reserve(passage *p, size_t more)
@@ -87,13 +89,15 @@ int passage_start(passage *p, passage *next, slice text)
 {
     if (text.n > UINT32_MAX / 4)
         return fail(LORAC_ERROR_DATA, "a text of %zu bytes is too long to tokenize at once", text.n);
-    p->most = next->most = GROWTH_LEAST + (text.n < UINT32_MAX / 2 / GROWTH_MOST ? text.n * GROWTH_MOST : UINT32_MAX / 2);
+    p->most = next->most =
+        GROWTH_LEAST + (text.n < UINT32_MAX / 2 / GROWTH_MOST ? text.n * GROWTH_MOST : UINT32_MAX / 2);
     TRY(text_reserve(p, text.n + 3));
     for (size_t at = 0; at < text.n;) {
         size_t begin = at;
         uint32_t c = utf8_next(text, &at);
         bool replaced = c == 0xFFFD && at - begin == 1;
-        TRY(passage_add_bytes(p, replaced ? "\xEF\xBF\xBD" : text.p + begin, replaced ? 3 : at - begin, (uint32_t)begin, (uint32_t)at));
+        TRY(passage_add_bytes(p, replaced ? "\xEF\xBF\xBD" : text.p + begin, replaced ? 3 : at - begin, (uint32_t)begin,
+                              (uint32_t)at));
     }
     return passage_add_span(p, 0, p->text.n, -1);
 }
@@ -139,12 +143,12 @@ void passage_free(passage *p)
 
 bool character_is_space(uint32_t c)
 {
-    return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+    return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-/* Alphabetic, marks, decimal digits, connectors and joiners (Unicode TS 18, annex C). The circled and squared letters are Alphabetic
- * though they are symbols. */
+/* Alphabetic, marks, decimal digits, connectors and joiners (Unicode TS 18, annex C). The circled and squared letters
+ * are Alphabetic though they are symbols. */
 bool character_is_word(uint32_t c)
 {
     switch (utf8proc_category((utf8proc_int32_t)character_known(c))) {

@@ -1,11 +1,12 @@
-/* pattern.c: the expressions tokenizers cut and replace with. They come from files, so they run interpreted (no JIT) with limits, and what
- * PCRE2 would read otherwise than Oniguruma (Ruby's syntax, which Hugging Face's tokenizers use) is refused. */
+/* pattern.c: the expressions tokenizers cut and replace with. They come from files, so they run interpreted (no JIT)
+ * with limits, and what PCRE2 would read otherwise than Oniguruma (Ruby's syntax, which Hugging Face's tokenizers use)
+ * is refused. */
 #include "tokenizer_parts.h"
 
 #include <string.h>
 
-/* For one match. A run of n blanks may take n steps back, so the steps grow with the text; what needs more of them than its length is
- * not an expression to cut words with. */
+/* For one match. A run of n blanks may take n steps back, so the steps grow with the text; what needs more of them than
+ * its length is not an expression to cut words with. */
 enum { HEAP_KIB_MOST = 256 * 1024, STEPS_LEAST = 10000, STEPS_PER_BYTE = 8 };
 
 /* In Oniguruma a '[' in a class opens a class within it and "&&" intersects; to PCRE2 both are plain characters. */
@@ -41,14 +42,16 @@ int pattern_compile(pattern *out, slice expression, const char *file, const char
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     int code;
     PCRE2_SIZE offset;
-    out->code = pcre2_compile((PCRE2_SPTR)(expression.p ? expression.p : ""), expression.n,
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context);
+    out->code =
+        pcre2_compile((PCRE2_SPTR)(expression.p ? expression.p : ""), expression.n,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context);
     pcre2_compile_context_free(context);
     if (out->code)
         return LORAC_OK;
     char message[160] = "";
     pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
-    return fail_at(LORAC_ERROR_DATA, at, "the expression does not compile: %s at its byte %zu", message, (size_t)offset);
+    return fail_at(LORAC_ERROR_DATA, at, "the expression does not compile: %s at its byte %zu", message,
+                   (size_t)offset);
 }
 
 void pattern_free(pattern *p)
@@ -114,8 +117,10 @@ static int find_expression(matcher *m, bool *found)
     if (!m->limits && !(m->limits = pcre2_match_context_create(NULL)))
         return fail_memory();
     pcre2_set_heap_limit(m->limits, HEAP_KIB_MOST);
-    pcre2_set_match_limit(m->limits, STEPS_LEAST + STEPS_PER_BYTE * (uint32_t)(m->text.n < 1 << 28 ? m->text.n : 1 << 28));
-    int status = pcre2_match(m->pattern->code, (PCRE2_SPTR)m->text.p, m->text.n, m->at, PCRE2_NO_UTF_CHECK, m->data, m->limits);
+    pcre2_set_match_limit(m->limits,
+                          STEPS_LEAST + STEPS_PER_BYTE * (uint32_t)(m->text.n < 1 << 28 ? m->text.n : 1 << 28));
+    int status =
+        pcre2_match(m->pattern->code, (PCRE2_SPTR)m->text.p, m->text.n, m->at, PCRE2_NO_UTF_CHECK, m->data, m->limits);
     *found = status >= 0;
     if (status >= 0 || status == PCRE2_ERROR_NOMATCH)
         return LORAC_OK;

@@ -1,4 +1,5 @@
-/* postprocess.c: what is put around a text's ids (a beginning token, separators), and Hugging Face's trimming of blanks from offsets. */
+/* postprocess.c: what is put around a text's ids (a beginning token, separators), and Hugging Face's trimming of blanks
+ * from offsets. */
 #include "tokenizer_parts.h"
 
 #include <string.h>
@@ -52,7 +53,8 @@ static slice blanks_of(const vocabulary *v, slice text, const encoding *e, size_
     return v->token[e->ids[i]];
 }
 
-/* tokenizers' process_offsets: a single blank before the first token is taken for the one that add_prefix_space put there. */
+/* tokenizers' process_offsets: a single blank before the first token is taken for the one that add_prefix_space put
+ * there. */
 static void trim(const post_step *step, const vocabulary *v, slice text, encoding *e, size_t from)
 {
     for (size_t i = from; i < e->count; i++) {

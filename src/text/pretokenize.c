@@ -1,12 +1,13 @@
-/* pretokenize.c: cutting a text into words. A step sees one span at a time and never beyond it, so that lookaheads end where the span does;
- * spans that are added tokens already are left alone. */
+/* pretokenize.c: cutting a text into words. A step sees one span at a time and never beyond it, so that lookaheads end
+ * where the span does; spans that are added tokens already are left alone. */
 #include "tokenizer_parts.h"
 
-/* Cuts of one span on their way out. Contiguous and merging behaviours join a cut with its neighbour, so the last one is held back. */
+/* Cuts of one span on their way out. Contiguous and merging behaviours join a cut with its neighbour, so the last one
+ * is held back. */
 typedef struct cutter {
     passage *out;
     split_behaviour behaviour;
-    size_t begin, end;            /* the cut held back; empty: none */
+    size_t begin, end; /* the cut held back; empty: none */
     bool last_was_match, holds;
 } cutter;
 

@@ -1,5 +1,6 @@
-/* tokenizer.c: the door: building blocks for the readers of files, the way of a text through the stages, and the questions others ask. A tokenizer
- * does not change once it is open; everything one encode needs besides is made for it and freed with it. */
+/* tokenizer.c: the door: building blocks for the readers of files, the way of a text through the stages, and the
+ * questions others ask. A tokenizer does not change once it is open; everything one encode needs besides is made for it
+ * and freed with it. */
 #include "tokenizer_parts.h"
 
 #include <string.h>
@@ -62,8 +63,8 @@ int tokenizer_put(tokenizer *t, int32_t id, slice token, uint8_t flags, const ch
     assert(id >= 0 && id < v->count);
     fault where = { .file = t->path, .key = key };
     if (v->token[id].p)
-        return fail_at(LORAC_ERROR_DATA, where, "the tokens \"%.*s\" and \"%.*s\" have the same id %d", (int)v->token[id].n,
-                       v->token[id].p, (int)token.n, token.p, id);
+        return fail_at(LORAC_ERROR_DATA, where, "the tokens \"%.*s\" and \"%.*s\" have the same id %d",
+                       (int)v->token[id].n, v->token[id].p, (int)token.n, token.p, id);
     bool found;
     TRY(map_add(&v->ids, token, id, &found));
     if (found)

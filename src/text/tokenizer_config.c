@@ -1,5 +1,6 @@
-/* tokenizer_config.c: what a Hugging Face folder says about a tokenizer beside tokenizer.json: which tokens begin, end, pad, whether a text is
- * surrounded by them, and the chat template. All of it is optional. Where files repeat each other, tokenizer_config.json comes first. */
+/* tokenizer_config.c: what a Hugging Face folder says about a tokenizer beside tokenizer.json: which tokens begin, end,
+ * pad, whether a text is surrounded by them, and the chat template. All of it is optional. Where files repeat each
+ * other, tokenizer_config.json comes first. */
 #include "tokenizer_json.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@ static int member_path(buf *path, const char *folder, const char *name)
     return path_join(path, folder, name) ? LORAC_OK : fail_memory();
 }
 
-/* *json is NULL when there is no such file; *file is kept for messages. transformers writes 10^30 for "no longest text", hence BIG. */
+/* *json is NULL when there is no such file; *file is kept for messages. transformers writes 10^30 for "no longest
+ * text", hence BIG. */
 static int read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
 {
     buf path = { 0 };
@@ -19,7 +21,8 @@ static int read_optional(tokenizer *t, const char *folder, const char *name, jso
     int status = member_path(&path, folder, name);
     if (status == LORAC_OK && path_exists(path.p)) {
         *file = arena_text(&t->memory, path.p, path.n);
-        status = *file ? json_read(json, *file, CONFIG_BYTES_MOST, JSON_TAKE_NUL | JSON_TAKE_DUPLICATES | JSON_TAKE_BIG) : fail_memory();
+        status = *file ? json_read(json, *file, CONFIG_BYTES_MOST, JSON_TAKE_NUL | JSON_TAKE_DUPLICATES | JSON_TAKE_BIG)
+                       : fail_memory();
     }
     buf_free(&path);
     if (status == LORAC_OK && *json && !json_is_object(*json)) {
@@ -71,7 +74,8 @@ static int read_surroundings(tokenizer *t, const json_t *json, const char *file)
     bool add_bos = false, add_eos = false;
     TRY(json_take_bool(json, "add_bos_token", &add_bos, file));
     TRY(json_take_bool(json, "add_eos_token", &add_eos, file));
-    bool says = json_is_boolean(json_object_get(json, "add_bos_token")) || json_is_boolean(json_object_get(json, "add_eos_token"));
+    bool says = json_is_boolean(json_object_get(json, "add_bos_token")) ||
+                json_is_boolean(json_object_get(json, "add_eos_token"));
     return says ? replace_templates(t, add_bos, add_eos) : LORAC_OK;
 }
 
@@ -147,7 +151,8 @@ static int read_generation_config(tokenizer *t, const json_t *json, const char *
     return LORAC_OK;
 }
 
-static int read_one(tokenizer *t, const char *folder, const char *name, int (*read)(tokenizer *, const json_t *, const char *))
+static int read_one(tokenizer *t, const char *folder, const char *name,
+                    int (*read)(tokenizer *, const json_t *, const char *))
 {
     json_t *json;
     const char *file = NULL;

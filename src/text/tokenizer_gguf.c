@@ -1,5 +1,5 @@
-/* tokenizer_gguf.c: a tokenizer from GGUF metadata (tokenizer.ggml.*), put together as llama.cpp does it: the name in tokenizer.ggml.pre
- * stands for a list of expressions and for defaults, and some tokens are known by their text alone. */
+/* tokenizer_gguf.c: a tokenizer from GGUF metadata (tokenizer.ggml.*), put together as llama.cpp does it: the name in
+ * tokenizer.ggml.pre stands for a list of expressions and for defaults, and some tokens are known by text alone. */
 #include "recipe.h"
 #include "tokenizer_parts.h"
 
@@ -46,15 +46,18 @@ static uint8_t flags_of_type(int64_t type, slice token)
     }
 }
 
-/* Tokens that llama.cpp takes for control tokens by their text, whatever their type; those of the first list end a generation. */
+/* Tokens that llama.cpp takes for control tokens by their text, whatever their type; those of the first list end a
+ * generation. */
 static const char *const ends_by_text =
-    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] "
+    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> <|eom_id|> "
+    "<EOT> _<EOT> [EOT] [EOS] "
     "<|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> <\uFF5Cend\u2581of\u2581sentence\uFF5C> [e~[ "
     "<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD] <|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame> <|file_sep|>";
-static const char *const control_by_text =
-    "<|fim_prefix|> <fim-prefix> <fim_prefix> <\uFF5Cfim\u2581begin\uFF5C> <PRE> <|code_prefix|> <|prefix|> <|fim_suffix|> <fim-suffix> <fim_suffix> "
-    "<\uFF5Cfim\u2581hole\uFF5C> <SUF> <|code_suffix|> <|suffix|> <|fim_middle|> <fim-middle> <fim_middle> <\uFF5Cfim\u2581end\uFF5C> <MID> "
-    "<|code_middle|> <|middle|>";
+static const char *const control_by_text = "<|fim_prefix|> <fim-prefix> <fim_prefix> <\uFF5Cfim\u2581begin\uFF5C> "
+                                           "<PRE> <|code_prefix|> <|prefix|> <|fim_suffix|> <fim-suffix> <fim_suffix> "
+                                           "<\uFF5Cfim\u2581hole\uFF5C> <SUF> <|code_suffix|> <|suffix|> "
+                                           "<|fim_middle|> <fim-middle> <fim_middle> <\uFF5Cfim\u2581end\uFF5C> <MID> "
+                                           "<|code_middle|> <|middle|>";
 
 static bool looks_like_control(slice token)
 {
@@ -103,7 +106,8 @@ static int read_token(tokenizer *t, int32_t id, slice token, int64_t type)
         return LORAC_OK;
     fault where = { .file = t->path, .key = key };
     if (token.n > ADDED_TOKEN_LONGEST || utf8_valid(token) != token.n)
-        return fail_at(LORAC_ERROR_DATA, where, "the special token %d is longer than %d bytes or not UTF-8", id, ADDED_TOKEN_LONGEST);
+        return fail_at(LORAC_ERROR_DATA, where, "the special token %d is longer than %d bytes or not UTF-8", id,
+                       ADDED_TOKEN_LONGEST);
     return added_add(&t->added, (added_token){ .text = token, .id = id });
 }
 
@@ -140,7 +144,8 @@ static int read_merges(tokenizer *t, const gguf *g)
         slice right = gguf_string(merges, i), left;
         const char *blank = right.n > 1 ? memchr(right.p + 1, ' ', right.n - 1) : NULL;
         if (!blank) {
-            status = fail_at(LORAC_ERROR_DATA, where, "merge %llu is not two tokens with a blank between", (unsigned long long)i);
+            status = fail_at(LORAC_ERROR_DATA, where, "merge %llu is not two tokens with a blank between",
+                             (unsigned long long)i);
             break;
         }
         left = (slice){ right.p, (size_t)(blank - right.p) };
@@ -162,8 +167,8 @@ static int read_role(tokenizer *t, const gguf *g, const char *key, int64_t *id)
         return LORAC_OK;
     char found[32];
     snprintf(found, sizeof found, "%lld", (long long)*id);
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = key, .found = found }, "the id is not below the vocabulary's size %d",
-                   t->vocabulary.count);
+    return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = key, .found = found },
+                   "the id is not below the vocabulary's size %d", t->vocabulary.count);
 }
 
 static int read_roles(tokenizer *t, const gguf *g)
@@ -191,8 +196,10 @@ static int build_post(tokenizer *t, const gguf *g, bool add_bos)
     TRY(gguf_take_bool(g, "tokenizer.ggml.add_eos_token", &add_eos));
     const int32_t *roles = t->roles;
     if ((add_bos && roles[TOKEN_BOS] < 0) || (add_eos && roles[TOKEN_EOS] < 0))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = add_bos ? "tokenizer.ggml.bos_token_id" : "tokenizer.ggml.eos_token_id" },
-                       "the file asks for a token to be added but does not name it");
+        return fail_at(
+            LORAC_ERROR_DATA,
+            (fault){ .file = t->path, .key = add_bos ? "tokenizer.ggml.bos_token_id" : "tokenizer.ggml.eos_token_id" },
+            "the file asks for a token to be added but does not name it");
     return tokenizer_surround(t, add_bos ? roles[TOKEN_BOS] : -1, add_eos ? roles[TOKEN_EOS] : -1);
 }
 
@@ -213,7 +220,8 @@ static int read_all(tokenizer *t, const gguf *g)
     TRY(gguf_take_text(g, "tokenizer.ggml.model", &model));
     TRY(gguf_take_text(g, "tokenizer.ggml.pre", &pre));
     if (!model.p)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "tokenizer.ggml.model" }, "the file has no tokenizer");
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "tokenizer.ggml.model" },
+                       "the file has no tokenizer");
     if (!slice_is(model, "gpt2"))
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "tokenizer.ggml.model" },
                        "tokenizers of the model \"%.*s\" are not supported yet by this version", (int)model.n, model.p);
@@ -222,7 +230,8 @@ static int read_all(tokenizer *t, const gguf *g)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "tokenizer.ggml.pre" },
                        "the pre-tokenizer \"%.*s\" is not supported yet by this version", (int)pre.n, pre.p);
     bool space = false;
-    TRY(gguf_take_bool(g, "tokenizer.ggml.add_space_prefix", &space)); /* without effect here; only its type is looked at */
+    /* Without effect on this model of tokenizer; only its type is looked at. */
+    TRY(gguf_take_bool(g, "tokenizer.ggml.add_space_prefix", &space));
     TRY(build_split(t, r));
     TRY(read_tokens(t, g));
     TRY(read_merges(t, g));

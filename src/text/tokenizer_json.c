@@ -1,6 +1,6 @@
-/* tokenizer_json.c: a tokenizer from a Hugging Face folder's tokenizer.json: its model, its added tokens, and the order in which the components
- * are read. Every component either becomes steps or is refused by name and place; only truncation and padding are left out, which are
- * the caller's business. */
+/* tokenizer_json.c: a tokenizer from a Hugging Face folder's tokenizer.json: its model, its added tokens, and the order
+ * in which the components are read. Every component either becomes steps or is refused by name and place; only
+ * truncation and padding are left out, which are the caller's business. */
 #include "tokenizer_json.h"
 
 #include <string.h>
@@ -11,7 +11,8 @@ enum { TOKENIZER_BYTES_MOST = 256 << 20 };
 
 int part_fail(const tokenizer *t, part p, const char *sentence)
 {
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = p.place, .found = json_kind(p.json) }, "%s", sentence);
+    return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = p.place, .found = json_kind(p.json) }, "%s",
+                   sentence);
 }
 
 int part_member(tokenizer *t, part p, const char *key, part *out)
@@ -100,7 +101,8 @@ static int read_vocabulary(tokenizer *t, part vocab)
         json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
         if (value < 0 || value >= t->vocabulary.count)
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = vocab.place },
-                           "the id of the token \"%.64s\" is not an integer from 0 to %d", token.p, t->vocabulary.count - 1);
+                           "the id of the token \"%.64s\" is not an integer from 0 to %d", token.p,
+                           t->vocabulary.count - 1);
         token.p = arena_text(&t->memory, token.p, token.n);
         if (!token.p)
             return fail_memory();
@@ -168,9 +170,10 @@ static int read_model(tokenizer *t, part model, part vocab)
     if (!unknown)
         return LORAC_OK;
     t->bpe.unknown = tokenizer_id(t, slice_of(unknown));
-    return t->bpe.unknown >= 0 ? LORAC_OK
-                               : fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "model.unk_token", .found = unknown },
-                                         "the unknown token is not in the vocabulary");
+    return t->bpe.unknown >= 0
+               ? LORAC_OK
+               : fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "model.unk_token", .found = unknown },
+                         "the unknown token is not in the vocabulary");
 }
 
 /* ---- Added tokens */
@@ -223,7 +226,8 @@ static int read_content(tokenizer *t, part p, slice *content)
     TRY(part_text(t, text, content));
     if (!content->n)
         return part_fail(t, text, "an added token cannot be empty");
-    return content->n <= ADDED_TOKEN_LONGEST ? LORAC_OK : part_fail(t, text, "the added token is longer than 1024 bytes");
+    return content->n <= ADDED_TOKEN_LONGEST ? LORAC_OK
+                                             : part_fail(t, text, "the added token is longer than 1024 bytes");
 }
 
 /* The id is the vocabulary's where it has the token, otherwise the next one. */
@@ -232,10 +236,11 @@ static int place_added(tokenizer *t, part p, slice content, int64_t id, uint8_t 
     int32_t known = tokenizer_id(t, content);
     fault where = { .file = t->path, .key = p.place };
     if (known >= 0 && known != id)
-        return fail_at(LORAC_ERROR_DATA, where, "the added token \"%.*s\" has the id %lld, but %d in the vocabulary", (int)content.n, content.p,
-                       (long long)id, known);
+        return fail_at(LORAC_ERROR_DATA, where, "the added token \"%.*s\" has the id %lld, but %d in the vocabulary",
+                       (int)content.n, content.p, (long long)id, known);
     if (id < 0 || id >= t->vocabulary.count)
-        return fail_at(LORAC_ERROR_DATA, where, "the added token \"%.*s\" leaves a gap in the ids: %lld where there are %d tokens",
+        return fail_at(LORAC_ERROR_DATA, where,
+                       "the added token \"%.*s\" leaves a gap in the ids: %lld where there are %d tokens",
                        (int)content.n, content.p, (long long)id, t->vocabulary.count);
     if (known < 0)
         return tokenizer_put(t, (int32_t)id, content, flags, p.place);

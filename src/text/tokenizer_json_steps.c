@@ -1,5 +1,5 @@
-/* tokenizer_json_steps.c: the components of a tokenizer.json that become steps: normalisers, pre-tokenizers, post-processors, decoders. The names
- * and fields are those of Hugging Face's tokenizers. */
+/* tokenizer_json_steps.c: the components of a tokenizer.json that become steps: normalisers, pre-tokenizers,
+ * post-processors, decoders. The names and fields are those of Hugging Face's tokenizers. */
 #include "tokenizer_json.h"
 
 #include <string.h>
@@ -41,9 +41,16 @@ static int add_normaliser(tokenizer *t, normalise_kind kind, normalise_step **ou
 
 int build_normaliser(tokenizer *t, part p)
 {
-    static const struct { const char *type; normalise_kind kind; } simple[] = {
-        { "NFC", NORMALISE_NFC },   { "NFD", NORMALISE_NFD },           { "NFKC", NORMALISE_NFKC },
-        { "NFKD", NORMALISE_NFKD }, { "Lowercase", NORMALISE_LOWERCASE }, { "ByteLevel", NORMALISE_BYTES },
+    static const struct {
+        const char *type;
+        normalise_kind kind;
+    } simple[] = {
+        { "NFC", NORMALISE_NFC },
+        { "NFD", NORMALISE_NFD },
+        { "NFKC", NORMALISE_NFKC },
+        { "NFKD", NORMALISE_NFKD },
+        { "Lowercase", NORMALISE_LOWERCASE },
+        { "ByteLevel", NORMALISE_BYTES },
     };
     const char *type;
     normalise_step *step;
@@ -196,7 +203,8 @@ static int count_ids(tokenizer *t, part p, const json_t *special, const json_t *
 
 static int template_piece(tokenizer *t, part p, part piece, post_piece *out, size_t *count, int *texts)
 {
-    const json_t *sequence = json_object_get(piece.json, "Sequence"), *special = json_object_get(piece.json, "SpecialToken"), *ids;
+    const json_t *sequence = json_object_get(piece.json, "Sequence"),
+                 *special = json_object_get(piece.json, "SpecialToken"), *ids;
     const char *id = NULL;
     int64_t type = 0;
     TRY(json_take_int(sequence ? sequence : special, "type_id", 0, 255, &type, t->path));

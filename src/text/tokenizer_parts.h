@@ -1,7 +1,7 @@
-/* tokenizer_parts.h: what a tokenizer is made of, for the files that build one and the files that run it. Each stage is an array of small
- * tagged steps (normalise, split, post-process, decode) around one model, so that a file's components become steps one by one and a new
- * component is a new tag. The stages work on a `passage`: the text as it is now, where each of its bytes came from, and the pieces it is
- * cut into. Nothing here outlives the tokenizer's arena; nothing is changed after opening. */
+/* tokenizer_parts.h: what a tokenizer is made of, for the files that build one and the files that run it. Each stage is
+ * an array of small tagged steps (normalise, split, post-process, decode) around one model, so that a file's components
+ * become steps one by one and a new component is a new tag. The stages work on a `passage`: the text as it is now, where
+ * each of its bytes came from, and the pieces it is cut into. Nothing is changed after opening. */
 #ifndef LORAC_TOKENIZER_PARTS_H
 #define LORAC_TOKENIZER_PARTS_H
 
@@ -53,7 +53,8 @@ typedef struct passage {
     size_t count, capacity;
 } passage;
 
-/* The whole of `text` as one span, invalid bytes replaced by U+FFFD; `next` is the scratch that later stages write to. Both start as {0}. */
+/* The whole of `text` as one span, invalid bytes replaced by U+FFFD; `next` is the scratch of later stages. Both start
+ * as {0}. */
 int passage_start(passage *p, passage *next, slice text);
 void passage_free(passage *p);
 void passage_swap(passage *a, passage *b);
@@ -102,8 +103,8 @@ void matcher_free(matcher *m);
 /* ---- Normalisers */
 
 typedef enum normalise_kind {
-    NORMALISE_NFC, NORMALISE_NFD, NORMALISE_NFKC, NORMALISE_NFKD, NORMALISE_LOWERCASE, NORMALISE_REPLACE, NORMALISE_PREPEND,
-    NORMALISE_BYTES
+    NORMALISE_NFC, NORMALISE_NFD, NORMALISE_NFKC, NORMALISE_NFKD, NORMALISE_LOWERCASE, NORMALISE_REPLACE,
+    NORMALISE_PREPEND, NORMALISE_BYTES
 } normalise_kind;
 
 typedef struct normalise_step {
@@ -132,7 +133,7 @@ typedef struct split_step {
 
 int split_run(const split_step *step, passage *p, passage *next, matcher *m);
 
-/* ---- GPT-2's byte alphabet: every byte is a printable character, so that a vocabulary of strings can hold any bytes. */
+/* ---- GPT-2's byte alphabet: every byte is a printable character, so that strings in a vocabulary can hold any bytes */
 
 uint32_t byte_letter(uint8_t byte);
 int byte_of_letter(uint32_t c); /* or -1 */
@@ -153,7 +154,8 @@ typedef struct bpe {
 int bpe_open(bpe *b, const vocabulary *v, size_t merge_count);
 void bpe_free(bpe *b);
 /* Adds "left right" of this rank. When the pair is there already it stays or gives way. */
-int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice right, uint32_t rank, bool last_wins, const fault *where);
+int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice right, uint32_t rank, bool last_wins,
+                  const fault *where);
 
 typedef struct bpe_run bpe_run;
 /* Scratch of one encode: the merge queue, and the words met so far. */

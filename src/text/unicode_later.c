@@ -1,6 +1,6 @@
-/* unicode_later.c: characters newer than the Unicode tables of the libraries we look them up in (Debian 12: PCRE2 has Unicode 14, utf8proc 15),
- * and how the tokenizers we agree with see them: Hugging Face's expressions know Unicode 16, its lower case and digits 17, its normal
- * forms only 9. The tables were made by comparing all characters. */
+/* unicode_later.c: characters newer than the Unicode tables of the libraries we look them up in (Debian 12: PCRE2 has
+ * Unicode 14, utf8proc 15), and how the tokenizers we agree with see them: Hugging Face's expressions know Unicode 16,
+ * its lower case and digits 17, its normal forms only 9. The tables were made by comparing all characters. */
 #include "tokenizer_parts.h"
 
 #include <utf8proc.h>
@@ -9,8 +9,8 @@
 
 enum {
     MARK_3 = 0x302A, PUNCTUATION_3 = 0xA874, UPPER_3 = 0xA640, LOWER_3 = 0xA641, SYMBOL_3 = 0x2800, FORMAT_3 = 0x2060,
-    MARK_4 = 0x10A01, PUNCTUATION_4 = 0x10100, UPPER_4 = 0x10400, LOWER_4 = 0x10428, LETTER_4 = 0x10380, MODIFIER_4 = 0x16B40,
-    DIGIT_4 = 0x104A0, NUMBER_4 = 0x10107, SYMBOL_4 = 0x1D100
+    MARK_4 = 0x10A01, PUNCTUATION_4 = 0x10100, UPPER_4 = 0x10400, LOWER_4 = 0x10428, LETTER_4 = 0x10380,
+    MODIFIER_4 = 0x16B40, DIGIT_4 = 0x104A0, NUMBER_4 = 0x10107, SYMBOL_4 = 0x1D100
 };
 
 /* U+180E was a blank once; PCRE2 still takes it for one. */
@@ -82,8 +82,8 @@ bool character_is_number(uint32_t c)
 uint32_t character_lower(uint32_t c)
 {
     static const struct { uint32_t first, last, lower; } newer[] = {
-        { 0x1C89, 0x1C89, 0x1C8A }, { 0xA7CB, 0xA7CB, 0x264 },  { 0xA7CC, 0xA7CC, 0xA7CD },    { 0xA7CE, 0xA7CE, 0xA7CF },
-        { 0xA7D2, 0xA7D2, 0xA7D3 }, { 0xA7D4, 0xA7D4, 0xA7D5 }, { 0xA7DA, 0xA7DA, 0xA7DB },    { 0xA7DC, 0xA7DC, 0x19B },
+        { 0x1C89, 0x1C89, 0x1C8A }, { 0xA7CB, 0xA7CB, 0x264 },  { 0xA7CC, 0xA7CC, 0xA7CD }, { 0xA7CE, 0xA7CE, 0xA7CF },
+        { 0xA7D2, 0xA7D2, 0xA7D3 }, { 0xA7D4, 0xA7D4, 0xA7D5 }, { 0xA7DA, 0xA7DA, 0xA7DB }, { 0xA7DC, 0xA7DC, 0x19B },
         { 0x10D50, 0x10D65, 0x10D70 }, { 0x16EA0, 0x16EB8, 0x16EBB },
     };
     for (size_t i = 0; c >= newer[0].first && i < sizeof newer / sizeof *newer; i++)

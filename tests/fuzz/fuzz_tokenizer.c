@@ -1,10 +1,12 @@
-/* Any bytes as a tokenizer.json: refused, or a tokenizer whose ids and offsets stay in bounds and whose decoded text is UTF-8. */
+/* Any bytes as a tokenizer.json: refused, or a tokenizer whose ids and offsets stay in bounds and whose decoded text is
+ * UTF-8. */
 #include "input.h"
 #include "tokenizer_parts.h"
 
 #include <string.h>
 
-static const char text[] = "It's 12 TWO words <s>x  <m> y, caf\xC3\xA9 e\xCC\x81 (\xF0\x9F\x98\x80)\r\n\n\t\xFF aaaaaaaa\xE1\xA0\x8E";
+static const char text[] =
+    "It's 12 TWO words <s>x  <m> y, caf\xC3\xA9 e\xCC\x81 (\xF0\x9F\x98\x80)\r\n\n\t\xFF aaaaaaaa\xE1\xA0\x8E";
 
 static void check_encoding(const tokenizer *t, const encoding *e)
 {

@@ -1,5 +1,6 @@
-/* test_tokenizer.c: tokenizers from tokenizer.json against what Hugging Face's tokenizers made of the same texts (tests/golden/tokenizers), and
- * what holds for every tokenizer: streams, long words, bad files, memory that runs out. */
+/* test_tokenizer.c: tokenizers from tokenizer.json against what Hugging Face's tokenizers made of the same texts
+ * (tests/golden/tokenizers), and what holds for every tokenizer: streams, long words, bad files, memory that runs out.
+ */
 #include "test.h"
 
 #include "err.h"
@@ -57,7 +58,8 @@ static void expect_offsets(const encoding *e, const json_t *offsets, const char 
             fail_msg("%s, text %zu: token %zu is at %u to %u", name, row, i, e->begin[i], e->end[i]);
 }
 
-static void expect_decoded(const tokenizer *t, const encoding *e, bool skip_special, slice expected, const char *name, size_t row)
+static void expect_decoded(const tokenizer *t, const encoding *e, bool skip_special, slice expected, const char *name,
+                           size_t row)
 {
     buf whole = { 0 }, pieces = { 0 };
     detokenizer d;
@@ -186,7 +188,8 @@ static void encode_long(const tokenizer *t, const char *unit, size_t bytes)
 static void test_long(void **state)
 {
     (void)state;
-    static const char *const units[] = { "a", "the", " ", "\n", "1", "!", "\t ", "\u00e9", "\u4e2d", "\U0001f600", "e\u0301", " a", "'s", "\u0301" };
+    static const char *const units[] = { "a",      "the",    " ",          "\n",      "1",  "!",  "\t ",
+                                         "\u00e9", "\u4e2d", "\U0001f600", "e\u0301", " a", "'s", "\u0301" };
     static const char *const of[] = { "llama3", "smollm" };
     for (size_t n = 0; n < sizeof of / sizeof *of; n++) {
         tokenizer *t = open_golden(of[n]);
@@ -200,7 +203,9 @@ static void test_long(void **state)
 
 static const char head[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}";
 
-typedef struct bad { const char *json, *place, *sentence; } bad;
+typedef struct bad {
+    const char *json, *place, *sentence;
+} bad;
 
 static const bad bad_files[] = {
     { "", "", "not valid JSON" },
@@ -210,35 +215,52 @@ static const bad bad_files[] = {
     { "{\"model\":{\"vocab\":{\"a\":0}}}", "model", "without merges" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", "model.vocab", "an object of tokens" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "model.vocab", "the same id 0" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":2},\"merges\":[]}}", "model.vocab", "not an integer from 0 to 1" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":2},\"merges\":[]}}", "model.vocab",
+      "not an integer from 0 to 1" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "model.vocab", "not an integer" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0.5},\"merges\":[]}}", "model.vocab", "not an integer" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a x\"]}}", "model.merges", "\"x\", which is not" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", "model.merges", "\"aa\", which is not" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a x\"]}}", "model.merges",
+      "\"x\", which is not" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", "model.merges",
+      "\"aa\", which is not" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"aa\"]}}", "model.merges[0]", "left right" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}", "model.merges[0]", "left right" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"u\"}}", "model.unk_token", "not in the vocabulary" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}}", "end_of_word_suffix", "not supported" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":true}}", "model.byte_fallback", "not supported" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", "model.dropout", "not supported" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"u\"}}", "model.unk_token",
+      "not in the vocabulary" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}}",
+      "end_of_word_suffix", "not supported" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":true}}", "model.byte_fallback",
+      "not supported" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", "model.dropout",
+      "not supported" },
     { "+,\"added_tokens\":[{\"id\":3,\"content\":\"\"}]}", "added_tokens[0].content", "cannot be empty" },
     { "+,\"added_tokens\":[{\"id\":3}]}", "added_tokens[0].content", "a string" },
     { "+,\"added_tokens\":[{\"id\":4,\"content\":\"x\"}]}", "added_tokens[0]", "a gap" },
     { "+,\"added_tokens\":[{\"id\":1,\"content\":\"x\"}]}", "added_tokens[0]", "the same id 1" },
     { "+,\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]}", "added_tokens[0]", "but 0 in the vocabulary" },
-    { "+,\"added_tokens\":[{\"id\":3,\"content\":\"x\"},{\"id\":3,\"content\":\"x\"}]}", "added_tokens[1]", "there twice" },
+    { "+,\"added_tokens\":[{\"id\":3,\"content\":\"x\"},{\"id\":3,\"content\":\"x\"}]}", "added_tokens[1]",
+      "there twice" },
     { "+,\"normalizer\":{\"type\":\"Precompiled\"}}", "normalizer", "\"Precompiled\" is not supported" },
-    { "+,\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Nmt\"}]}}", "normalizer.normalizers[1]", "\"Nmt\"" },
-    { "+,\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}}", "normalizer.pattern.String", "empty pattern" },
+    { "+,\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Nmt\"}]}}",
+      "normalizer.normalizers[1]", "\"Nmt\"" },
+    { "+,\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}}",
+      "normalizer.pattern.String", "empty pattern" },
     { "+,\"pre_tokenizer\":{\"type\":\"Metaspace\"}}", "pre_tokenizer", "\"Metaspace\" is not supported" },
     { "+,\"pre_tokenizer\":{}}", "pre_tokenizer", "no type" },
-    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(\"}}}", "pre_tokenizer.pattern.Regex", "does not compile" },
-    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"[a[b]]\"}}}", "pre_tokenizer.pattern.Regex", "within" },
-    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Away\",\"pattern\":{\"Regex\":\"a\"}}}", "pre_tokenizer", "the behavior is none" },
-    { "+,\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",9],\"sep\":[\"a\",0]}}", "post_processor.cls", "from 0 to 2" },
-    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}}", "post_processor.single", "does not name the text" },
-    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"s\"}}]}}", "post_processor", "special_tokens" },
-    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}}", "post_processor.single[0]", "as A" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(\"}}}",
+      "pre_tokenizer.pattern.Regex", "does not compile" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"[a[b]]\"}}}",
+      "pre_tokenizer.pattern.Regex", "within" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Away\",\"pattern\":{\"Regex\":\"a\"}}}", "pre_tokenizer",
+      "the behavior is none" },
+    { "+,\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",9],\"sep\":[\"a\",0]}}", "post_processor.cls",
+      "from 0 to 2" },
+    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}}", "post_processor.single",
+      "does not name the text" },
+    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"s\"}}]}}",
+      "post_processor", "special_tokens" },
+    { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}}",
+      "post_processor.single[0]", "as A" },
     { "+,\"decoder\":{\"type\":\"WordPiece\"}}", "decoder", "\"WordPiece\" is not supported" },
 };
 
@@ -303,7 +325,9 @@ static void test_bad_rules(void **state)
     assert_contains(lorac_last_error()->message, "times as long");
     tokenizer_free(t);
 
-    write_tokenizer(test, "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(a+)+[bc]\"}}}");
+    write_tokenizer(
+        test,
+        "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(a+)+[bc]\"}}}");
     assert_ok(tokenizer_open_folder(&t, test));
     assert_int_equal(tokenizer_encode(t, buf_slice_of(&text), 0, &e), LORAC_ERROR_DATA);
     assert_contains(lorac_last_error()->message, "gave up");
@@ -333,7 +357,8 @@ static void test_config(void **state)
     tokenizer *t;
     write_tokenizer(folder, "+}");
     write_text(folder, "tokenizer_config.json",
-               "{\"bos_token\":\"a\",\"eos_token\":{\"content\":\"b\",\"special\":true},\"unk_token\":\"none\",\"add_bos_token\":true,"
+               "{\"bos_token\":\"a\",\"eos_token\":{\"content\":\"b\",\"special\":true},\"unk_token\":\"none\",\"add_"
+               "bos_token\":true,"
                "\"model_max_length\":1000000000000000019884624838656,"
                "\"chat_template\":[{\"name\":\"x\",\"template\":\"X\"},{\"name\":\"default\",\"template\":\"D\"}]}");
     write_text(folder, "special_tokens_map.json", "{\"bos_token\":\"b\",\"pad_token\":\"ab\"}");
@@ -405,8 +430,9 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens), cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding), cmocka_unit_test(test_long),
-        cmocka_unit_test(test_config),  cmocka_unit_test(test_bad_files), cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_goldens),   cmocka_unit_test(test_gpt2),   cmocka_unit_test(test_encoding),
+        cmocka_unit_test(test_long),      cmocka_unit_test(test_config), cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_tokenizer_gguf.c: tokenizers from GGUF metadata: llama.cpp's own vectors for GPT-2's vocabulary (skipped where they are not), the named
- * pre-tokenizers against tokenizer.json files that say the same, llama.cpp's rules for special tokens, and files that are wrong. */
+/* test_tokenizer_gguf.c: tokenizers from GGUF metadata: llama.cpp's own vectors for GPT-2's vocabulary (skipped where
+ * they are not), the named pre-tokenizers against tokenizer.json files that say the same, llama.cpp's rules for special
+ * tokens, and files that are wrong. */
 #include "test.h"
 
 #include "err.h"
@@ -119,8 +120,7 @@ static void put_vocabulary(gguf_writer *w, json_t *vocab)
     const char *token;
     json_t *id;
     assert_true(count <= 512);
-    json_object_foreach (vocab, token, id)
-        tokens[json_integer_value(id)] = slice_of(token);
+    json_object_foreach(vocab, token, id) tokens[json_integer_value(id)] = slice_of(token);
     gguf_put_text_array(w, "tokenizer.ggml.tokens", tokens, count);
 }
 
@@ -135,7 +135,8 @@ static void put_merges(gguf_writer *w, const json_t *merges)
         if (json_is_string(merge))
             buf_text(&texts[i], json_string_value(merge));
         else
-            buf_format(&texts[i], "%s %s", json_string_value(json_array_get(merge, 0)), json_string_value(json_array_get(merge, 1)));
+            buf_format(&texts[i], "%s %s", json_string_value(json_array_get(merge, 0)),
+                       json_string_value(json_array_get(merge, 1)));
         lines[i] = buf_slice_of(&texts[i]);
     }
     gguf_put_text_array(w, "tokenizer.ggml.merges", lines, count);
@@ -223,8 +224,8 @@ enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE };
 typedef struct recipe {
     const char *model, *pre, *tokens[16], *merges[4];
     int32_t types[16];
-    size_t type_count;            /* 0: as many as tokens */
-    const char *key;              /* an integer under this key, unless NULL */
+    size_t type_count; /* 0: as many as tokens */
+    const char *key;   /* an integer under this key, unless NULL */
     uint32_t value;
     bool add_bos, add_eos, eos_known, types_are_reals, tokens_are_numbers;
 } recipe;
@@ -232,7 +233,8 @@ typedef struct recipe {
 static recipe standard(void)
 {
     return (recipe){
-        .model = "gpt2", .pre = "gpt-2",
+        .model = "gpt2",
+        .pre = "gpt-2",
         .tokens = { "a", "b", "c", "ab", "\u0120", "<|im_end|>", "<x", "<xy>", "y>z", "<0x0A>", "gone", "\u00e9" },
         .merges = { "a b" },
         .types = { NORMAL, NORMAL, NORMAL, NORMAL, NORMAL, NORMAL, USER, CONTROL, CONTROL, BYTE, UNUSED, USER },
@@ -304,7 +306,7 @@ static void test_special(void **state)
     expect(t, "ab c", 0, "3 4 2", "ab c");
     expect(t, "a<xa", 0, "0 6 0", "a<xa");
     expect(t, "a<xy>a", 0, "0 7 0", "aa");
-    expect(t, "<xy>z", 0, "7", "");           /* "<xy>" is longer than "y>z"; z itself has no token */
+    expect(t, "<xy>z", 0, "7", ""); /* "<xy>" is longer than "y>z"; z itself has no token */
     expect(t, "<x<xy>", 0, "6 7", "<x");
     expect(t, "y>z<|im_end|>b", 0, "8 5 1", "b"); /* a control token by its text, though its type is normal */
     expect(t, "\u00e9", 0, "11", "\u00e9");
@@ -358,12 +360,14 @@ static void test_bad(void **state)
     r.model = NULL, expect_refusal(&r, "tokenizer.ggml.model", "no tokenizer");
     r.model = "bert", expect_refusal(&r, "tokenizer.ggml.model", "\"bert\" are not supported yet");
     r = standard(), r.pre = "kimi-k2", expect_refusal(&r, "tokenizer.ggml.pre", "\"kimi-k2\" is not supported yet");
-    r = standard(), r.tokens[0] = NULL, r.type_count = 1, expect_refusal(&r, "tokenizer.ggml.tokens", "no array of tokens");
+    r = standard(), r.tokens[0] = NULL, r.type_count = 1,
+    expect_refusal(&r, "tokenizer.ggml.tokens", "no array of tokens");
     r = standard(), r.tokens_are_numbers = true, expect_refusal(&r, "tokenizer.ggml.tokens", "no array of tokens");
     r = standard(), r.tokens[1] = "a", expect_refusal(&r, "tokenizer.ggml.tokens", "\"a\" is there twice");
     r = standard(), r.tokens[7] = "\xFF<", expect_refusal(&r, "tokenizer.ggml.tokens", "not UTF-8");
     r = standard(), r.type_count = 3, expect_refusal(&r, "tokenizer.ggml.token_type", "12 tokens but 3 token types");
-    r = standard(), r.types_are_reals = true, expect_refusal(&r, "tokenizer.ggml.token_type", "not an array of integers");
+    r = standard(), r.types_are_reals = true,
+    expect_refusal(&r, "tokenizer.ggml.token_type", "not an array of integers");
     r = standard(), r.merges[0] = NULL, expect_refusal(&r, "tokenizer.ggml.merges", "no array of merges");
     r = standard(), r.merges[0] = "ab", expect_refusal(&r, "tokenizer.ggml.merges", "not two tokens");
     r = standard(), r.merges[0] = "a q", expect_refusal(&r, "tokenizer.ggml.merges", "\"q\", which is not");
