@@ -1,13 +1,13 @@
 /* api_train.c: lorac_train, lorac_resume, lorac_train_plan and lorac_eval. */
 #include "api.h"
 
+#include "clock.h"
 #include "evaluate.h"
 #include "options.h"
 #include "trainer.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 enum { EVAL_BATCH_ROWS = 4, EVAL_PASS_TOKENS = 1024 };
 
@@ -147,21 +147,13 @@ static int reserve(evaluation *e, const model *m)
     return context_reserve(c, bytes);
 }
 
-static double seconds_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static int measure(evaluation *e, const model *m, lorac_watch *watch, lorac_eval_result *out)
 {
     loss_result loss;
     double began;
 
     TRY(reserve(e, m));
-    began = seconds_now();
+    began = clock_seconds();
     TRY(evaluate(&loss, m, e->runner.c, &e->packer, &e->rows, e->rows.count, EVAL_PASS_TOKENS,
                  watch ? &watch->cancel : NULL));
     *out = (lorac_eval_result){ .loss = loss.sum / (double)loss.count,
@@ -169,7 +161,7 @@ static int measure(evaluation *e, const model *m, lorac_watch *watch, lorac_eval
                                 .accuracy = (double)loss.hits / (double)loss.count,
                                 .tokens = loss.count,
                                 .rows = e->rows.count,
-                                .seconds = seconds_now() - began };
+                                .seconds = clock_seconds() - began };
     out->tokens_per_second = out->seconds > 0 ? (double)e->rows.tokens / out->seconds : 0;
     return LORAC_OK;
 }

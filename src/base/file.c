@@ -278,3 +278,13 @@ int file_write(const char *path, const void *p, size_t n)
     writer_add(&w, p, n);
     return writer_close(&w);
 }
+
+int file_copy(const char *from, const char *to, size_t limit)
+{
+    buf content = { 0 };
+    int status = file_read(&content, from, limit);
+    if (status == LORAC_OK)
+        status = file_write(to, content.p ? content.p : "", content.n);
+    buf_free(&content);
+    return status;
+}

@@ -39,6 +39,8 @@ slice path_name(const char *path);                       /* the last component *
 int folder_make(const char *path);                       /* with parents; fine when there */
 int folder_sync(const char *path);
 int folder_remove(const char *path);                     /* with everything in it; does not follow links */
+/* Copies one file of at most `limit` bytes to another path, atomically. */
+int file_copy(const char *from, const char *to, size_t limit);
 /* Names in a folder, sorted; the caller frees with folder_list_free. */
 int folder_list(char ***names, size_t *count, const char *path);
 void folder_list_free(char **names, size_t count);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 256 << 20 };
+enum { FILE_LIMIT = 1 << 20 };
 
 static const char *torch_name(dtype type)
 {
@@ -139,31 +139,23 @@ static int write_config(const export_plan *plan, const char *folder)
 
 /* ---- Tokenizer files ---- */
 
-static int copy_file(const char *from_folder, const char *to_folder, const char *name)
+static int copy_generation_config(const model *m, const char *folder)
 {
-    buf from = { 0 }, to = { 0 }, content = { 0 };
-    int status = path_join(&from, from_folder, name) && path_join(&to, to_folder, name) ? LORAC_OK : fail_memory();
-    if (status == LORAC_OK && path_exists(from.p)) {
-        status = file_read(&content, from.p, FILE_LIMIT);
-        if (status == LORAC_OK)
-            status = file_write(to.p, content.p ? content.p : "", content.n);
-    }
+    static const char *const name = "generation_config.json";
+    buf from = { 0 }, to = { 0 };
+    int status = path_join(&from, m->path, name) && path_join(&to, folder, name) ? LORAC_OK : fail_memory();
+    if (status == LORAC_OK && path_exists(from.p))
+        status = file_copy(from.p, to.p, FILE_LIMIT);
     buf_free(&from);
     buf_free(&to);
-    buf_free(&content);
     return status;
 }
 
 static int write_tokenizer(const model *m, const char *folder)
 {
-    static const char *const names[] = {
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-        "tokenizer.model", "chat_template.jinja", "generation_config.json",
-    };
     if (!m->is_gguf) {
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            TRY(copy_file(m->path, folder, names[i]));
-        return LORAC_OK;
+        TRY(tokenizer_copy_folder(m->path, folder));
+        return copy_generation_config(m, folder);
     }
     if (!gguf_find(&m->source->gguf, "tokenizer.ggml.model"))
         return LORAC_OK;

@@ -1,10 +1,10 @@
 /* generate.c: the loop around session_step, and holding back what may become a stop string. */
 #include "generate.h"
 
+#include "clock.h"
 #include "err.h"
 
 #include <string.h>
-#include <time.h>
 
 typedef struct stream {
     const lorac_sampling *options;
@@ -16,13 +16,6 @@ typedef struct stream {
     void *user;
     bool stopped, refused;        /* by a stop string; by on_text */
 } stream;
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Cuts the text at the first stop string in it. */
 static void find_stop(stream *s)
@@ -95,14 +88,14 @@ static int stream_end(stream *s)
 static int run(sequence *q, stream *s, int64_t limit, int32_t *ids, const volatile int *cancel, generation *out)
 {
     int64_t longest = q->session->m->config.context;
-    double start = seconds();
+    double start = clock_seconds();
     for (int64_t i = 0; i < limit && !s->stopped && !s->refused && !(cancel && *cancel); i++) {
         if ((int64_t)q->count > longest || q->run == q->count)
             break;
         TRY(session_step(q->session));
         if (i == 0) {
-            out->prompt_seconds = seconds() - start;
-            start = seconds();
+            out->prompt_seconds = clock_seconds() - start;
+            start = clock_seconds();
         }
         if (q->last < 0) {
             out->stopped = true;
@@ -111,7 +104,7 @@ static int run(sequence *q, stream *s, int64_t limit, int32_t *ids, const volati
         ids[out->count++] = q->last;
         TRY(stream_feed(s, q->last));
     }
-    out->generation_seconds = seconds() - start;
+    out->generation_seconds = clock_seconds() - start;
     out->stopped |= s->stopped;
     return LORAC_OK;
 }

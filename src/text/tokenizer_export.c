@@ -149,6 +149,27 @@ int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder)
     return write_template(t, folder);
 }
 
+/* ---- A folder to a folder ---- */
+
+int tokenizer_copy_folder(const char *from, const char *to)
+{
+    static const char *const names[] = {
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
+        "chat_template.jinja",
+    };
+    buf source = { 0 }, target = { 0 };
+    int status = LORAC_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == LORAC_OK; i++) {
+        if (!path_join(&source, from, names[i]) || !path_join(&target, to, names[i]))
+            status = fail_memory();
+        else if (path_exists(source.p))
+            status = file_copy(source.p, target.p, TOKENIZER_LIMIT);
+    }
+    buf_free(&source);
+    buf_free(&target);
+    return status;
+}
+
 /* ---- A folder to GGUF ---- */
 
 /* How Hugging Face's files write the contractions of GPT-4's expression, and how the recipes do. */

@@ -1,18 +1,9 @@
-/* report.c */
+/* report.c: events are made here and nowhere else. */
 #include "report.h"
 
+#include "clock.h"
 #include "cpu.h"
 #include "err.h"
-
-#include <time.h>
-
-double report_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void tell(const run *r, const lorac_event *event)
 {
@@ -24,7 +15,7 @@ static void tell(const run *r, const lorac_event *event)
 
 static lorac_event event_of(const run *r, lorac_event_kind kind)
 {
-    double elapsed = report_now() - r->progress.start;
+    double elapsed = clock_seconds() - r->progress.start;
     int64_t done = r->state.step - r->progress.first_step;
 
     return (lorac_event){
@@ -103,12 +94,12 @@ int report_interval(run *r)
     run_state *s = &r->state;
 
     event.loss = s->report_loss / (double)s->report_trained;
-    set_speed(&event, s->report_tokens, s->report_steps, report_now() - r->progress.report_start);
+    set_speed(&event, s->report_tokens, s->report_steps, clock_seconds() - r->progress.report_start);
     TRY(metrics_report(&r->metrics, &event));
     s->metrics_bytes = r->metrics.bytes;
     s->report_loss = 0;
     s->report_steps = s->report_tokens = s->report_trained = 0;
-    r->progress.report_start = report_now();
+    r->progress.report_start = clock_seconds();
     tell(r, &event);
     return LORAC_OK;
 }

@@ -4,7 +4,6 @@
 
 #include "run.h"
 
-double report_now(void); /* monotonic seconds */
 void report_plan(const run *r);
 /* Hands out the lines collected in r->notes, one event each, and empties it. */
 void report_notes(run *r);

@@ -14,7 +14,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { RUN_JSON_BYTES_MOST = 1 << 20, TOKENIZER_BYTES_MOST = 256 << 20 };
+enum { RUN_JSON_BYTES_MOST = 1 << 20, TEMPLATE_BYTES_MOST = 4 << 20 };
 
 /* ---- Who may write --------------------------------------------------------------------------------------------- */
 
@@ -207,33 +207,12 @@ static int write_card(const char *output, const model *m, const lorac_train_opti
     return status;
 }
 
-static int copy_file(const char *from, const char *folder, const char *name)
+static int copy_template(const char *output, const char *chat_template)
 {
-    buf text = { 0 }, path = { 0 };
-    int status = file_read(&text, from, TOKENIZER_BYTES_MOST);
-
-    if (status == LORAC_OK)
-        status = path_join(&path, folder, name) ? file_write(path.p, text.p, text.n) : fail_memory();
-    buf_free(&text);
-    buf_free(&path);
-    return status;
-}
-
-static int copy_tokenizer_files(const char *output, const char *folder)
-{
-    static const char *const names[] = {
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-        "merges.txt",     "chat_template.jinja"
-    };
     buf path = { 0 };
-    int status = LORAC_OK;
+    const char *target = path_join(&path, output, "chat_template.jinja");
+    int status = target ? file_copy(chat_template, target, TEMPLATE_BYTES_MOST) : fail_memory();
 
-    for (size_t i = 0; status == LORAC_OK && i < sizeof names / sizeof *names; i++) {
-        if (!path_join(&path, folder, names[i]))
-            status = fail_memory();
-        else if (path_exists(path.p))
-            status = copy_file(path.p, output, names[i]);
-    }
     buf_free(&path);
     return status;
 }
@@ -243,10 +222,10 @@ int run_folder_complete(const char *output, const model *m, const tokenizer *wor
 {
     TRY(write_card(output, m, options, facts, steps));
     if (!m->is_gguf)
-        TRY(copy_tokenizer_files(output, m->path));
+        TRY(tokenizer_copy_folder(m->path, output));
     else if (words && vocabulary)
         TRY(tokenizer_save_folder(words, vocabulary, output));
     if (options->chat_template)
-        TRY(copy_file(options->chat_template, output, "chat_template.jinja"));
+        TRY(copy_template(output, options->chat_template));
     return LORAC_OK;
 }

@@ -5,6 +5,7 @@
  * validation still due, when the run is cancelled during it; a resumed run then begins with that. */
 #include "trainer.h"
 
+#include "clock.h"
 #include "err.h"
 #include "evaluate.h"
 #include "mem.h"
@@ -122,7 +123,7 @@ static int train_step(run *r)
 {
     const lorac_train_options *o = r->options;
     context *c = r->context;
-    double began = report_now(), loss, norm;
+    double began = clock_seconds(), loss, norm;
     step_sums sums;
 
     choose_rows(r, &sums);
@@ -138,7 +139,7 @@ static int train_step(run *r)
         o->learning_rate * schedule_factor((lorac_schedule)o->lr_schedule, r->state.step, o->warmup_steps, r->steps);
     optimizer_step(&r->optimizer, c->k, c->pool, r->progress.learning_rate, norm);
     count_step(r, &sums);
-    report_step(r, loss, sums.tokens, report_now() - began);
+    report_step(r, loss, sums.tokens, clock_seconds() - began);
     if (r->state.step % o->steps_per_report == 0 || r->state.step == r->steps)
         return report_interval(r);
     return LORAC_OK;
@@ -168,7 +169,7 @@ static int save_best(run *r)
 static int validate(run *r)
 {
     run_state *s = &r->state;
-    double began = report_now(), loss;
+    double began = clock_seconds(), loss;
     loss_result result;
     bool best;
 
@@ -187,7 +188,7 @@ static int validate(run *r)
         s->evals_since_best++;
     }
     s->eval_due = false;
-    TRY(report_eval(r, &result, report_now() - began, best));
+    TRY(report_eval(r, &result, clock_seconds() - began, best));
     if (r->options->patience && s->evals_since_best >= r->options->patience && s->step < r->steps) {
         s->stopped = true;
         buf_format(&r->notes, "stopped early: no better validation loss since step %" PRId64 "\n", s->best_step);
@@ -195,7 +196,7 @@ static int validate(run *r)
         if (s->report_steps)
             TRY(report_interval(r));
     }
-    r->progress.report_start += report_now() - began;
+    r->progress.report_start += clock_seconds() - began;
     return LORAC_OK;
 }
 
@@ -219,7 +220,7 @@ static int check_finite(run *r)
 static int save_checkpoint(run *r)
 {
     run_parts parts = { r->in->model, &r->config, r->adapter, &r->optimizer };
-    double began = report_now();
+    double began = clock_seconds();
     buf path = { 0 };
     int status;
 
@@ -229,7 +230,7 @@ static int save_checkpoint(run *r)
     if (status == LORAC_OK)
         report_save(r, path.p);
     buf_free(&path);
-    r->progress.report_start += report_now() - began;
+    r->progress.report_start += clock_seconds() - began;
     return status;
 }
 
@@ -327,7 +328,7 @@ static int run_in_folder(run *r)
     TRY(r->in->resume ? resume_folder(r) : begin_folder(r));
     TRY(run_reserve(r));
     status = open_metrics(r, &path);
-    r->progress = (progress){ .start = report_now(), .report_start = report_now(), .first_step = r->state.step };
+    r->progress = (progress){ .start = clock_seconds(), .report_start = clock_seconds(), .first_step = r->state.step };
     if (status == LORAC_OK) {
         report_plan(r);
         report_notes(r);
