@@ -194,6 +194,34 @@ STATEMENTS = [
     "{% for i in range(3) %}{% set t %}{{ i }}{% if i == 1 %}{% break %}{% endif %}{% endset %}{{ t }}{% endfor %}",
 ]
 
+HIDDEN = [
+    # A name that a scope sets is undefined in the scopes inside until it is set.
+    "{% for i in [1] %}[{{ x }}]{% endfor %}{% set x = 1 %}{% for i in [1] %}[{{ x }}]{% endfor %}",
+    "{{ x }}{% for i in [1] %}[{{ x }}]{% endfor %}{% set x = 1 %}",
+    "{% macro m() %}[{{ x }}]{% endmacro %}{{ m() }}{% set x = 1 %}{{ m() }}",
+    "{% if no %}{% set x = 1 %}{% endif %}{{ x }}{% for i in [1] %}{{ x }}{% endfor %}",
+    "{% for i in [1] %}[{{ x }}]{% endfor %}{% if yes %}{% set x = 1 %}{% else %}{% set x = 2 %}{% endif %}{{ x }}",
+    "{% for i in [1] %}[{{ x }}]{% endfor %}{% if yes %}{% set x = 1 %}{% elif n %}{% set x = 3 %}{% else %}{% set x = 2 %}{% endif %}{{ x }}",
+    "{% set y %}{{ x }}{% endset %}[{{ y }}]{% set x %}new{% endset %}{{ x }}",
+    "{% with z = x %}[{{ z }}{{ x }}]{% endwith %}{% set x = 1 %}",
+    "{% for i in [1, 2] %}{% for j in [1] %}[{{ x }}]{% endfor %}{% set x = i %}{% endfor %}{{ x }}",
+    "{% for i in [1, 2] %}[{{ x }}]{% for j in [1] %}[{{ x }}]{% endfor %}{% set x = i %}{{ x }}{% endfor %}",
+    "{% for x in [1] %}{{ x }}{% endfor %}{{ x }}{% for i in [1] %}{{ x }}{% endfor %}",
+    "{% macro m(x=n) %}{% for i in [1] %}{{ x }}{{ n }}{% endfor %}{% set n = 2 %}{{ n }}{% endmacro %}{{ m() }}{{ n }}",
+    "{% macro m() %}{% macro k() %}[{{ x }}]{% endmacro %}{{ k() }}{% set x = 5 %}{{ k() }}{% endmacro %}{{ m() }}{{ x }}",
+    "{% filter upper %}{{ x }}{% endfilter %}{% generation %}[{{ x }}]{% endgeneration %}{% set x = 1 %}",
+    "{% for i in [] %}{% else %}{{ x }}{% endfor %}{% set x = 1 %}{% for i in [] %}{% else %}{{ x }}{% endfor %}",
+    "{% for i in [1] if x %}a{% else %}b{% endfor %}{% set x = 1 %}",
+    "{% for w in x %}{{ w }}{% endfor %}{% set x = 1 %}",
+    "{% set x = x ~ '!' %}{{ x }}{% for i in [1] %}{{ x }}{% endfor %}",
+    "{% if no %}{{ x }}{% else %}{% for i in [1] %}[{{ x }}]{% endfor %}{% endif %}{% set x = 1 %}",
+    "{% for i in [1] %}{{ messages | length }}{% endfor %}{% set messages = [] %}{{ messages | length }}",
+    "{% macro x() %}m{% endmacro %}{% for i in [1] %}{{ x() }}{% endfor %}",
+    "{% for i in [1] %}[{{ x }}]{% endfor %}{% macro x() %}m{% endmacro %}",
+    "{% call(v) wrap() %}{{ v }}{{ x }}{% endcall %}{% macro wrap() %}{{ caller(1) }}{% endmacro %}",
+    "{% macro wrap() %}{{ caller(1) }}{% endmacro %}{% call(v) wrap() %}{{ v }}[{{ x }}]{% endcall %}{% set x = 2 %}",
+]
+
 GENERATION = [
     "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}{% generation %}{{ m.content }}!{% endgeneration %}{% else %}{{ m.content }}{% endif %}\n{% endfor %}",
     "é{% generation %}ü{{ x }}{% endgeneration %}a{%- generation -%}\n b {% endgeneration %}c",
@@ -383,7 +411,7 @@ def main():
     import transformers.utils.chat_template_utils as utils
 
     utils.datetime = Midnight  # strftime_now reads the module's name
-    groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, GENERATION, TESTS, FILTERS_TEXT,
+    groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
               FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, ERRORS, STYLES]
     table = [CONTEXT] + contexts(STYLES)
     rows = []

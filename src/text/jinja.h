@@ -80,7 +80,8 @@ typedef struct value {
 
 typedef struct sequence { value *items; size_t count; } sequence;
 typedef struct dict { value *keys, *values; size_t count, capacity; } dict;
-typedef struct series { const char *type; value *items; size_t count, next; } series;
+/* fault: what reading it will fail with, or NULL: generators find out late what they were made of. */
+typedef struct series { const char *type; value *items; size_t count, next; const char *fault; } series;
 typedef struct range { int64_t start, stop, step; size_t count; } range;
 typedef struct cycler { value *items; size_t count, at; } cycler;
 typedef struct joiner { value separator; bool used; } joiner;
@@ -125,12 +126,16 @@ typedef struct node_arguments {
     node *star, *double_star;     /* *args and **kwargs, or NULL */
 } node_arguments;
 
+/* Names that a scope hides until it sets them: jinja_scopes.c. */
+typedef struct name_list { uint32_t *ids; size_t count; } name_list;
+
 typedef struct comparison { operator op; node *right; } comparison;
 typedef struct branch { node *test; node_list body; } branch; /* else: test NULL */
 
 typedef struct for_node {
     node *target, *iterable, *test;
     node_list body, otherwise;
+    name_list hidden, hidden_otherwise;
     bool recursive;
 } for_node;
 
@@ -141,6 +146,7 @@ typedef struct macro_node {
     struct parameter { uint32_t id; slice name; node *fallback; } *parameters;
     size_t count;
     node_list body;
+    name_list hidden;
     bool takes_caller, takes_keywords, takes_rest; /* the body speaks of caller, kwargs, varargs */
     bool names_caller;                             /* a parameter is called so */
 } macro_node;
@@ -167,10 +173,10 @@ struct node {
         struct { branch *branches; size_t count; } branches;       /* IF */
         for_node *loop;
         struct { node *target, *value; } set;
-        struct { node *target, *filter; node_list body; } block;   /* SET_BLOCK, FILTER_BLOCK, GENERATION */
+        struct { node *target, *filter; node_list body; name_list hidden; } block; /* SET_BLOCK, FILTER_BLOCK, GENERATION */
         macro_node *macro;
         struct { node *call; macro_node *body; } call_block;
-        struct { node **targets, **values; size_t count; node_list body; } with;
+        struct { node **targets, **values; size_t count; node_list body; name_list hidden; } with;
     };
 };
 
@@ -182,6 +188,7 @@ struct template {
     slice *name_texts;
     uint32_t name_count, name_capacity;
     node_list body;
+    name_list hidden;
     bool generation;
 };
 
@@ -216,6 +223,7 @@ typedef struct parser {
 } parser;
 
 int jinja_parse(template *t, const token_list *tokens);
+int jinja_find_hidden(template *t);
 
 /* Shared by the two parser files. Every one of them: LORAC_OK or a failure with its place. */
 int parse_fail(const parser *p, const token *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -247,7 +255,7 @@ const function *function_list(size_t *count);
 
 /* ---- The machine --------------------------------------------------------------------------------- */
 
-typedef struct binding { uint32_t id; value value; } binding;
+typedef struct binding { uint32_t id; value value; } binding; /* VALUE_ABSENT: hidden */
 
 /* One scope. The outermost has none: its variables stand in machine.globals. */
 typedef struct frame { struct frame *parent; binding *bindings; size_t count, capacity; } frame;
@@ -318,6 +326,7 @@ bool value_true(value v);
 int value_length(machine *m, value v, size_t *out);       /* fails where Python's len does */
 bool value_has_length(value v);
 bool value_iterable(value v);
+bool value_hashable(value v);                             /* may be a key of a dict */
 int value_items(machine *m, value v, sequence *out);      /* everything it iterates over; empties iterators */
 int value_fail_undefined(machine *m, value v);
 int value_equal(machine *m, value a, value b, bool *out);

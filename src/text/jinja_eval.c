@@ -6,11 +6,14 @@
 /* A variable: in the scopes from the inside out, then among the globals. */
 static value lookup(const machine *m, const frame *f, const node *n)
 {
-    for (; f; f = f->parent)
-        for (size_t i = 0; i < f->count; i++)
-            if (f->bindings[i].id == n->name.id)
-                return f->bindings[i].value;
     value v = m->globals[n->name.id];
+    for (bool found = false; f && !found; f = f->parent) {
+        for (size_t i = 0; i < f->count && !found; i++) {
+            found = f->bindings[i].id == n->name.id;
+            if (found)
+                v = f->bindings[i].value;
+        }
+    }
     return v.kind != VALUE_ABSENT ? v : value_undefined_name(n->name.text);
 }
 
@@ -139,16 +142,33 @@ int eval_arguments(machine *m, frame *f, const node_arguments *n, arguments *out
     return LORAC_OK;
 }
 
+/* What a method makes of markup is markup. */
+static value mark(value v)
+{
+    v.markup = v.kind == VALUE_TEXT;
+    if ((v.kind == VALUE_LIST || v.kind == VALUE_TUPLE) && !v.foreign)
+        for (size_t i = 0; i < v.sequence->count; i++)
+            v.sequence->items[i].markup = v.sequence->items[i].kind == VALUE_TEXT;
+    return v;
+}
+
+static int call_method(machine *m, const method *bound, const arguments *a, value *out)
+{
+    if (!bound->entry->run)
+        return machine_fail(m, "the method '%s' of %s is not supported", bound->entry->name, value_type(bound->self));
+    TRY(bound->entry->run(m, bound->self, a, out));
+    if (bound->self.kind == VALUE_TEXT && bound->self.markup)
+        *out = mark(*out);
+    return LORAC_OK;
+}
+
 int call_value(machine *m, value callee, const arguments *a, value *out)
 {
     switch ((value_kind)callee.kind) {
     case VALUE_UNDEFINED:
         return value_fail_undefined(m, callee);
     case VALUE_METHOD:
-        if (!callee.method->entry->run)
-            return machine_fail(m, "the method '%s' of %s is not supported", callee.method->entry->name,
-                                value_type(callee.method->self));
-        return callee.method->entry->run(m, callee.method->self, a, out);
+        return call_method(m, callee.method, a, out);
     case VALUE_FUNCTION:
         return callee.function->run(m, a, out);
     case VALUE_MACRO:

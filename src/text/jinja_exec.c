@@ -34,14 +34,21 @@ int frame_set(machine *m, frame *f, uint32_t id, value v)
     return LORAC_OK;
 }
 
+static int frame_hide(machine *m, frame *f, const name_list *hidden)
+{
+    for (size_t i = 0; i < hidden->count; i++)
+        TRY(frame_set(m, f, hidden->ids[i], (value){ .kind = VALUE_ABSENT }));
+    return LORAC_OK;
+}
+
 /* In the workspace, not on the stack: macros defined in it may outlive it. */
-static int frame_new(machine *m, frame *parent, frame **out)
+static int frame_new(machine *m, frame *parent, const name_list *hidden, frame **out)
 {
     *out = work_new(m, 1, sizeof **out);
     if (!*out)
         return work_status();
     **out = (frame){ .parent = parent };
-    return LORAC_OK;
+    return frame_hide(m, *out, hidden);
 }
 
 static value *find_variable(machine *m, frame *f, uint32_t id)
@@ -118,8 +125,9 @@ static int filter_items(machine *m, frame *f, const for_node *l, sequence *items
 {
     frame *inner;
     value kept, verdict;
+    name_list none = { 0 };
     size_t count = 0;
-    TRY(frame_new(m, f, &inner));
+    TRY(frame_new(m, f, &none, &inner));
     TRY(value_new_sequence(m, VALUE_LIST, items->count, &kept));
     for (size_t i = 0; i < items->count; i++) {
         inner->count = 0;
@@ -141,7 +149,7 @@ static int exec_loop(machine *m, frame *f, const for_node *n, value iterable, in
     TRY(value_items(m, iterable, &items));
     if (n->test)
         TRY(filter_items(m, f, n, &items));
-    TRY(frame_new(m, f, &inner));
+    TRY(frame_new(m, f, &n->hidden_otherwise, &inner));
     if (!items.count)
         return exec(m, inner, &n->otherwise);
     loop *l = work_new(m, 1, sizeof *l);
@@ -150,6 +158,7 @@ static int exec_loop(machine *m, frame *f, const for_node *n, value iterable, in
     *l = (loop){ .items = items, .depth = depth, .recurse = n->recursive ? n : NULL, .outside = f };
     for (; l->at < items.count; l->at++) {
         inner->count = 0;
+        TRY(frame_hide(m, inner, &n->hidden));
         TRY(frame_set(m, inner, id, (value){ .kind = VALUE_LOOP, .loop = l }));
         TRY(assign(m, inner, n->target, items.items[l->at]));
         int status = exec(m, inner, &n->body);
@@ -225,7 +234,7 @@ static int exec_set_block(machine *m, frame *f, const node *n)
 {
     frame *inner;
     value text;
-    TRY(frame_new(m, f, &inner));
+    TRY(frame_new(m, f, &n->block.hidden, &inner));
     TRY(capture(m, inner, &n->block.body, &text));
     if (n->block.filter)
         TRY(filter_text(m, f, n->block.filter, text, &text));
@@ -236,10 +245,12 @@ static int exec_filter_block(machine *m, frame *f, const node *n)
 {
     frame *inner;
     value text;
-    TRY(frame_new(m, f, &inner));
+    TRY(frame_new(m, f, &n->block.hidden, &inner));
     TRY(capture(m, inner, &n->block.body, &text));
     TRY(filter_text(m, f, n->block.filter, text, &text));
-    return value_print(m, m->out, text);
+    if (text.kind != VALUE_TEXT)
+        return machine_fail(m, "the filters of {%% filter %%} gave no string but %s", value_type(text));
+    return builder_slice(m, m->out, value_slice(text));
 }
 
 static int make_macro(machine *m, frame *f, const macro_node *n, value *out)
@@ -347,7 +358,7 @@ int call_macro(machine *m, const macro *c, const arguments *a, value *out)
     const node *at = m->at;
     frame *inner;
     bool *taken = work_new(m, a->keyword_count, sizeof *taken);
-    TRY(frame_new(m, c->scope, &inner));
+    TRY(frame_new(m, c->scope, &n->hidden, &inner));
     if (!taken)
         return work_status();
     if (a->keyword_count)
@@ -370,7 +381,7 @@ int call_macro(machine *m, const macro *c, const arguments *a, value *out)
 static int exec_with(machine *m, frame *f, const node *n)
 {
     frame *inner;
-    TRY(frame_new(m, f, &inner));
+    TRY(frame_new(m, f, &n->with.hidden, &inner));
     for (size_t i = 0; i < n->with.count; i++) {
         value v;
         TRY(eval(m, f, n->with.values[i], &v));
@@ -404,7 +415,7 @@ static int exec_generation(machine *m, frame *f, const node *n)
 {
     frame *inner;
     value text;
-    TRY(frame_new(m, f, &inner));
+    TRY(frame_new(m, f, &n->block.hidden, &inner));
     TRY(capture(m, inner, &n->block.body, &text));
     TRY(note_region(m, value_slice(text)));
     return value_print(m, m->out, text);

@@ -75,7 +75,6 @@ static int filter_title(machine *m, value input, const arguments *a, value *out)
             TRY(builder_slice(m, &b, value_slice(piece)));
     }
     *out = builder_value(&b);
-    out->markup = input.markup;
     return LORAC_OK;
 }
 
@@ -169,7 +168,9 @@ static int filter_center(machine *m, value input, const arguments *a, value *out
     BIND("center", 0, 1, "width");
     TRY(argument_int(m, "the filter 'center'", p[0], 80, &width));
     TRY(value_string(m, input, &input));
-    return text_pad(m, value_slice(input), width, ' ', PAD_BOTH, out);
+    TRY(text_pad(m, value_slice(input), width, ' ', PAD_BOTH, out));
+    out->markup = input.markup;
+    return LORAC_OK;
 }
 
 /* Cuts to `length` characters, `end` included, at the last space before that unless killwords. */
@@ -177,9 +178,9 @@ static int filter_truncate(machine *m, value input, const arguments *a, value *o
 {
     slice s, end = slice_of("...");
     int64_t length, leeway;
+    size_t count;
     builder b = { 0 };
     BIND("truncate", 0, 4, "length", "killwords", "end", "leeway");
-    TRY(argument_text(m, "the filter 'truncate'", input, &s));
     TRY(argument_int(m, "the length of 'truncate'", p[0], 255, &length));
     if (p[3].kind == VALUE_NONE)
         p[3].kind = VALUE_ABSENT;
@@ -190,13 +191,16 @@ static int filter_truncate(machine *m, value input, const arguments *a, value *o
     if (keep < 0 || leeway < 0)
         return machine_fail(m, "the filter 'truncate' expects a length of at least %zu", text_length(end));
     *out = input;
-    if ((int64_t)text_length(s) <= length || (int64_t)text_length(s) - length <= leeway)
+    TRY(value_length(m, input, &count));
+    if ((int64_t)count <= length || (int64_t)count - length <= leeway)
         return LORAC_OK;
+    TRY(argument_text(m, "the filter 'truncate'", input, &s));
     s.n = text_offset(s, (size_t)keep);
     const char *space = value_true(p[1]) || !s.n ? NULL : memrchr(s.p, ' ', s.n);
     TRY(builder_add(m, &b, s.p, space ? (size_t)(space - s.p) : s.n));
     TRY(builder_slice(m, &b, end));
     *out = builder_value(&b);
+    out->markup = input.markup;
     return LORAC_OK;
 }
 
@@ -232,23 +236,37 @@ static int quote(machine *m, builder *b, slice s, bool query)
     return LORAC_OK;
 }
 
+static int quote_pair(machine *m, builder *b, value key, value item)
+{
+    TRY(value_string(m, key, &key));
+    TRY(value_string(m, item, &item));
+    TRY(builder_text(m, b, b->n ? "&" : ""));
+    TRY(quote(m, b, value_slice(key), true));
+    TRY(builder_text(m, b, "="));
+    return quote(m, b, value_slice(item), true);
+}
+
+/* A text is quoted as a path, pairs as a query. */
 static int filter_urlencode(machine *m, value input, const arguments *a, value *out)
 {
     builder b = { 0 };
-    value key, item;
-    void *state = NULL;
+    sequence pairs, two;
+    arguments none = { 0 };
     TRY(no_arguments(m, a));
-    if (input.kind != VALUE_DICT) {
+    if (input.kind == VALUE_DICT)
+        TRY(method_find(VALUE_DICT, slice_of("items"))->run(m, input, &none, &input));
+    if (input.kind == VALUE_TEXT || !value_iterable(input)) {
         TRY(value_string(m, input, &input));
         TRY(quote(m, &b, value_slice(input), false));
+        *out = builder_value(&b);
+        return LORAC_OK;
     }
-    for (size_t i = 0; input.kind == VALUE_DICT && dict_step(input, &state, &i, &key, &item);) {
-        TRY(value_string(m, key, &key));
-        TRY(value_string(m, item, &item));
-        TRY(builder_text(m, &b, i > 1 ? "&" : ""));
-        TRY(quote(m, &b, value_slice(key), true));
-        TRY(builder_text(m, &b, "="));
-        TRY(quote(m, &b, value_slice(item), true));
+    TRY(value_items(m, input, &pairs));
+    for (size_t i = 0; i < pairs.count; i++) {
+        TRY(value_items(m, pairs.items[i], &two));
+        if (two.count != 2)
+            return machine_fail(m, "the filter 'urlencode' expects pairs, found %zu values", two.count);
+        TRY(quote_pair(m, &b, two.items[0], two.items[1]));
     }
     *out = builder_value(&b);
     return LORAC_OK;
@@ -408,7 +426,8 @@ static int filter_round(machine *m, value input, const arguments *a, value *out)
     if (!slice_is(how, "ceil") && !slice_is(how, "floor"))
         return machine_fail(m, "method must be common, ceil or floor");
     double scale = pow(10, (double)precision), scaled = value_as_real(input) * scale;
-    *out = value_of_float((slice_is(how, "ceil") ? ceil(scaled) : floor(scaled)) / scale);
+    double whole = slice_is(how, "ceil") ? ceil(scaled) : floor(scaled);
+    *out = value_of_float((whole == 0 ? 0 : whole) / scale); /* an integer in Python: no negative zero */
     return LORAC_OK;
 }
 

@@ -104,6 +104,35 @@ static double modulo(double a, double b)
     return r != 0 ? r : copysign(0, b);
 }
 
+static double floor_divide_reals(double a, double b)
+{
+    double r = fmod(a, b), quotient = (a - r) / b;
+    if (r != 0 && (r < 0) != (b < 0))
+        quotient -= 1;
+    if (quotient == 0)
+        return copysign(0, a / b);
+    double whole = floor(quotient);
+    return quotient - whole > 0.5 ? whole + 1 : whole;
+}
+
+static int bits(uint64_t n)
+{
+    return 64 - __builtin_clzll(n);
+}
+
+/* Rounded once, also where the integers do not fit a double: 63 bits of the quotient, the last one set when anything is left over. */
+static double divide(int64_t a, int64_t b)
+{
+    uint64_t n = a < 0 ? -(uint64_t)a : (uint64_t)a, d = b < 0 ? -(uint64_t)b : (uint64_t)b;
+    if (!n)
+        return b < 0 ? -0.0 : 0.0;
+    int shift = 63 - bits(n) + bits(d);
+    unsigned __int128 scaled = (unsigned __int128)n << shift;
+    uint64_t quotient = (uint64_t)(scaled / d) | (scaled % d != 0);
+    double real = ldexp((double)quotient, -shift);
+    return (a < 0) != (b < 0) ? -real : real;
+}
+
 static int integer_power(machine *m, int64_t base, int64_t exponent, value *out)
 {
     int64_t result = 1;
@@ -142,7 +171,7 @@ static int operate_integers(machine *m, operator op, int64_t a, int64_t b, value
         overflow = __builtin_mul_overflow(a, b, &r);
         break;
     case OP_DIV:
-        *out = value_of_float((double)a / (double)b);
+        *out = value_of_float(divide(a, b));
         return LORAC_OK;
     case OP_FLOORDIV:
         overflow = a == INT64_MIN && b == -1;
@@ -178,7 +207,7 @@ static int operate_reals(machine *m, operator op, double a, double b, value *out
         *out = value_of_float(a / b);
         return LORAC_OK;
     case OP_FLOORDIV:
-        *out = value_of_float(floor((a - modulo(a, b)) / b + 0.5));
+        *out = value_of_float(floor_divide_reals(a, b));
         return LORAC_OK;
     case OP_MOD:
         *out = value_of_float(modulo(a, b));

@@ -2,6 +2,7 @@
  * already: it reads once, has no length and is always true, like Python's. */
 #include "jinja.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BIND(what, required, count, ...)                                             \
@@ -27,6 +28,20 @@ static int no_arguments(machine *m, const arguments *a)
 static int generator(machine *m, const char *type, value *items, size_t count, value *out)
 {
     return value_new_series(m, VALUE_ITERATOR, type, items, count, out);
+}
+
+static const char not_iterable[] = "'%s' object is not iterable";
+
+/* A generator over something that it cannot read: an error only when it is read itself. */
+static int broken_generator(machine *m, const char *format, const char *type, value *out)
+{
+    char sentence[160];
+    builder b = { 0 };
+    snprintf(sentence, sizeof sentence, format, type);
+    TRY(builder_add(m, &b, sentence, strlen(sentence) + 1));
+    TRY(generator(m, "generator", NULL, 0, out));
+    out->series->fault = b.p;
+    return LORAC_OK;
 }
 
 /* ---- Attributes by path ------------------------------------------------------------------------------ */
@@ -169,6 +184,8 @@ static int filter_unique(machine *m, value input, const arguments *a, value *out
     for (size_t i = 0; i < items.count; i++) {
         bool seen = false;
         TRY(sort_key(m, items.items[i], p[1], absent, value_true(p[0]), &pairs[count].key));
+        if (!value_hashable(pairs[count].key))
+            return machine_fail(m, "unhashable type: '%s'", value_type(pairs[count].key));
         for (size_t k = 0; k < count && !seen; k++)
             TRY(value_equal(m, pairs[k].key, pairs[count].key, &seen));
         if (!seen)
@@ -268,7 +285,7 @@ static int filter_first(machine *m, value input, const arguments *a, value *out)
     sequence items;
     TRY(no_arguments(m, a));
     *out = value_undefined_hint("No first item, sequence was empty.");
-    if (input.kind == VALUE_ITERATOR) {
+    if (input.kind == VALUE_ITERATOR && !input.series->fault) {
         if (input.series->next < input.series->count)
             *out = input.series->items[input.series->next++];
         return LORAC_OK;
@@ -323,7 +340,7 @@ static int filter_items(machine *m, value input, const arguments *a, value *out)
     if (input.kind == VALUE_UNDEFINED)
         return generator(m, "generator", NULL, 0, out);
     if (input.kind != VALUE_DICT)
-        return machine_fail(m, "the filter 'items' expects a mapping, found %s", value_type(input));
+        return broken_generator(m, "the filter 'items' expects a mapping, found %s", value_type(input), out);
     TRY(method_find(VALUE_DICT, slice_of("items"))->run(m, input, &none, &view));
     return generator(m, "generator", view.series->items, view.series->count, out);
 }
@@ -378,6 +395,8 @@ static int filter_batch(machine *m, value input, const arguments *a, value *out)
     value list;
     BIND("batch", 1, 2, "linecount", "fill_with");
     TRY(argument_int(m, "the filter 'batch'", p[0], 0, &size));
+    if (!value_iterable(input))
+        return broken_generator(m, not_iterable, value_type(input), out);
     TRY(value_items(m, input, &items));
     if (size <= 0)
         return machine_fail(m, "the filter 'batch' expects a positive number of items");
@@ -402,6 +421,8 @@ static int filter_slice(machine *m, value input, const arguments *a, value *out)
     value list;
     BIND("slice", 1, 2, "slices", "fill_with");
     TRY(argument_int(m, "the filter 'slice'", p[0], 0, &slices));
+    if (!value_iterable(input))
+        return broken_generator(m, not_iterable, value_type(input), out);
     TRY(value_items(m, input, &items));
     if (slices <= 0 || slices > JINJA_RANGE_LIMIT)
         return machine_fail(m, "the filter 'slice' expects a number of slices from 1 to %d", JINJA_RANGE_LIMIT);
@@ -440,6 +461,8 @@ static int filter_map(machine *m, value input, const arguments *a, value *out)
     sequence items;
     value list;
     slice name;
+    if (value_true(input) && !value_iterable(input))
+        return broken_generator(m, not_iterable, value_type(input), out);
     TRY(items_if_true(m, input, &items));
     TRY(value_new_sequence(m, VALUE_LIST, items.count, &list));
     if (!a->count && a->keyword_count) {
@@ -469,6 +492,8 @@ static int choose(machine *m, value input, const arguments *a, bool by_attribute
     slice name;
     const test *t = NULL;
     size_t skip = by_attribute, count = 0;
+    if (value_true(input) && !value_iterable(input))
+        return broken_generator(m, not_iterable, value_type(input), out);
     if (a->count < skip)
         return machine_fail(m, "missing parameter for attribute name");
     if (a->count > skip) {

@@ -2,7 +2,6 @@
  * and containers are read in place and never changed. */
 #include "jinja.h"
 
-#include <math.h>
 #include <string.h>
 
 value value_none(void)
@@ -90,7 +89,7 @@ int value_new_series(machine *m, value_kind kind, const char *type, value *items
     series *s = work_new(m, 1, sizeof *s);
     if (!s)
         return work_status();
-    *s = (series){ type, items, count, 0 };
+    *s = (series){ .type = type, .items = items, .count = count };
     *out = (value){ .kind = (uint8_t)kind, .series = s };
     return LORAC_OK;
 }
@@ -214,11 +213,11 @@ bool dict_get_text(value v, slice key, value *out)
 }
 
 /* What Python refuses as a key of a dict. */
-static bool hashable(value v)
+bool value_hashable(value v)
 {
     if (v.kind == VALUE_TUPLE) {
         for (size_t i = 0; i < v.sequence->count; i++)
-            if (!hashable(v.sequence->items[i]))
+            if (!value_hashable(v.sequence->items[i]))
                 return false;
         return true;
     }
@@ -241,7 +240,7 @@ int dict_get(machine *m, value v, value key, bool *found, value *out)
 {
     size_t at;
     *found = false;
-    if (!hashable(key))
+    if (!value_hashable(key))
         return machine_fail(m, "unhashable type: '%s'", value_type(key));
     if (key.kind == VALUE_TEXT) {
         if (!v.foreign)
@@ -262,7 +261,7 @@ int dict_set(machine *m, value v, value key, value item)
 {
     dict *d = v.dict;
     size_t at;
-    if (!hashable(key))
+    if (!value_hashable(key))
         return machine_fail(m, "unhashable type: '%s'", value_type(key));
     TRY(dict_find(m, d, key, &at));
     if (at == d->capacity) {
@@ -415,6 +414,8 @@ int value_items(machine *m, value v, sequence *out)
         *out = (sequence){ v.series->items, v.series->count };
         return LORAC_OK;
     case VALUE_ITERATOR:
+        if (v.series->fault)
+            return machine_fail(m, "%s", v.series->fault);
         *out = (sequence){ 0 };
         if (v.series->next < v.series->count)
             *out = (sequence){ v.series->items + v.series->next, v.series->count - v.series->next };
@@ -449,11 +450,17 @@ static int equal_dicts(machine *m, value a, value b, bool *out, int depth)
     return LORAC_OK;
 }
 
+/* Holds every 64-bit integer and every double, so that integers and floats compare exactly. */
+static long double wide(value number)
+{
+    return number.kind == VALUE_FLOAT ? (long double)number.real : (long double)value_as_int(number);
+}
+
 static bool equal_numbers(value a, value b)
 {
     if (a.kind != VALUE_FLOAT && b.kind != VALUE_FLOAT)
         return value_as_int(a) == value_as_int(b);
-    return value_as_real(a) == value_as_real(b);
+    return wide(a) == wide(b);
 }
 
 static int equal(machine *m, value a, value b, bool *out, int depth)
@@ -497,20 +504,16 @@ int value_equal(machine *m, value a, value b, bool *out)
     return equal(m, a, b, out, 0);
 }
 
-static int order_reals(double a, double b)
-{
-    if (isnan(a) || isnan(b))
-        return 2;
-    return a < b ? -1 : a > b;
-}
-
 static int order_numbers(value a, value b)
 {
     if (a.kind != VALUE_FLOAT && b.kind != VALUE_FLOAT) {
         int64_t x = value_as_int(a), y = value_as_int(b);
         return x < y ? -1 : x > y;
     }
-    return order_reals(value_as_real(a), value_as_real(b));
+    long double x = wide(a), y = wide(b);
+    if (x != x || y != y)
+        return 2;
+    return x < y ? -1 : x > y;
 }
 
 static int order(machine *m, value a, value b, const char *op, int *out, int depth);

@@ -59,6 +59,8 @@ static int parse(template *t, slice source, const char *file)
     status = jinja_lex(t, &tokens);
     if (status == LORAC_OK)
         status = jinja_parse(t, &tokens);
+    if (status == LORAC_OK)
+        status = jinja_find_hidden(t);
     mem_free(tokens.items);
     return status;
 }
@@ -189,6 +191,8 @@ static int check_regions(machine *m)
 static int render(machine *m, const template_input *input, bool with_regions)
 {
     TRY(bind_input(m, input));
+    for (size_t i = 0; i < m->t->hidden.count; i++)
+        m->globals[m->t->hidden.ids[i]] = (value){ .kind = VALUE_ABSENT };
     TRY(exec(m, NULL, &m->t->body));
     return with_regions ? check_regions(m) : LORAC_OK;
 }
