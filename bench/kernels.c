@@ -1,6 +1,7 @@
 /* kernels.c: the speed of each kernel at the shapes of SmolLM2-135M with 1024 tokens, for every table this processor
  * can run. GFLOP/s for products and attention, GB/s (every operand counted once) for the rest.
- *     bench_kernels [threads] [word in the name of a line] */
+ *     LEVEL=avx2 bench_kernels [threads] [word in the name of a line]
+ * LEVEL=amx shows oneDNN's products. */
 #include "kernels.h"
 #include "mem.h"
 
@@ -15,6 +16,9 @@ enum { T = 1024, WIDTH = 576, HIDDEN = 1536, HEADS = 9, KV_HEADS = 3, D = 64, VO
 static pool *team;
 static const char *wanted = "";
 static const kernels *table;
+
+/* The table for AMX, whose products are oneDNN's on any processor. */
+extern const kernels kernels_amx_bf16 __attribute__((weak));
 
 /* One thread is measured by its processor time, so that neighbours on the machine disturb less. */
 static double now(void)
@@ -239,6 +243,10 @@ int main(int argc, char **argv)
         return 1;
     printf("%s, %d threads, products by %s\n", cpu_name(), pool_size(team), kernels_gemm_name());
     const char *only = getenv("LEVEL");
+    if (&kernels_amx_bf16 && cpu_isa() == ISA_AVX512_BF16 && (!only || strcmp(only, "amx") == 0)) {
+        table = &kernels_amx_bf16;
+        bench_products();
+    }
     for (int level = (int)cpu_isa(); level >= 0; level--)
         for (int act = 0; act < 2; act++) {
             table = kernels_for((isa)level, act ? DT_F32 : DT_BF16);

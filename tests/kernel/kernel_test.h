@@ -41,9 +41,14 @@ static int stop(void **state)
     return 0;
 }
 
+/* The table for AMX needs no AMX itself: its products are oneDNN's, which looks for itself what the processor has. */
+extern const kernels kernels_amx_bf16 __attribute__((weak));
+
 /* Runs a test with every table. */
 static void with_all_tables(void (*test)(const kernels *k))
 {
+    if (&kernels_amx_bf16 && cpu_isa() >= ISA_AVX512_BF16)
+        test(&kernels_amx_bf16);
     for (isa level = ISA_PORTABLE; level <= cpu_isa(); level++) {
         test(kernels_for(level, DT_F32));
         test(kernels_for(level, DT_BF16));

@@ -114,6 +114,17 @@ static void several_chunks(const kernels *k)
     check_product(k, (product_case){ 20, 900, 1600, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0 });
 }
 
+/* Large enough for a library to take them; remainders along each dimension, and a last block of rows read from before it. */
+static void large(const kernels *k)
+{
+    check_product(k, (product_case){ 150, 400, 96, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0 });
+    check_product(k, (product_case){ 1030, 64, 70, k->act, DT_F32, DT_REAL, 0, 0, 1, 2, 1 });
+    check_product(k, (product_case){ 129, 800, 65, k->act, k->act, k->act, 0, 0, 0, 1, 1 });
+    check_product(k, (product_case){ 128, 70, 1610, DT_F32, k->act, k->act, 0, 1, 1, 1, 0 });
+    check_product(k, (product_case){ 140, 150, 70, k->act, k->act, k->act, 1, 1, 1, 1, 0.5f });
+    check_product(k, (product_case){ 160, 96, 130, k->act, k->act, DT_REAL, 1, 0, 0, 1, 0 });
+}
+
 static void no_terms_at_all(const kernels *k)
 {
     check_product(k, (product_case){ 20, 20, 0, k->act, k->act, k->act, 0, 0, 0, 1, 0.5f });
@@ -140,6 +151,12 @@ static void test_several_chunks(void **state)
     with_all_tables(several_chunks);
 }
 
+static void test_large(void **state)
+{
+    (void)state;
+    with_all_tables(large);
+}
+
 static void test_no_terms_at_all(void **state)
 {
     (void)state;
@@ -152,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_random_shapes),
         cmocka_unit_test(test_all_operand_types),
         cmocka_unit_test(test_several_chunks),
+        cmocka_unit_test(test_large),
         cmocka_unit_test(test_no_terms_at_all),
     };
     return cmocka_run_group_tests(tests, start, stop);
