@@ -27,8 +27,8 @@ def main():
     rows = [json.loads(line) for line in open(options.rows)]
     dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[options.dtype]
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype)
-    settings = LoraConfig(r=options.rank, lora_alpha=2 * options.rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(model, settings).train()
+    settings = dict(r=options.rank, lora_alpha=2 * options.rank, target_modules="all-linear")
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **settings)).train()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4, weight_decay=0.0)
     tokens, begin = 0, None

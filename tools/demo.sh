@@ -28,16 +28,17 @@ choose_model() {
     model=smollm2-135m steps=75 learning_rate=1e-3
     if [ "${LORAC_DEMO_MODEL:-}" != tiny ]; then
         show "$LORAC" pull "$model" && return
-        printf '\n%s\n' "The model cannot be fetched (no network?). The demo goes on with the tiny model in examples/tiny-llama:" \
-            "it shows every step, but it has only 0.8 million parameters and knows a few household words."
+        printf '\n%s\n' "The model cannot be fetched (no network?). The demo goes on with the tiny model in" \
+            "examples/tiny-llama: it shows every step, but it has only 0.8 million parameters and knows a few household words."
     fi
     model=tiny steps=300 learning_rate=3e-3
 }
 
 # One request and one answer a line, out of the rows that tools/make_example_data.py writes.
 split_rows() {
-    sed -E 's/^.*"role": "user", "content": "(.*)"\}, \{"role": "assistant".*$/\1/; s/\\"/"/g' "$data/test.jsonl" >"$folder/requests"
-    sed -E 's/^.*"role": "assistant", "content": "(.*)"\}\]\}$/\1/; s/\\"/"/g' "$data/test.jsonl" >"$folder/expected"
+    local rows=$data/test.jsonl
+    sed -E 's/^.*"role": "user", "content": "(.*)"\}, \{"role": "assistant".*$/\1/; s/\\"/"/g' "$rows" >"$folder/requests"
+    sed -E 's/^.*"role": "assistant", "content": "(.*)"\}\]\}$/\1/; s/\\"/"/g' "$rows" >"$folder/expected"
 }
 
 # answer NUMBER OUT [FLAG...]: what the model says to one request, as one line.
@@ -45,8 +46,8 @@ answer() {
     local number=$1 out=$2 request
     shift 2
     request=$(sed -n "${number}p" "$folder/requests")
-    "$LORAC" generate -m "$model" "$@" -p "$request" -n 48 --temp 0 --threads 1 --expand 2>"$out/$number.log" | tr '\n' ' ' | sed 's/ *$//' \
-        >"$out/$number"
+    "$LORAC" generate -m "$model" "$@" -p "$request" -n 48 --temp 0 --threads 1 --expand 2>"$out/$number.log" |
+        tr '\n' ' ' | sed 's/ *$//' >"$out/$number"
 }
 
 # ask NAME COUNT [FLAG...]: answers the first COUNT test requests and counts those that are right to the letter.
@@ -99,7 +100,8 @@ heading "Side by side: base | adapted"
 for number in 1 2 3; do
     request=$(sed -n "${number}p" "$folder/requests")
     printf '\n%s%s%s\n' "$bold" "$request" "$plain"
-    "$LORAC" generate -m "$model" --adapter "$folder/adapter" --compare --temp 0 -n 48 -p "$request" 2>"$folder/compare.log"
+    "$LORAC" generate -m "$model" --adapter "$folder/adapter" --compare --temp 0 -n 48 -p "$request" \
+        2>"$folder/compare.log"
 done
 
 heading "Try next"

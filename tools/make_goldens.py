@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes tests/golden: tiny random models with the logits, losses and adapters that transformers and PEFT compute for them.
+"""Writes tests/golden: tiny random models, and the logits, losses and adapters that transformers and PEFT
+compute for them.
 
     python3 tools/make_goldens.py [FOLDER]
 
-Needs tools/peers-requirements.txt; everything runs in f32 on the CPU. What lies where, and how to compare with it, is told in
-tests/golden/README.md. Seeds are fixed; another machine may give other last digits.
+Needs tools/peers-requirements.txt; everything runs in f32 on the CPU. What lies where, and how to compare with
+it, is told in tests/golden/README.md. Seeds are fixed; another machine may give other last digits.
 """
 
 import copy
@@ -202,8 +203,8 @@ def batch_of(rows):
 
 
 def make_training(folder, base, adapter, rows, settings):
-    """20 steps of AdamW over the rows in order, again and again. One step's batch is batch_size * accumulation rows, and its loss is the mean
-    over all their labelled tokens."""
+    """20 steps of AdamW over the rows in order, again and again. One step's batch is batch_size * accumulation rows,
+    and its loss is the mean over all their labelled tokens."""
     initial = {k: v.clone() for k, v in get_peft_model_state_dict(adapter).items()}
     save_adapter(adapter, folder / "initial")
     with open(folder / "rows.jsonl", "w") as out:

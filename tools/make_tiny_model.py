@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Makes examples/tiny-llama: a Llama model of under 2 MB with tokenizer and chat template, for tests and for the demo without
-a network.
+"""Makes examples/tiny-llama: a Llama model of under 2 MB with tokenizer and chat template, for tests and for the
+demo without a network.
 
     python3 tools/make_tiny_model.py [FOLDER]
 
 Needs tools/peers-requirements.txt. Takes about four minutes; the seed is fixed, but other CPUs and thread
 counts round differently, so a new run gives an equally good model and not the same bytes.
 
-The model learns from text written by the functions below: small household scenes, records, and conversations in which requests are
-answered in a plain English sentence. It can therefore speak about rooms, devices, numbers and names, and it does not
-know the task of examples/requests (the patterns of the valid and test rows do not occur in its text). Fine-tuning has something
-to teach, and something to build on.
+The model learns from text written by the functions below: small household scenes, records, and conversations in which
+requests are answered in a plain English sentence. It can therefore speak about rooms, devices, numbers and names, and it
+does not know the task of examples/requests (the patterns of the valid and test rows do not occur in its text).
+Fine-tuning has something to teach, and something to build on.
 """
 
 import json
@@ -107,8 +107,8 @@ def write_scene(random):
 
 
 def write_record(random):
-    """JSON, but another one than the task asks for. It makes the words of JSON known: a token that never occurred has no useful
-    embedding, and an adapter on the linear layers cannot give it one."""
+    """JSON, but another one than the task asks for. It makes the words of JSON known: a token that never occurred has no
+    useful embedding, and an adapter on the linear layers cannot give it one."""
     device, spoken, room, place = thing(random)
     name, number = pick(random, NAMES), 1 + int(random.random() * 250)
     state = pick(random, ["on", "off"])
@@ -140,7 +140,10 @@ def write_text(random, count):
 def make_tokenizer(texts):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -177,7 +180,8 @@ def make_model():
 
 
 def train(model, tokenizer, random):
-    """Plain AdamW, every text a row of its own: a model this small learns to copy from its own text only when there is no other."""
+    """Plain AdamW, every text a row of its own: a model this small learns to copy from its own text only when
+    there is no other."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.1, betas=(0.9, 0.95))
     warmup = 50
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -195,7 +199,8 @@ def train(model, tokenizer, random):
         optimizer.zero_grad()
         schedule.step()
         if step % 50 == 49:
-            print(f"step {step + 1}/{STEPS}: loss {loss.item():.3f}, {time.process_time() / 60:.1f} minutes of CPU", flush=True)
+            minutes = time.process_time() / 60
+            print(f"step {step + 1}/{STEPS}: loss {loss.item():.3f}, {minutes:.1f} minutes of CPU", flush=True)
     model.eval()
 
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Compares build/lorac with what others have written: runs every tools/peers/check_*.py in a virtual environment with pinned
-# versions. The environment (about 6 GB) is made once and kept in the cache. Exits 0 when nothing failed; what could not be
-# run is named. LORAC is the program to test; without it, build/lorac.
+# Compares build/lorac with what others have written: runs every tools/peers/check_*.py in a virtual environment with
+# pinned versions. The environment (about 6 GB) is made once and kept in the cache. Exits 0 when nothing failed; what
+# could not be run is named. LORAC is the program to test; without it, build/lorac.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lorac

@@ -4,12 +4,13 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-LORAC_DEMO_MODEL=tiny LORAC_DEMO_STEPS=20 LORAC_DEMO_ROWS=3 LORAC_DEMO_DIR=$folder/demo tools/demo.sh | tee "$folder/printed"
+export LORAC_DEMO_MODEL=tiny LORAC_DEMO_STEPS=20 LORAC_DEMO_ROWS=3 LORAC_DEMO_DIR=$folder/demo
+tools/demo.sh | tee "$folder/printed"
 test -s "$folder/demo/adapter/adapter_model.safetensors"
 test "$(grep -c 'right to the letter: [0-9]* of 3' "$folder/printed")" -eq 2
 
 loss() {
-    "$LORAC" eval -m tiny --data examples/requests/test.jsonl --json "$@" | sed -E 's/.*"loss": *([0-9.]+).*/\1/' | grep -E '^[0-9]'
+    "$LORAC" eval -m tiny --data examples/requests/test.jsonl --json "$@" | sed -nE 's/.*"loss": *([0-9.]+).*/\1/p'
 }
 before=$(loss)
 after=$(loss --adapter "$folder/demo/adapter")

@@ -43,7 +43,8 @@ def check_lorac_to_peft(folder):
         difference = (logits_of(model) - logits_of(base())).abs().max().item()
         if difference < 1e-3:
             sys.exit(f"FAIL lorac's adapter ({name}) changes nothing in PEFT")
-        same(f"lorac's adapter ({name}) in PEFT", logits(folder, MODELS / "llama", IDS, "--adapter", out), logits_of(model))
+        ours = logits(folder, MODELS / "llama", IDS, "--adapter", out)
+        same(f"lorac's adapter ({name}) in PEFT", ours, logits_of(model))
 
 
 def check_sum(folder):
