@@ -132,7 +132,7 @@ lorac_status lorac_generate(lorac_sequence *handle, const lorac_text *text, cons
     out->finish_reason = g.stopped ? "stop" : "length";
     out->prompt_tokens_per_second = g.prompt_seconds > 0 ? (double)prompt / g.prompt_seconds : 0;
     out->generation_tokens_per_second = g.generation_seconds > 0 && g.count > 1 ? (double)(g.count - 1) / g.generation_seconds : 0;
-    if (text && status == LORAC_OK) {
+    if (text && text->tokenizer && status == LORAC_OK) {
         out->utf8 = g.text.p ? g.text.p : mem_text("");
         status = out->utf8 ? LORAC_OK : fail_memory();
         if (out->utf8)

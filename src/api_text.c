@@ -20,11 +20,36 @@ static int open_template(lorac_text *text, const char *chat_template)
     return source.n ? template_parse(&text->template, source, file) : LORAC_OK;
 }
 
+/* A model folder may come without a tokenizer: pre-tokenised rows and ids need none. */
+static bool has_tokenizer(const char *folder)
+{
+    static const char *const signs[] = { "tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt", "tokenizer_config.json" };
+    bool any = false;
+    buf name = { 0 };
+    for (size_t i = 0; i < sizeof signs / sizeof *signs && !any; i++) {
+        const char *joined = path_join(&name, folder, signs[i]);
+        any = joined && path_exists(joined);
+    }
+    buf_free(&name);
+    return any;
+}
+
+static bool is_model_folder(const char *folder)
+{
+    buf name = { 0 };
+    const char *joined = path_join(&name, folder, "config.json");
+    bool found = joined && path_exists(joined);
+    buf_free(&name);
+    return found;
+}
+
 static int open_tokenizer(lorac_text *text, const char *path)
 {
     if (!path_exists(path))
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
                        "there is no such model");
+    if (path_is_folder(path) && !has_tokenizer(path) && is_model_folder(path))
+        return LORAC_OK;
     if (path_is_folder(path))
         return tokenizer_open_folder(&text->tokenizer, path);
     TRY(gguf_open(&text->vocabulary, path));
@@ -56,16 +81,8 @@ lorac_status lorac_text_open(lorac_text **out, const char *path, const char *cha
 
 int text_open_if_any(lorac_text **out, const char *path, const char *chat_template)
 {
-    static const char *const signs[] = { "tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt" };
     *out = NULL;
-    bool any = !path_is_folder(path);
-    buf name = { 0 };
-    for (size_t i = 0; i < sizeof signs / sizeof *signs && !any; i++) {
-        const char *joined = path_join(&name, path, signs[i]);
-        any = joined && path_exists(joined);
-    }
-    buf_free(&name);
-    return any ? open_text(out, path, chat_template) : LORAC_OK;
+    return path_is_folder(path) && !has_tokenizer(path) ? LORAC_OK : open_text(out, path, chat_template);
 }
 
 void lorac_text_close(lorac_text *text)
@@ -80,9 +97,16 @@ void lorac_text_close(lorac_text *text)
     mem_free(text);
 }
 
+static int need_tokenizer(const lorac_text *text)
+{
+    return text->tokenizer ? LORAC_OK
+                           : fail_at(LORAC_ERROR_DATA, (fault){ .expected = "tokenizer.json in the model's folder" }, "the model has no tokenizer");
+}
+
 lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t length, int add_special, int32_t **ids, size_t *count)
 {
     encoding e = { 0 };
+    TRY(need_tokenizer(text));
     int status = tokenizer_encode(text->tokenizer, (slice){ utf8, length }, add_special, &e);
     if (status == LORAC_OK) {
         *ids = e.ids ? e.ids : mem_new(1, sizeof **ids);
@@ -112,12 +136,13 @@ static int hand_over(buf *text, int status, char **utf8, size_t *length)
 lorac_status lorac_text_decode(const lorac_text *text, const int32_t *ids, size_t count, int skip_special, char **utf8, size_t *length)
 {
     buf out = { 0 };
+    TRY(need_tokenizer(text));
     return hand_over(&out, tokenizer_decode(text->tokenizer, ids, count, skip_special, &out), utf8, length);
 }
 
 const char *lorac_text_token(const lorac_text *text, int32_t id)
 {
-    return tokenizer_token(text->tokenizer, id).p;
+    return text->tokenizer ? tokenizer_token(text->tokenizer, id).p : NULL;
 }
 
 int lorac_text_has_template(const lorac_text *text)
