@@ -38,6 +38,7 @@ int main(int argc, char **argv)
     options.output = argv[3];
     options.rank = 8;
     options.batch_size = 8;
+    options.learning_rate = 1e-3;
     options.steps = argc > 4 ? atoi(argv[4]) : 100;
     options.overwrite = 1;
 

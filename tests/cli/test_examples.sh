@@ -1,0 +1,37 @@
+#!/bin/bash
+# The example programs, as a C user would run them: fine-tune the tiny model, then ask it something with the result.
+set -uo pipefail
+# shellcheck source=tests/cli/common.bash
+. "$(dirname "$0")/common.bash"
+
+model=examples/tiny-llama
+finetune=${EXAMPLES:-build}/example-finetune generate=${EXAMPLES:-build}/example-generate
+[ -x "$finetune" ] || { echo "skipped: $finetune is not there"; exit 77; }
+
+# example CODE PROGRAM ARGUMENT...
+example() {
+    local code=$1 got=0
+    shift
+    "$@" >"$out" 2>"$err" </dev/null || got=$?
+    [ "$got" = "$code" ] || fail "exit code $got, not $code: $*"
+}
+
+example 0 "$finetune" "$model" examples/requests "$work/adapter" 60
+out_has 'trainable parameters'
+out_has 'step 60 of 60: loss [0-9.]+'
+exists "$work/adapter/adapter_model.safetensors"
+first=$(grep -m 1 -oE 'loss [0-9.]+' "$out" | cut -d' ' -f2)
+last=$(grep -oE 'loss [0-9.]+' "$out" | tail -n 1 | cut -d' ' -f2)
+awk -v a="$first" -v b="$last" 'BEGIN { exit !(b < a) }' || fail "the loss went from $first to $last"
+
+example 0 "$generate" "$model" 'Turn on the kitchen light.' "$work/adapter"
+out_has '\[[0-9]+ tokens, (stop|length), [0-9]+ tokens/s\]'
+adapted=$(head -n 1 "$out")
+example 0 "$generate" "$model" 'Turn on the kitchen light.'
+[ "$(head -n 1 "$out")" != "$adapted" ] || fail "the adapter changes nothing"
+
+example 2 "$finetune"
+err_has usage
+example 3 "$finetune" "$work/nowhere" examples/requests "$work/other"
+err_has 'no such model'
+finish
