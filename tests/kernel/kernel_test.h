@@ -47,6 +47,10 @@ extern const kernels kernels_amx_bf16 __attribute__((weak));
 /* Runs a test with every table. */
 static void with_all_tables(void (*test)(const kernels *k))
 {
+    if (DT_REAL == DT_F64) {
+        test(kernels_for(ISA_PORTABLE, DT_F64));
+        return;
+    }
     if (&kernels_amx_bf16 && cpu_isa() >= ISA_AVX512_BF16)
         test(&kernels_amx_bf16);
     for (isa level = ISA_PORTABLE; level <= cpu_isa(); level++) {
@@ -114,6 +118,8 @@ static void *random_numbers(dtype type, int64_t n)
 
 /* ---- outputs */
 
+static const double EPS = sizeof(real) == 8 ? 0x1p-53 : 0x1p-24; /* half a unit of real */
+
 /* A buffer between guard zones, with the content it starts from and what the first run left in it. */
 typedef struct output {
     uint8_t *memory, *before, *first;
@@ -164,7 +170,7 @@ static void output_free(output *o)
 static void output_near(const output *o, int64_t i, double want, double error, const char *what, const kernels *k)
 {
     const double got = number(o->first, o->type, i);
-    const double unit = o->type == DT_BF16 ? 0x1p-8 : o->type == DT_F16 ? 0x1p-11 : 0x1p-24;
+    const double unit = o->type == DT_BF16 ? 0x1p-8 : o->type == DT_F16 ? 0x1p-11 : o->type == DT_F32 ? 0x1p-24 : EPS;
     const double denormal = o->type == DT_F16 ? 0x1p-25 : 1e-38;
     const double allowed = unit * (fabs(want) + error) * 1.001 + error + denormal;
     if (fabs(got - want) <= allowed || (isnan(got) && isnan(want)) || got == want)
@@ -173,6 +179,5 @@ static void output_near(const output *o, int64_t i, double want, double error, c
              dtype_name(k->act), (long long)i, got, want, fabs(got - want), allowed);
 }
 
-static const double EPS = 0x1p-24; /* half a unit of float */
 
 #endif

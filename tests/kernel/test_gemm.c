@@ -11,13 +11,18 @@ typedef struct product_case {
     dtype a, b, c;
     int transpose_a, transpose_b, strided;
     real alpha, beta;
+    int shift; /* bytes that the operands stand off their natural address, as in a file */
 } product_case;
 
-static mat random_matrix(dtype type, int64_t rows, int64_t cols, int strided)
+static mat random_matrix(dtype type, int64_t rows, int64_t cols, int strided, int shift)
 {
     const int64_t block = dtype_block(type);
     const int64_t ld = (cols + block - 1) / block * block + (strided ? block * pick(0, 3) : 0);
-    return (mat){ random_numbers(type, rows * ld), type, rows, cols, ld };
+    uint8_t *numbers = random_numbers(type, rows * ld), *shifted = malloc(bytes_of(type, rows * ld) + 8);
+    assert_non_null(shifted);
+    memcpy(shifted + shift, numbers, bytes_of(type, rows * ld));
+    free(numbers);
+    return (mat){ shifted + shift, type, rows, cols, ld };
 }
 
 /* Elements of a matrix as the kernel may see them: as stored, or rounded to the compute type. */
@@ -35,8 +40,8 @@ static double *values(const kernels *k, mat m, int transposed, int round)
 
 static void check_product(const kernels *k, product_case t)
 {
-    mat a = random_matrix(t.a, t.transpose_a ? t.K : t.M, t.transpose_a ? t.M : t.K, t.strided);
-    mat b = random_matrix(t.b, t.transpose_b ? t.N : t.K, t.transpose_b ? t.K : t.N, t.strided);
+    mat a = random_matrix(t.a, t.transpose_a ? t.K : t.M, t.transpose_a ? t.M : t.K, t.strided, t.shift);
+    mat b = random_matrix(t.b, t.transpose_b ? t.N : t.K, t.transpose_b ? t.K : t.N, t.strided, t.shift);
     const int64_t ld = t.N + (t.strided ? pick(0, 5) : 0);
     output c = output_new(t.c, t.M * ld);
     for (int threads = 1; threads <= THREADS; threads++) {
@@ -66,8 +71,8 @@ static void check_product(const kernels *k, product_case t)
         }
     free(x);
     free(y);
-    free(a.p);
-    free(b.p);
+    free((uint8_t *)a.p - t.shift);
+    free((uint8_t *)b.p - t.shift);
     output_free(&c);
 }
 
@@ -84,7 +89,7 @@ static void random_shapes(const kernels *k)
     for (int round = 0; round < 60; round++) {
         product_case t = { sizes[pick(0, 15)], sizes[pick(0, 15)], sizes[pick(0, 15)],
                            pick(0, 1) ? k->act : DT_F32, pick(0, 1) ? k->act : DT_F32, c_type(k),
-                           (int)pick(0, 1), (int)pick(0, 1), (int)pick(0, 1), alphas[pick(0, 3)], betas[pick(0, 2)] };
+                           (int)pick(0, 1), (int)pick(0, 1), (int)pick(0, 1), alphas[pick(0, 3)], betas[pick(0, 2)], 0 };
         check_product(k, t);
     }
 }
@@ -94,43 +99,53 @@ static void all_operand_types(const kernels *k)
     static const dtype types[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1,
                                    DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        check_product(k, (product_case){ 21, 256, 70, k->act, types[i], c_type(k), 0, 0, 1, 1, 0 });
-        check_product(k, (product_case){ 21, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 1, 0 });
-        check_product(k, (product_case){ 3, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 0.5f, 1 });
-        check_product(k, (product_case){ 9, 20, 256, types[i], k->act, c_type(k), 0, 0, 1, 1, 1 });
-        check_product(k, (product_case){ 256, 20, 33, types[i], k->act, c_type(k), 1, 0, 1, 1, 0 });
+        check_product(k, (product_case){ 21, 256, 70, k->act, types[i], c_type(k), 0, 0, 1, 1, 0, 0 });
+        check_product(k, (product_case){ 21, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 1, 0, 0 });
+        check_product(k, (product_case){ 3, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 0.5f, 1, 0 });
+        check_product(k, (product_case){ 9, 20, 256, types[i], k->act, c_type(k), 0, 0, 1, 1, 1, 0 });
+        check_product(k, (product_case){ 256, 20, 33, types[i], k->act, c_type(k), 1, 0, 1, 1, 0, 0 });
     }
 }
 
 /* Larger than a chunk along each dimension in turn. */
 static void several_chunks(const kernels *k)
 {
-    check_product(k, (product_case){ 1027, 10, 33, k->act, DT_Q8_0, k->act, 0, 0, 1, 1, 0.5f });
-    check_product(k, (product_case){ 1030, 10, 1540, DT_F32, k->act, k->act, 0, 1, 0, 1, 0 });
-    check_product(k, (product_case){ 11, 1600, 34, DT_F32, DT_Q4_1, k->act, 0, 0, 1, 1, 0 });
-    check_product(k, (product_case){ 13, 50, 4700, k->act, k->act, k->act, 0, 0, 1, 2, 1 });
-    check_product(k, (product_case){ 13, 50, 4701, DT_F32, DT_F32, DT_REAL, 1, 1, 1, 2, 1 });
-    check_product(k, (product_case){ 2, 50, 4701, k->act, DT_F32, DT_REAL, 0, 1, 1, 2, 1 });
-    check_product(k, (product_case){ 20, 900, 1600, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0 });
+    check_product(k, (product_case){ 1027, 10, 33, k->act, DT_Q8_0, k->act, 0, 0, 1, 1, 0.5f, 0 });
+    check_product(k, (product_case){ 1030, 10, 1540, DT_F32, k->act, k->act, 0, 1, 0, 1, 0, 0 });
+    check_product(k, (product_case){ 11, 1600, 34, DT_F32, DT_Q4_1, k->act, 0, 0, 1, 1, 0, 0 });
+    check_product(k, (product_case){ 13, 50, 4700, k->act, k->act, k->act, 0, 0, 1, 2, 1, 0 });
+    check_product(k, (product_case){ 13, 50, 4701, DT_F32, DT_F32, DT_REAL, 1, 1, 1, 2, 1, 0 });
+    check_product(k, (product_case){ 2, 50, 4701, k->act, DT_F32, DT_REAL, 0, 1, 1, 2, 1, 0 });
+    check_product(k, (product_case){ 20, 900, 1600, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0, 0 });
+}
+
+static void any_address(const kernels *k)
+{
+    for (int shift = 1; shift < 4; shift++) {
+        check_product(k, (product_case){ 17, 96, 64, k->act, k->act, k->act, 0, 0, 0, 1, 0, shift });
+        check_product(k, (product_case){ 17, 96, 64, k->act, DT_BF16, k->act, 0, 1, 0, 1, 0, shift });
+        check_product(k, (product_case){ 3, 96, 64, k->act, DT_F32, k->act, 0, 1, 0, 1, 0, shift });
+        check_product(k, (product_case){ 260, 96, 64, DT_F16, DT_BF16, k->act, 0, 0, 0, 1, 0, shift });
+    }
 }
 
 /* Large enough for a library to take them; remainders along each dimension, and a last block of rows read from before it. */
 static void large(const kernels *k)
 {
-    check_product(k, (product_case){ 150, 400, 96, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0 });
-    check_product(k, (product_case){ 1030, 64, 70, k->act, DT_F32, DT_REAL, 0, 0, 1, 2, 1 });
-    check_product(k, (product_case){ 129, 800, 65, k->act, k->act, k->act, 0, 0, 0, 1, 1 });
-    check_product(k, (product_case){ 128, 70, 1610, DT_F32, k->act, k->act, 0, 1, 1, 1, 0 });
-    check_product(k, (product_case){ 140, 150, 70, k->act, k->act, k->act, 1, 1, 1, 1, 0.5f });
-    check_product(k, (product_case){ 160, 96, 130, k->act, k->act, DT_REAL, 1, 0, 0, 1, 0 });
+    check_product(k, (product_case){ 150, 400, 96, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0, 0 });
+    check_product(k, (product_case){ 1030, 64, 70, k->act, DT_F32, DT_REAL, 0, 0, 1, 2, 1, 0 });
+    check_product(k, (product_case){ 129, 800, 65, k->act, k->act, k->act, 0, 0, 0, 1, 1, 0 });
+    check_product(k, (product_case){ 128, 70, 1610, DT_F32, k->act, k->act, 0, 1, 1, 1, 0, 0 });
+    check_product(k, (product_case){ 140, 150, 70, k->act, k->act, k->act, 1, 1, 1, 1, 0.5f, 0 });
+    check_product(k, (product_case){ 160, 96, 130, k->act, k->act, DT_REAL, 1, 0, 0, 1, 0, 0 });
 }
 
 static void no_terms_at_all(const kernels *k)
 {
-    check_product(k, (product_case){ 20, 20, 0, k->act, k->act, k->act, 0, 0, 0, 1, 0.5f });
-    check_product(k, (product_case){ 2, 20, 0, k->act, k->act, DT_REAL, 0, 1, 0, 1, 0 });
-    check_product(k, (product_case){ 0, 20, 5, k->act, k->act, k->act, 0, 0, 0, 1, 0 });
-    check_product(k, (product_case){ 20, 0, 5, k->act, k->act, k->act, 0, 0, 0, 1, 0 });
+    check_product(k, (product_case){ 20, 20, 0, k->act, k->act, k->act, 0, 0, 0, 1, 0.5f, 0 });
+    check_product(k, (product_case){ 2, 20, 0, k->act, k->act, DT_REAL, 0, 1, 0, 1, 0, 0 });
+    check_product(k, (product_case){ 0, 20, 5, k->act, k->act, k->act, 0, 0, 0, 1, 0, 0 });
+    check_product(k, (product_case){ 20, 0, 5, k->act, k->act, k->act, 0, 0, 0, 1, 0, 0 });
 }
 
 static void test_random_shapes(void **state)
@@ -151,6 +166,12 @@ static void test_several_chunks(void **state)
     with_all_tables(several_chunks);
 }
 
+static void test_any_address(void **state)
+{
+    (void)state;
+    with_all_tables(any_address);
+}
+
 static void test_large(void **state)
 {
     (void)state;
@@ -169,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_random_shapes),
         cmocka_unit_test(test_all_operand_types),
         cmocka_unit_test(test_several_chunks),
+        cmocka_unit_test(test_any_address),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_no_terms_at_all),
     };

@@ -191,7 +191,7 @@ void NAME(gemm)(pool *p, mat c, mat a, int transpose_a, mat b, int transpose_b, 
     g->alpha = alpha;
     g->beta = beta;
     /* A is read where it lies if that is what its cells would be; a pair may not reach past the end of a row. */
-    g->pack_a = g->a.type != CELL_TYPE || ACT_TYPE != CELL_TYPE || (KP > 1 && (g->transpose_a || K % KP != 0));
+    g->pack_a = !is_cells(g->a) || (KP > 1 && (g->transpose_a || K % KP != 0));
     if (find_room(g, p, M, N, K))
         run_chunks(&j, M, N, K);
 }

@@ -30,6 +30,12 @@ typedef struct chunk {
     int64_t rows_there;         /* then: rows of A, which may be more than its chunk's */
 } chunk;
 
+/* Whether a matrix is cells where it lies. Numbers in a file may stand at any address. */
+INLINE bool is_cells(mat m)
+{
+    return m.type == CELL_TYPE && CELL_TYPE == ACT_TYPE && (uintptr_t)m.p % sizeof(cell) == 0;
+}
+
 INLINE cell *panel_at(const chunk *g, int64_t panel)
 {
     return (cell *)g->b_packed + panel * round_up(g->k, KP) * NR;

@@ -2,7 +2,7 @@
  * registers and used in real (nothing is rounded to the compute type). Bound by memory, not by arithmetic. */
 #include "gemm.h"
 
-enum { STEP = 256 };
+enum { STEP = 2048 };
 
 typedef struct gemv_job {
     mat c, b;
@@ -23,23 +23,42 @@ static void store(const gemv_job *j, int64_t m, int64_t n, real sum)
     }
 }
 
+/* Four chains of sums, since one would wait for itself. */
+INLINE real dot(const real *a, const real *w, int64_t n)
+{
+    vec sum[4] = { 0 };
+    real total = 0;
+    int64_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        UNROLL
+        for (int j = 0; j < 4; j++)
+            sum[j] += *(const vec *)(a + i + j * LANES) * *(const vec *)(w + i + j * LANES);
+    }
+    for (; i + LANES <= n; i += LANES)
+        sum[0] += *(const vec *)(a + i) * *(const vec *)(w + i);
+    for (; i < n; i++)
+        total += a[i] * w[i];
+    const vec sums = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    for (int j = 0; j < LANES; j++)
+        total += sums[j];
+    return total;
+}
+
 static void gemv_rows(const void *arg, int64_t from, int64_t to, int thread)
 {
     const gemv_job *j = arg;
     (void)thread;
     for (int64_t n = from; n < to; n++) {
-        real sums[GEMV_ROWS] = { 0 }, w[STEP];
+        real sums[GEMV_ROWS] = { 0 }, room[STEP];
         for (int64_t k = 0; k < j->K; k += STEP) {
             const int64_t count = smaller(STEP, j->K - k);
-            decode(w, j->b, n, k, count);
-            for (int64_t m = 0; m < j->M; m++) {
-                const real *a = j->a + m * j->K + k;
-                real sum = 0;
-                SIMD_SUM(sum)
-                for (int64_t i = 0; i < count; i++)
-                    sum += a[i] * w[i];
-                sums[m] += sum;
-            }
+            const real *w = room;
+            if (j->b.type == DT_REAL && (uintptr_t)j->b.p % sizeof(real) == 0)
+                w = (const real *)j->b.p + n * j->b.ld + k;
+            else
+                decode(room, j->b, n, k, count);
+            for (int64_t m = 0; m < j->M; m++)
+                sums[m] += dot(j->a + m * j->K + k, w, count);
         }
         for (int64_t m = 0; m < j->M; m++)
             store(j, m, n, sums[m]);

@@ -7,16 +7,11 @@
 
 enum { PANEL_COLUMNS = 192, MOST_ROWS = LIBRARY_ROWS, LEAST_ROWS = LIBRARY_ROWS / 2 };
 
-static bool b_lies_there(const chunk *g)
-{
-    return g->b.type == DT_BF16;
-}
-
 static onednn_shape shape_of(const chunk *g, int64_t rows, int64_t panel)
 {
     const int64_t packed = g->transpose_b ? g->k : g->n;
     return (onednn_shape){ .rows = rows, .n = smaller(PANEL_COLUMNS, g->n - panel * PANEL_COLUMNS), .k = g->k,
-                           .a_stride = rows_of_a(g).row, .b_stride = b_lies_there(g) ? g->b.ld : packed,
+                           .a_stride = rows_of_a(g).row, .b_stride = is_cells(g->b) ? g->b.ld : packed,
                            .b_turned = g->transpose_b };
 }
 
@@ -40,7 +35,7 @@ bool NAME(library_takes)(const chunk *g, int64_t M, int64_t N, int64_t K)
 
 int64_t NAME(library_b_pieces)(const chunk *g)
 {
-    return b_lies_there(g) ? 0 : divide_up(g->transpose_b ? g->n : g->k, PACK_ROWS);
+    return is_cells(g->b) ? 0 : divide_up(g->transpose_b ? g->n : g->k, PACK_ROWS);
 }
 
 int64_t NAME(library_c_pieces)(const chunk *g)
@@ -59,7 +54,7 @@ void NAME(library_pack)(const chunk *g, int64_t piece)
 static const cell *panel_of(const chunk *g, int64_t panel, int64_t stride)
 {
     const int64_t at = panel * PANEL_COLUMNS * (g->transpose_b ? stride : 1);
-    if (!b_lies_there(g))
+    if (!is_cells(g->b))
         return (const cell *)g->b_packed + at;
     return (const cell *)g->b.p + at + (g->transpose_b ? g->n0 * stride + g->k0 : g->k0 * stride + g->n0);
 }

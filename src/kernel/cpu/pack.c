@@ -6,7 +6,7 @@ enum { SHORT_STEP = 192, LONG_STEP = 256 };
 const cell *cells_of(mat m, int64_t row, int64_t col, int64_t n, cell *room)
 {
     real values[KB];
-    if (m.type == CELL_TYPE && CELL_TYPE == ACT_TYPE)
+    if (is_cells(m))
         return (const cell *)m.p + row * m.ld + col;
     decode(values, m, row, col, n);
     to_cells(room, values, n);
@@ -50,7 +50,7 @@ static void pack_b_transposed(const chunk *g, int64_t piece)
     const int64_t step = dtype_block(g->b.type) > SHORT_STEP ? LONG_STEP : SHORT_STEP;
     const int64_t columns = smaller(NR, g->n - piece * NR);
     cell room[NR][LONG_STEP];
-    if (g->b.type == CELL_TYPE && CELL_TYPE == ACT_TYPE && columns == NR && g->k % KP == 0 && g->b.ld % KP == 0) {
+    if (is_cells(g->b) && columns == NR && g->k % KP == 0 && g->b.ld % KP == 0) {
         const cell *rows = (const cell *)g->b.p + (g->n0 + piece * NR) * g->b.ld + g->k0;
         turn_into_panel(panel_at(g, piece), rows, g->b.ld, NR, g->k);
         return;

@@ -56,12 +56,13 @@ INLINE void to_cells(cell *out, const real *x, int64_t n)
 
 /* Pairs of cells, or single cells, move as one `unit`. */
 #if defined(ACT_F64)
-typedef uint64_t unit __attribute__((may_alias));
+typedef uint64_t unit_bits;
 #else
-typedef uint32_t unit __attribute__((may_alias));
+typedef uint32_t unit_bits;
 #endif
+typedef unit_bits unit __attribute__((may_alias, aligned(sizeof(cell))));
+typedef unit_bits quad __attribute__((vector_size(4 * sizeof(unit_bits)), may_alias, aligned(sizeof(cell))));
 _Static_assert(sizeof(unit) == KP * sizeof(cell), "a unit is what lies side by side in a panel");
-typedef unit quad __attribute__((vector_size(4 * sizeof(unit)), aligned(sizeof(cell))));
 
 /* out[j][i] = in[i][j] for a square of 4 by 4; strides in units. */
 INLINE void turn_square(unit *out, int64_t out_stride, const unit *in, int64_t in_stride)

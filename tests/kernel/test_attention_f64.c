@@ -1,0 +1,2 @@
+/* test_attention.c with real = double. */
+#include "test_attention.c"

@@ -1,0 +1,2 @@
+/* test_gemm.c with real = double. */
+#include "test_gemm.c"

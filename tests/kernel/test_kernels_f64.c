@@ -1,0 +1,2 @@
+/* test_kernels.c with real = double. */
+#include "test_kernels.c"
