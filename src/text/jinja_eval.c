@@ -244,7 +244,8 @@ static int eval_sign(machine *m, frame *f, const node *n, value *out)
     if (v.kind == VALUE_UNDEFINED)
         return value_fail_undefined(m, v);
     if (!value_is_number(v))
-        return machine_fail(m, "bad operand type for unary %c: '%s'", n->kind == NODE_NEGATIVE ? '-' : '+', value_type(v));
+        return machine_fail(m, "bad operand type for unary %c: '%s'", n->kind == NODE_NEGATIVE ? '-' : '+',
+                            value_type(v));
     if (n->kind == NODE_POSITIVE)
         *out = v.kind == VALUE_FLOAT ? v : value_of_int(value_as_int(v));
     else if (v.kind == VALUE_FLOAT)

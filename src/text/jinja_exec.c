@@ -1,5 +1,5 @@
-/* jinja_exec.c: statements: text, output, branches, loops, assignments, macros. Scopes are jinja2's: if has none; for, with, macros and
- * blocks that capture their output have their own, and what is set there ends there. */
+/* jinja_exec.c: statements: text, output, branches, loops, assignments, macros. Scopes are jinja2's: if has none; for,
+ * with, macros and blocks that capture their output have their own, and what is set there ends there. */
 #include "jinja.h"
 #include "mem.h"
 
@@ -90,7 +90,8 @@ static int assign(machine *m, frame *f, const node *target, value v)
         return machine_fail(m, "cannot assign attribute on non-namespace object '%.*s'", (int)target->namespace.name.n,
                             target->namespace.name.p);
     if (*attribute.p == '_')
-        return machine_fail(m, "attributes of a namespace cannot begin with an underscore: '%.*s'", (int)attribute.n, attribute.p);
+        return machine_fail(m, "attributes of a namespace cannot begin with an underscore: '%.*s'", (int)attribute.n,
+                            attribute.p);
     return dict_set(m, (value){ .kind = VALUE_DICT, .dict = space->dict }, value_of_slice(attribute), v);
 }
 
@@ -202,11 +203,18 @@ static int loop_item(const loop *l, size_t i, const char *absent, value *out)
 int loop_attribute(machine *m, const loop *l, slice name, value *out)
 {
     int64_t at = (int64_t)l->at, count = (int64_t)l->items.count;
-    const struct { const char *name; value value; } table[] = {
-        { "index", value_of_int(at + 1) },        { "index0", value_of_int(at) },
-        { "first", value_of_bool(at == 0) },      { "last", value_of_bool(at + 1 == count) },
-        { "length", value_of_int(count) },        { "revindex", value_of_int(count - at) },
-        { "revindex0", value_of_int(count - at - 1) }, { "depth", value_of_int(l->depth + 1) },
+    const struct {
+        const char *name;
+        value value;
+    } table[] = {
+        { "index", value_of_int(at + 1) },
+        { "index0", value_of_int(at) },
+        { "first", value_of_bool(at == 0) },
+        { "last", value_of_bool(at + 1 == count) },
+        { "length", value_of_int(count) },
+        { "revindex", value_of_int(count - at) },
+        { "revindex0", value_of_int(count - at - 1) },
+        { "depth", value_of_int(l->depth + 1) },
         { "depth0", value_of_int(l->depth) },
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -342,7 +350,8 @@ static int bind_parameters(machine *m, frame *f, const macro_node *n, const argu
             TRY(eval(m, f, p->fallback, &v));
         } else {
             builder b = { 0 };
-            TRY(builder_format(m, &b, "parameter '%.*s' was not provided", (int)(p->name.n < 200 ? p->name.n : 200), p->name.p));
+            TRY(builder_format(m, &b, "parameter '%.*s' was not provided", (int)(p->name.n < 200 ? p->name.n : 200),
+                               p->name.p));
             v = value_undefined_hint("");
             v.text = b.p;
             v.n = b.n;
@@ -368,7 +377,8 @@ int call_macro(machine *m, const macro *c, const arguments *a, value *out)
     if (n->takes_caller && !n->names_caller) {
         slice name = slice_of("caller");
         const value *caller = take_keyword(a, taken, name);
-        TRY(frame_set(m, inner, (uint32_t)map_find(&m->t->names, name), caller ? *caller : value_undefined_hint("No caller defined")));
+        TRY(frame_set(m, inner, (uint32_t)map_find(&m->t->names, name),
+                      caller ? *caller : value_undefined_hint("No caller defined")));
     }
     TRY(check_leftovers(m, n, a, taken));
     if (n->takes_keywords)
@@ -390,8 +400,9 @@ static int exec_with(machine *m, frame *f, const node *n)
     return exec(m, inner, &n->with.body);
 }
 
-/* As in transformers, a region is counted from the end of what has been written to the whole text so far. Inside a macro or a captured
- * block that need not be where the text will stand: regions are checked against the finished text (template.c). */
+/* As in transformers, a region is counted from the end of what has been written to the whole text so far. Inside a
+ * macro or a captured block that need not be where the text will stand: regions are checked against the finished text
+ * (template.c). */
 static int note_region(machine *m, slice text)
 {
     if (m->region_count == m->region_capacity) {

@@ -1,5 +1,5 @@
-/* jinja_expression.c: tokens to expressions, in jinja2's order of precedence, which is not Python's: -2**2 is 4, and ~ binds
- * tighter than +. Each function parses one level and calls the next tighter one. */
+/* jinja_expression.c: tokens to expressions, in jinja2's order of precedence, which is not Python's: -2**2 is 4, and ~
+ * binds tighter than +. Each function parses one level and calls the next tighter one. */
 #include "jinja.h"
 
 #include <string.h>
@@ -36,7 +36,8 @@ int parse_expression(parser *p, node **out)
     return LORAC_OK;
 }
 
-static int binary(parser *p, node **out, const token *at, node_kind kind, operator op, int (*next)(parser *p, node **out))
+static int binary(parser *p, node **out, const token *at, node_kind kind, operator op,
+                  int (*next)(parser *p, node **out))
 {
     node *n;
     TRY(node_new(p, &n, kind, at));
@@ -49,11 +50,13 @@ static int binary(parser *p, node **out, const token *at, node_kind kind, operat
 
 static int parse_math1(parser *p, node **out);
 
-static bool comparison_operator(parser *p, operator *op)
+static bool comparison_operator(parser *p, operator* op)
 {
-    static const struct { const char *text; operator op; } table[] = { { "==", OP_EQ }, { "!=", OP_NE }, { "<", OP_LT },
-                                                                       { "<=", OP_LE }, { ">", OP_GT },  { ">=", OP_GE },
-                                                                       { "in", OP_IN } };
+    static const struct {
+        const char *text;
+        operator op;
+    } table[] = { { "==", OP_EQ }, { "!=", OP_NE }, { "<", OP_LT }, { "<=", OP_LE },
+                  { ">", OP_GT },  { ">=", OP_GE }, { "in", OP_IN } };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (parse_skip(p, table[i].text)) {
             *op = table[i].op;
@@ -154,8 +157,10 @@ static int parse_math1(parser *p, node **out)
 
 static int parse_math2(parser *p, node **out)
 {
-    static const struct { const char *text; operator op; } table[] = { { "*", OP_MUL }, { "/", OP_DIV }, { "//", OP_FLOORDIV },
-                                                                       { "%", OP_MOD } };
+    static const struct {
+        const char *text;
+        operator op;
+    } table[] = { { "*", OP_MUL }, { "/", OP_DIV }, { "//", OP_FLOORDIV }, { "%", OP_MOD } };
     TRY(parse_pow(p, out));
     for (size_t i = 0; i < sizeof table / sizeof *table;) {
         const token *at = p->at;
@@ -223,7 +228,8 @@ static int parse_attribute(parser *p, node **out)
     if (word->kind != TOKEN_WORD) {
         char room[80];
         p->at--;
-        return parse_fail(p, word, "expected a name or number after '.', found %s", token_describe(word, room, sizeof room));
+        return parse_fail(p, word, "expected a name or number after '.', found %s",
+                          token_describe(word, room, sizeof room));
     }
     TRY(node_new(p, &n, NODE_ATTRIBUTE, word));
     n->attribute.object = *out;

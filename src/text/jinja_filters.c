@@ -1,5 +1,5 @@
-/* jinja_filters.c: filters of single values: texts, numbers, JSON. Those of sequences are in jinja_sequences.c. Parameter names are
- * jinja2's, since templates may give arguments by name. */
+/* jinja_filters.c: filters of single values: texts, numbers, JSON. Those of sequences are in jinja_sequences.c.
+ * Parameter names are jinja2's, since templates may give arguments by name. */
 #include "jinja.h"
 
 #include <ctype.h>
@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BIND(what, required, count, ...)                                             \
-    static const char *const names[] = { __VA_ARGS__ };                              \
-    value p[count];                                                                  \
+#define BIND(what, required, count, ...)                \
+    static const char *const names[] = { __VA_ARGS__ }; \
+    value p[count];                                     \
     TRY(bind_arguments(m, "the filter '" what "'", a, names, required, count, p))
 
 static bool given(value v)
@@ -308,15 +308,16 @@ static int filter_abs(machine *m, value input, const arguments *a, value *out)
     return LORAC_OK;
 }
 
-/* Text without white space around it and without the single underscores Python allows between digits. False when it is too long
- * or empty or has misplaced ones. */
+/* Text without white space around it and without the single underscores Python allows between digits. False when it is
+ * too long or empty or has misplaced ones. */
 static bool number_text(slice s, char *room, size_t size)
 {
     size_t n = 0;
     s = text_strip(s, NULL, true, true);
     for (size_t i = 0; i < s.n; i++) {
         bool underscore = s.p[i] == '_';
-        if (underscore && (!i || i + 1 == s.n || !isalnum((unsigned char)s.p[i - 1]) || !isalnum((unsigned char)s.p[i + 1])))
+        if (underscore &&
+            (!i || i + 1 == s.n || !isalnum((unsigned char)s.p[i - 1]) || !isalnum((unsigned char)s.p[i + 1])))
             return false;
         if (n + 1 == size || (unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7F)
             return false;
@@ -342,7 +343,13 @@ static bool parse_integer(slice s, int base, int64_t *out)
     if (!number_text(s, room, sizeof room))
         return false;
     digits += *digits == '-' || *digits == '+';
-    if (digits[0] == '0' && strchr(base == 2 ? "bB" : base == 8 ? "oO" : base == 16 ? "xX" : "", digits[1]) && digits[1])
+    if (digits[0] == '0' &&
+        strchr(base == 2    ? "bB"
+               : base == 8  ? "oO"
+               : base == 16 ? "xX"
+                            : "",
+               digits[1]) &&
+        digits[1])
         memmove(digits, digits + 2, strlen(digits + 2) + 1);
     if (!isalnum((unsigned char)*digits))
         return false;
@@ -492,14 +499,30 @@ static const filter *find_in(const filter *filters, size_t count, slice name)
 const filter *filter_find(slice name)
 {
     static const filter filters[] = {
-        { "abs", filter_abs },           { "attr", filter_attr },         { "capitalize", filter_capitalize },
-        { "center", filter_center },     { "d", filter_default },         { "default", filter_default },
-        { "e", filter_escape },          { "escape", filter_escape },     { "float", filter_float },
-        { "forceescape", filter_forceescape }, { "format", filter_format }, { "indent", filter_indent },
-        { "int", filter_int },           { "lower", filter_lower },       { "replace", filter_replace },
-        { "round", filter_round },       { "safe", filter_safe },         { "string", filter_string },
-        { "title", filter_title },       { "tojson", filter_tojson },     { "trim", filter_trim },
-        { "truncate", filter_truncate }, { "upper", filter_upper },       { "urlencode", filter_urlencode },
+        { "abs", filter_abs },
+        { "attr", filter_attr },
+        { "capitalize", filter_capitalize },
+        { "center", filter_center },
+        { "d", filter_default },
+        { "default", filter_default },
+        { "e", filter_escape },
+        { "escape", filter_escape },
+        { "float", filter_float },
+        { "forceescape", filter_forceescape },
+        { "format", filter_format },
+        { "indent", filter_indent },
+        { "int", filter_int },
+        { "lower", filter_lower },
+        { "replace", filter_replace },
+        { "round", filter_round },
+        { "safe", filter_safe },
+        { "string", filter_string },
+        { "title", filter_title },
+        { "tojson", filter_tojson },
+        { "trim", filter_trim },
+        { "truncate", filter_truncate },
+        { "upper", filter_upper },
+        { "urlencode", filter_urlencode },
         { "wordcount", filter_wordcount },
     };
     size_t count;

@@ -8,10 +8,10 @@
 /* [[fill]align][sign][#][0][width][,][.precision][type]; % formats use a part of it. */
 typedef struct spec {
     uint32_t fill;
-    char align, sign, type;       /* 0 where not given */
+    char align, sign, type; /* 0 where not given */
     bool alternate, zero;
     char grouping;
-    int64_t width, precision;     /* -1: not given */
+    int64_t width, precision; /* -1: not given */
 } spec;
 
 enum { WIDEST = 1 << 20, MOST_PRECISE = 300 };
@@ -139,7 +139,10 @@ static int format_number(machine *m, builder *b, value v, const spec *f)
     spec zeroed = *f;
     if (f->zero && !f->align)
         zeroed.fill = '0';
-    return add_padded(m, b, sign, slice_of(f->grouping ? grouped : digits), &zeroed, f->align ? f->align : f->zero ? '=' : '>');
+    return add_padded(m, b, sign, slice_of(f->grouping ? grouped : digits), &zeroed,
+                      f->align  ? f->align
+                      : f->zero ? '='
+                                : '>');
 }
 
 static int format_text(machine *m, builder *b, slice s, const spec *f, char align)
@@ -154,7 +157,7 @@ static int format_text(machine *m, builder *b, slice s, const spec *f, char alig
 typedef struct percent {
     machine *m;
     slice format;
-    size_t at, next;              /* place in the format; next argument of the tuple */
+    size_t at, next; /* place in the format; next argument of the tuple */
     value arguments;
     builder out;
 } percent;
@@ -276,7 +279,7 @@ int text_percent(machine *m, value format, value operand, value *out)
         TRY(percent_one(&x));
     }
     if (operand.kind == VALUE_TUPLE ? x.next < operand.sequence->count
-                                      : !x.next && operand.kind != VALUE_DICT && operand.kind != VALUE_LIST)
+                                    : !x.next && operand.kind != VALUE_DICT && operand.kind != VALUE_LIST)
         return machine_fail(m, "not all arguments converted during string formatting");
     *out = builder_value(&x.out);
     out->markup = format.markup;
@@ -288,7 +291,7 @@ int text_percent(machine *m, value format, value operand, value *out)
 typedef struct formatter {
     machine *m;
     const arguments *a;
-    int64_t automatic;            /* the next {} */
+    int64_t automatic; /* the next {} */
     builder out;
 } formatter;
 
@@ -302,7 +305,8 @@ static int field_start(formatter *x, slice name, value *out)
         index = -1;
     if (index >= 0) {
         if ((uint64_t)index >= x->a->count)
-            return machine_fail(x->m, "Replacement index %lld out of range for positional args tuple", (long long)index);
+            return machine_fail(x->m, "Replacement index %lld out of range for positional args tuple",
+                                (long long)index);
         *out = x->a->items[index];
         return LORAC_OK;
     }

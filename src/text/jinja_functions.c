@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-int bind_arguments(machine *m, const char *what, const arguments *a, const char *const *names, size_t required, size_t count,
-                   value *out)
+int bind_arguments(machine *m, const char *what, const arguments *a, const char *const *names, size_t required,
+                   size_t count, value *out)
 {
     if (a->count > count)
         return machine_fail(m, "%s takes at most %zu argument(s), %zu given", what, count, a->count);
@@ -68,7 +68,8 @@ static int template_date(machine *m, struct tm *out)
     int year, month, day, end = 0;
     if (!m->date)
         return localtime_r(&now, out) ? LORAC_OK : machine_fail(m, "the local time is not known");
-    if (sscanf(m->date, "%4d-%2d-%2d%n", &year, &month, &day, &end) != 3 || m->date[end] || month < 1 || month > 12 || day < 1)
+    if (sscanf(m->date, "%4d-%2d-%2d%n", &year, &month, &day, &end) != 3 || m->date[end] || month < 1 || month > 12 ||
+        day < 1)
         return machine_fail(m, "'%s' is no date of the form YYYY-MM-DD", m->date);
     *out = (struct tm){ .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_isdst = -1 };
     if (mktime(out) == -1 || out->tm_mday != day)
@@ -184,7 +185,8 @@ static int run_namespace(machine *m, const arguments *a, value *out)
     for (size_t i = 0; i < out->dict->count; i++) {
         value key = out->dict->keys[i];
         if (key.kind == VALUE_TEXT && key.n && *key.text == '_')
-            return machine_fail(m, "attributes of a namespace cannot begin with an underscore: '%.*s'", (int)key.n, key.text);
+            return machine_fail(m, "attributes of a namespace cannot begin with an underscore: '%.*s'", (int)key.n,
+                                key.text);
     }
     out->kind = VALUE_NAMESPACE;
     return LORAC_OK;
@@ -218,8 +220,12 @@ static int run_joiner(machine *m, const arguments *a, value *out)
 const function *function_list(size_t *count)
 {
     static const function functions[] = {
-        { "raise_exception", run_raise_exception }, { "strftime_now", run_strftime_now }, { "range", run_range },
-        { "dict", run_dict },                       { "namespace", run_namespace },       { "cycler", run_cycler },
+        { "raise_exception", run_raise_exception },
+        { "strftime_now", run_strftime_now },
+        { "range", run_range },
+        { "dict", run_dict },
+        { "namespace", run_namespace },
+        { "cycler", run_cycler },
         { "joiner", run_joiner },
     };
     *count = sizeof functions / sizeof *functions;

@@ -1,5 +1,5 @@
-/* jinja_lex.c: template text to tokens, white-space control included: after this stage trim_blocks, lstrip_blocks and the - and +
- * signs of tags are settled, comments and raw blocks are gone. Knows nothing of grammar. */
+/* jinja_lex.c: template text to tokens, white-space control included: after this stage trim_blocks, lstrip_blocks and
+ * the - and + signs of tags are settled, comments and raw blocks are gone. Knows nothing of grammar. */
 #include "jinja.h"
 #include "mem.h"
 
@@ -11,10 +11,10 @@ typedef struct lexer {
     template *t;
     token_list *out;
     const char *p, *end;
-    const char *mark;             /* the place of which line and column are known */
+    const char *mark; /* the place of which line and column are known */
     uint32_t line, column;
-    bool line_starting;           /* what was consumed last ended a line, or nothing was */
-    char *brackets;               /* the closing brackets that are awaited */
+    bool line_starting; /* what was consumed last ended a line, or nothing was */
+    char *brackets;     /* the closing brackets that are awaited */
     size_t depth;
 } lexer;
 
@@ -352,8 +352,8 @@ static int bracket(lexer *x, char c, const char *at)
 
 static int lex_operator(lexer *x)
 {
-    static const char *const operators[] = { "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]",
-                                             "(",  ")",  "{",  "}",  ">",  "<",  "=", ".", ":", "|", ",", ";" };
+    static const char *const operators[] = { "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+                                             "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";" };
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         if (!starts(x, x->p, operators[i]))
             continue;
@@ -435,7 +435,14 @@ static int lex_all(lexer *x)
 int jinja_lex(template *t, token_list *out)
 {
     char brackets[JINJA_NESTING_LIMIT];
-    lexer x = { .t = t, .out = out, .p = t->source.p, .end = t->source.p + t->source.n, .mark = t->source.p, .line = 1,
-                .column = 1, .line_starting = true, .brackets = brackets };
+    lexer x = { .t = t,
+                .out = out,
+                .p = t->source.p,
+                .end = t->source.p + t->source.n,
+                .mark = t->source.p,
+                .line = 1,
+                .column = 1,
+                .line_starting = true,
+                .brackets = brackets };
     return lex_all(&x);
 }

@@ -1,5 +1,5 @@
-/* jinja_machine.c: the workspace of one rendering, its limits and its errors. The workspace is a chain of blocks that only grows;
- * text at its end can grow in place, so that building a text piece by piece costs no copies. */
+/* jinja_machine.c: the workspace of one rendering, its limits and its errors. The workspace is a chain of blocks that
+ * only grows; text at its end can grow in place, so that building a text piece by piece costs no copies. */
 #include "jinja.h"
 #include "mem.h"
 
@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct workspace_block { struct workspace_block *before; } workspace_block;
+typedef struct workspace_block {
+    struct workspace_block *before;
+} workspace_block;
 
 enum { FIRST_BLOCK = 16 << 10, LARGEST_BLOCK = 4 << 20, ALIGNMENT = 16 };
 
-int machine_fail(machine *m, const char *format, ...)
+int(machine_fail)(machine *m, const char *format, ...)
 {
     char message[2048];
     va_list list;
@@ -34,7 +36,7 @@ int machine_spend(machine *m, size_t work)
     return LORAC_OK;
 }
 
-int work_status(void)
+int(work_status)(void)
 {
     return lorac_last_error()->status;
 }
@@ -99,7 +101,7 @@ static int builder_grow(machine *m, builder *b, size_t n)
     size_t capacity = b->n + n + (b->p ? b->n + n : 0);
     if (!m->free || (size_t)(m->end - m->free) < capacity)
         TRY(grow(m, capacity));
-    if (b->n)
+    if (b->p)
         memcpy(m->free, b->p, b->n);
     b->p = m->free;
     b->capacity = capacity;

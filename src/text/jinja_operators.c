@@ -11,8 +11,8 @@ static int operand_fail(machine *m, const char *op, value a, value b)
     return machine_fail(m, "unsupported operand type(s) for %s: '%s' and '%s'", op, value_type(a), value_type(b));
 }
 
-/* Where a's text is the last thing in the workspace, b is written behind it and the bytes are shared: a chain of additions, or a
- * text that grows in a loop, is copied once. */
+/* Where a's text is the last thing in the workspace, b is written behind it and the bytes are shared: a chain of
+ * additions, or a text that grows in a loop, is copied once. */
 static int add_texts(machine *m, value a, value b, value *out)
 {
     builder joined = { 0 };
@@ -120,7 +120,8 @@ static int bits(uint64_t n)
     return 64 - __builtin_clzll(n);
 }
 
-/* Rounded once, also where the integers do not fit a double: 63 bits of the quotient, the last one set when anything is left over. */
+/* Rounded once, also where the integers do not fit a double: 63 bits of the quotient, the last one set when anything is
+ * left over. */
 static double divide(int64_t a, int64_t b)
 {
     uint64_t n = a < 0 ? -(uint64_t)a : (uint64_t)a, d = b < 0 ? -(uint64_t)b : (uint64_t)b;
@@ -257,7 +258,10 @@ int compare(machine *m, operator op, value a, value b, bool *out)
         return LORAC_OK;
     default:
         TRY(value_order(m, a, b, names[op], &order));
-        *out = order != 2 && (op == OP_LT ? order < 0 : op == OP_LE ? order <= 0 : op == OP_GT ? order > 0 : order >= 0);
+        *out = order != 2 && (op == OP_LT   ? order < 0
+                              : op == OP_LE ? order <= 0
+                              : op == OP_GT ? order > 0
+                                            : order >= 0);
         return LORAC_OK;
     }
 }
@@ -278,8 +282,8 @@ static int attribute_or_key(machine *m, value object, slice name, value *out)
 static int unsafe_attribute(machine *m, value object, slice name, value *out)
 {
     builder b = { 0 };
-    TRY(builder_format(m, &b, "access to attribute '%.*s' of '%s' object is unsafe.", (int)(name.n < 200 ? name.n : 200), name.p,
-                       value_type(object)));
+    TRY(builder_format(m, &b, "access to attribute '%.*s' of '%s' object is unsafe.",
+                       (int)(name.n < 200 ? name.n : 200), name.p, value_type(object)));
     *out = value_undefined_hint("");
     out->text = b.p;
     out->n = b.n;
@@ -384,7 +388,10 @@ int get_item(machine *m, value object, value key, value *out)
     return found ? LORAC_OK : index_fail_or_undefined(m, object, key, out);
 }
 
-typedef struct bounds { int64_t start, step; size_t count; } bounds;
+typedef struct bounds {
+    int64_t start, step;
+    size_t count;
+} bounds;
 
 static int slice_index(machine *m, value v, int64_t fallback, int64_t *out)
 {

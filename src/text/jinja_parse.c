@@ -1,4 +1,5 @@
-/* jinja_parse.c: tokens to statements. Follows jinja2's parser.py rule by rule. Expressions are in jinja_expression.c. */
+/* jinja_parse.c: tokens to statements. Follows jinja2's parser.py rule by rule. Expressions are in jinja_expression.c.
+ */
 #include "jinja.h"
 #include "mem.h"
 
@@ -6,19 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Which of the special names a macro's body speaks of; marked through all enclosing macros. */
-typedef struct macro_scope { struct macro_scope *outer; macro_node *node; } macro_scope;
-
 static int parse_statements(parser *p, const char *const *ends, node_list *body);
 
-int parse_fail(const parser *p, const token *at, const char *format, ...)
+int(parse_fail)(const parser *p, const token *at, const char *format, ...)
 {
     char message[400];
     va_list list;
     va_start(list, format);
     vsnprintf(message, sizeof message, format, list);
     va_end(list);
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = p->t->file, .line = at->line, .column = at->column }, "%s", message);
+    return fail_at(LORAC_ERROR_DATA, (fault){ .file = p->t->file, .line = at->line, .column = at->column }, "%s",
+                   message);
 }
 
 int parse_enter(parser *p)
@@ -130,7 +129,8 @@ static int expect_block_end(parser *p)
 {
     char room[80];
     if (p->at->kind != TOKEN_BLOCK_END)
-        return parse_fail(p, p->at, "expected the end of the tag %%}, found %s", token_describe(p->at, room, sizeof room));
+        return parse_fail(p, p->at, "expected the end of the tag %%}, found %s",
+                          token_describe(p->at, room, sizeof room));
     p->at++;
     return LORAC_OK;
 }
@@ -250,12 +250,12 @@ static int parse_macro_body(parser *p, macro_node *m, const char *end)
 {
     bool soft = p->soft;
     int loops = p->loops;
-    macro_scope scope = { p->macro, m };
-    p->macro = &scope;
+    m->outer = p->macro;
+    p->macro = m;
     p->soft = false;
     p->loops = 0;
     TRY(parse_body_to(p, end, &m->body));
-    p->macro = scope.outer;
+    p->macro = m->outer;
     p->soft = soft;
     p->loops = loops;
     return LORAC_OK;
@@ -263,10 +263,10 @@ static int parse_macro_body(parser *p, macro_node *m, const char *end)
 
 void parse_note_name(parser *p, slice name)
 {
-    for (macro_scope *scope = p->macro; scope; scope = scope->outer) {
-        scope->node->takes_caller = scope->node->takes_caller || slice_is(name, "caller");
-        scope->node->takes_keywords = scope->node->takes_keywords || slice_is(name, "kwargs");
-        scope->node->takes_rest = scope->node->takes_rest || slice_is(name, "varargs");
+    for (macro_node *m = p->macro; m; m = m->outer) {
+        m->takes_caller = m->takes_caller || slice_is(name, "caller");
+        m->takes_keywords = m->takes_keywords || slice_is(name, "kwargs");
+        m->takes_rest = m->takes_rest || slice_is(name, "varargs");
     }
 }
 
@@ -352,10 +352,11 @@ static int parse_loop_control(parser *p, node *n)
 
 static int parse_generation(parser *p, node *n)
 {
-    macro_node body = { 0 };
+    macro_node *body;
     p->t->generation = true;
-    TRY(parse_macro_body(p, &body, "endgeneration"));
-    n->block.body = body.body;
+    TRY(new_macro(p, &body, slice_of("generation")));
+    TRY(parse_macro_body(p, body, "endgeneration"));
+    n->block.body = body->body;
     return LORAC_OK;
 }
 
@@ -389,8 +390,8 @@ static int unknown_statement(parser *p, const token *word, const char *const *en
     for (size_t i = 0; ends && ends[i]; i++)
         snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s%s", i ? " or " : "", ends[i]);
     if (*expected)
-        return parse_fail(p, word, "unknown statement '%.*s'; the open {%% %.*s %%} awaits %s", (int)word->text.n, word->text.p,
-                          (int)p->innermost.n, p->innermost.p, expected);
+        return parse_fail(p, word, "unknown statement '%.*s'; the open {%% %.*s %%} awaits %s", (int)word->text.n,
+                          word->text.p, (int)p->innermost.n, p->innermost.p, expected);
     return parse_fail(p, word, "unknown statement '%.*s'", (int)word->text.n, word->text.p);
 }
 
@@ -432,7 +433,9 @@ static int parse_statements(parser *p, const char *const *ends, node_list *body)
         node *n = NULL;
         if (at->kind == TOKEN_END) {
             p->at = at;
-            return ends ? parse_fail(p, at, "the template ends inside {%% %.*s %%}", (int)p->innermost.n, p->innermost.p) : LORAC_OK;
+            return ends
+                       ? parse_fail(p, at, "the template ends inside {%% %.*s %%}", (int)p->innermost.n, p->innermost.p)
+                       : LORAC_OK;
         }
         if (at->kind == TOKEN_DATA) {
             TRY(node_new(p, &n, NODE_TEXT, at));

@@ -105,7 +105,8 @@ static int repr_object(machine *m, builder *b, value v)
         name = v.macro->node->name;
         return builder_format(m, b, "<Macro '%.*s'>", (int)name.n, name.p);
     case VALUE_METHOD:
-        return builder_format(m, b, "<built-in method %s of %s object>", v.method->entry->name, value_type(v.method->self));
+        return builder_format(m, b, "<built-in method %s of %s object>", v.method->entry->name,
+                              value_type(v.method->self));
     case VALUE_FUNCTION:
         return builder_format(m, b, "<function %s>", v.function->name);
     default:

@@ -1,28 +1,33 @@
-/* jinja_scopes.c: which names a scope hides before it sets them. jinja2 resolves names when it compiles: a name that a scope sets
- * (outside any if), and does not read before, belongs to that scope from its beginning on. Until it is set, the scopes inside see it
- * as undefined, even where an outer scope or the caller has such a name. This pass finds those names, following jinja2's idtracking.py.
+/* jinja_scopes.c: which names a scope hides before it sets them. jinja2 resolves names when it compiles: a name that a
+ * scope sets (outside any if), and does not read before, belongs to that scope from its beginning on. Until it is set,
+ * the scopes inside see it as undefined, even where an outer scope or the caller has such a name. This pass finds those
+ * names, following jinja2's idtracking.py.
  *
- * A scope is looked at in two steps: first what stands in it itself, then the scopes inside it, which must know all its names. State is
- * kept in arrays over all names, with a list of those touched, so that the work stays proportional to the template however it nests. */
+ * A scope is looked at in two steps: first what stands in it itself, then the scopes inside it, which must know all its
+ * names. State is kept in arrays over all names, with a list of those touched, so that the work stays proportional to
+ * the template however it nests. */
 #include "jinja.h"
 #include "mem.h"
 
 #include <string.h>
 
 typedef enum load_kind {
-    LOAD_NONE,                    /* the scope does not refer to the name */
-    LOAD_OUTER,                   /* what stands outside when the scope begins; or a parameter */
-    LOAD_MISSING                  /* nothing until it is set */
+    LOAD_NONE,   /* the scope does not refer to the name */
+    LOAD_OUTER,  /* what stands outside when the scope begins; or a parameter */
+    LOAD_MISSING /* nothing until it is set */
 } load_kind;
 
-typedef struct id_list { uint32_t *ids; size_t count, capacity; } id_list;
+typedef struct id_list {
+    uint32_t *ids;
+    size_t count, capacity;
+} id_list;
 
 typedef struct analyser {
     template *t;
-    uint8_t *load;                /* by name id: of the scope at hand */
-    id_list touched;              /* whose load is not LOAD_NONE */
-    uint32_t *outer;              /* by name id: how many enclosing scopes refer to it */
-    int depth, branches;          /* branches: how many ifs are around */
+    uint8_t *load;       /* by name id: of the scope at hand */
+    id_list touched;     /* whose load is not LOAD_NONE */
+    uint32_t *outer;     /* by name id: how many enclosing scopes refer to it */
+    int depth, branches; /* branches: how many ifs are around */
 } analyser;
 
 static int visit(analyser *a, const node *n);

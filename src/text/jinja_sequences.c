@@ -1,13 +1,13 @@
-/* jinja_sequences.c: filters of sequences. Where jinja2 gives a generator, the result here is an iterator that holds all its items
- * already: it reads once, has no length and is always true, like Python's. */
+/* jinja_sequences.c: filters of sequences. Where jinja2 gives a generator, the result here is an iterator that holds
+ * all its items already: it reads once, has no length and is always true, like Python's. */
 #include "jinja.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define BIND(what, required, count, ...)                                             \
-    static const char *const names[] = { __VA_ARGS__ };                              \
-    value p[count];                                                                  \
+#define BIND(what, required, count, ...)                \
+    static const char *const names[] = { __VA_ARGS__ }; \
+    value p[count];                                     \
     TRY(bind_arguments(m, "the filter '" what "'", a, names, required, count, p))
 
 static bool given(value v)
@@ -271,7 +271,8 @@ static int filter_reverse(machine *m, value input, const arguments *a, value *ou
     if (input.kind == VALUE_ITERATOR)
         return LORAC_OK;
     if (input.kind != VALUE_TEXT)
-        return generator(m, input.kind == VALUE_LIST ? "list_reverseiterator" : "reversed", list.sequence->items, items.count, out);
+        return generator(m, input.kind == VALUE_LIST ? "list_reverseiterator" : "reversed", list.sequence->items,
+                         items.count, out);
     for (size_t i = 0; i < items.count; i++)
         TRY(builder_slice(m, &b, value_slice(list.sequence->items[i])));
     *out = builder_value(&b);
@@ -540,13 +541,13 @@ static int filter_rejectattr(machine *m, value input, const arguments *a, value 
 const filter *sequence_filters(size_t *count)
 {
     static const filter filters[] = {
-        { "batch", filter_batch },       { "count", filter_length },      { "dictsort", filter_dictsort },
-        { "first", filter_first },       { "groupby", filter_groupby },   { "items", filter_items },
-        { "join", filter_join },         { "last", filter_last },         { "length", filter_length },
-        { "list", filter_list },         { "map", filter_map },           { "max", filter_max },
-        { "min", filter_min },           { "reject", filter_reject },     { "rejectattr", filter_rejectattr },
-        { "reverse", filter_reverse },   { "select", filter_select },     { "selectattr", filter_selectattr },
-        { "slice", filter_slice },       { "sort", filter_sort },         { "sum", filter_sum },
+        { "batch", filter_batch },     { "count", filter_length },    { "dictsort", filter_dictsort },
+        { "first", filter_first },     { "groupby", filter_groupby }, { "items", filter_items },
+        { "join", filter_join },       { "last", filter_last },       { "length", filter_length },
+        { "list", filter_list },       { "map", filter_map },         { "max", filter_max },
+        { "min", filter_min },         { "reject", filter_reject },   { "rejectattr", filter_rejectattr },
+        { "reverse", filter_reverse }, { "select", filter_select },   { "selectattr", filter_selectattr },
+        { "slice", filter_slice },     { "sort", filter_sort },       { "sum", filter_sum },
         { "unique", filter_unique },
     };
     *count = sizeof filters / sizeof *filters;

@@ -39,12 +39,12 @@ static int test_divisibleby(machine *m, value input, const arguments *a, bool *o
     return remainder_is(m, input, divisor, 0, out);
 }
 
-#define SIMPLE_TEST(name, condition)                                                        \
-    static int test_##name(machine *m, value input, const arguments *a, bool *out)          \
-    {                                                                                       \
-        NO_ARGUMENTS(#name);                                                                \
-        *out = (condition);                                                                 \
-        return LORAC_OK;                                                                    \
+#define SIMPLE_TEST(name, condition)                                               \
+    static int test_##name(machine *m, value input, const arguments *a, bool *out) \
+    {                                                                              \
+        NO_ARGUMENTS(#name);                                                       \
+        *out = (condition);                                                        \
+        return LORAC_OK;                                                           \
     }
 
 SIMPLE_TEST(defined, input.kind != VALUE_UNDEFINED)
@@ -120,12 +120,12 @@ static int test_in(machine *m, value input, const arguments *a, bool *out)
     return compare(m, OP_IN, input, container, out);
 }
 
-#define COMPARISON_TEST(name, op)                                                           \
-    static int test_##name(machine *m, value input, const arguments *a, bool *out)          \
-    {                                                                                       \
-        value other;                                                                        \
-        TRY(one_argument(m, "the test '" #name "'", a, "other", &other));                   \
-        return compare(m, op, input, other, out);                                           \
+#define COMPARISON_TEST(name, op)                                                  \
+    static int test_##name(machine *m, value input, const arguments *a, bool *out) \
+    {                                                                              \
+        value other;                                                               \
+        TRY(one_argument(m, "the test '" #name "'", a, "other", &other));          \
+        return compare(m, op, input, other, out);                                  \
     }
 
 COMPARISON_TEST(eq, OP_EQ)
@@ -138,19 +138,45 @@ COMPARISON_TEST(ge, OP_GE)
 const test *test_find(slice name)
 {
     static const test tests[] = {
-        { "defined", test_defined },     { "undefined", test_undefined }, { "none", test_none },
-        { "string", test_string },       { "mapping", test_mapping },     { "iterable", test_iterable },
-        { "sequence", test_sequence },   { "number", test_number },       { "boolean", test_boolean },
-        { "true", test_true },           { "false", test_false },         { "integer", test_integer },
-        { "float", test_float },         { "odd", test_odd },             { "even", test_even },
-        { "divisibleby", test_divisibleby }, { "lower", test_lower },     { "upper", test_upper },
-        { "filter", test_filter },       { "test", test_test },           { "callable", test_callable },
-        { "sameas", test_sameas },       { "escaped", test_escaped },     { "in", test_in },
-        { "==", test_eq },               { "eq", test_eq },               { "equalto", test_eq },
-        { "!=", test_ne },               { "ne", test_ne },               { ">", test_gt },
-        { "gt", test_gt },               { "greaterthan", test_gt },      { ">=", test_ge },
-        { "ge", test_ge },               { "<", test_lt },                { "lt", test_lt },
-        { "lessthan", test_lt },         { "<=", test_le },               { "le", test_le },
+        { "defined", test_defined },
+        { "undefined", test_undefined },
+        { "none", test_none },
+        { "string", test_string },
+        { "mapping", test_mapping },
+        { "iterable", test_iterable },
+        { "sequence", test_sequence },
+        { "number", test_number },
+        { "boolean", test_boolean },
+        { "true", test_true },
+        { "false", test_false },
+        { "integer", test_integer },
+        { "float", test_float },
+        { "odd", test_odd },
+        { "even", test_even },
+        { "divisibleby", test_divisibleby },
+        { "lower", test_lower },
+        { "upper", test_upper },
+        { "filter", test_filter },
+        { "test", test_test },
+        { "callable", test_callable },
+        { "sameas", test_sameas },
+        { "escaped", test_escaped },
+        { "in", test_in },
+        { "==", test_eq },
+        { "eq", test_eq },
+        { "equalto", test_eq },
+        { "!=", test_ne },
+        { "ne", test_ne },
+        { ">", test_gt },
+        { "gt", test_gt },
+        { "greaterthan", test_gt },
+        { ">=", test_ge },
+        { "ge", test_ge },
+        { "<", test_lt },
+        { "lt", test_lt },
+        { "lessthan", test_lt },
+        { "<=", test_le },
+        { "le", test_le },
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         if (slice_is(name, tests[i].name))

@@ -8,8 +8,8 @@ bool codepoint_is_space(uint32_t c)
 {
     if (c < 0x80)
         return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F);
-    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-           c == 0x205F || c == 0x3000;
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool codepoint_is_printable(uint32_t c)
@@ -102,11 +102,23 @@ slice text_strip(slice s, const slice *characters, bool left, bool right)
 /* Upper-case forms of more than one character (Unicode's SpecialCasing.txt) that occur in ordinary text. */
 static const char *special_upper(uint32_t c)
 {
-    static const struct { uint32_t c; const char *upper; } table[] = {
-        { 0xDF, "SS" },          { 0x149, "\xCA\xBCN" },  { 0x1F0, "J\xCC\x8C" },  { 0x390, "\xCE\x99\xCC\x88\xCC\x81" },
-        { 0x3B0, "\xCE\xA5\xCC\x88\xCC\x81" },            { 0x587, "\xD4\xB5\xD5\x92" },
-        { 0xFB00, "FF" },        { 0xFB01, "FI" },        { 0xFB02, "FL" },        { 0xFB03, "FFI" },
-        { 0xFB04, "FFL" },       { 0xFB05, "ST" },        { 0xFB06, "ST" },
+    static const struct {
+        uint32_t c;
+        const char *upper;
+    } table[] = {
+        { 0xDF, "SS" },
+        { 0x149, "\xCA\xBCN" },
+        { 0x1F0, "J\xCC\x8C" },
+        { 0x390, "\xCE\x99\xCC\x88\xCC\x81" },
+        { 0x3B0, "\xCE\xA5\xCC\x88\xCC\x81" },
+        { 0x587, "\xD4\xB5\xD5\x92" },
+        { 0xFB00, "FF" },
+        { 0xFB01, "FI" },
+        { 0xFB02, "FL" },
+        { 0xFB03, "FFI" },
+        { 0xFB04, "FFL" },
+        { 0xFB05, "ST" },
+        { 0xFB06, "ST" },
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].c == c)
@@ -141,7 +153,11 @@ static bool is_final_sigma(slice s, size_t at, bool cased_before)
     return cased_before;
 }
 
-typedef struct recaser { machine *m; builder b; slice s; } recaser;
+typedef struct recaser {
+    machine *m;
+    builder b;
+    slice s;
+} recaser;
 
 static int add_upper(recaser *r, uint32_t c, bool title)
 {

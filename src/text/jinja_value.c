@@ -1,5 +1,5 @@
-/* jinja_value.c: making, asking and comparing values, with Python's rules. jansson objects are wrapped where they lie: their strings
- * and containers are read in place and never changed. */
+/* jinja_value.c: making, asking and comparing values, with Python's rules. jansson objects are wrapped where they lie:
+ * their strings and containers are read in place and never changed. */
 #include "jinja.h"
 
 #include <string.h>
@@ -64,7 +64,9 @@ value value_undefined_name(slice name)
 
 value value_undefined_attribute(value object, slice name)
 {
-    return (value){ .kind = VALUE_UNDEFINED, .undefined = UNDEFINED_ATTRIBUTE, .owner = object.kind, .text = name.p, .n = name.n };
+    return (value){
+        .kind = VALUE_UNDEFINED, .undefined = UNDEFINED_ATTRIBUTE, .owner = object.kind, .text = name.p, .n = name.n
+    };
 }
 
 value value_undefined_hint(const char *hint)
@@ -128,16 +130,16 @@ int64_t value_as_int(value number)
 static const char *kind_type(uint8_t kind)
 {
     static const char *const names[] = {
-        [VALUE_ABSENT] = "missing",         [VALUE_UNDEFINED] = "Undefined",
-        [VALUE_NONE] = "NoneType",          [VALUE_BOOL] = "bool",
-        [VALUE_INT] = "int",                [VALUE_FLOAT] = "float",
-        [VALUE_TEXT] = "str",               [VALUE_LIST] = "list",
-        [VALUE_TUPLE] = "tuple",            [VALUE_DICT] = "dict",
-        [VALUE_VIEW] = "dict view",         [VALUE_ITERATOR] = "generator",
-        [VALUE_RANGE] = "range",            [VALUE_NAMESPACE] = "Namespace",
-        [VALUE_LOOP] = "LoopContext",       [VALUE_MACRO] = "Macro",
-        [VALUE_METHOD] = "method",          [VALUE_FUNCTION] = "function",
-        [VALUE_CYCLER] = "Cycler",          [VALUE_JOINER] = "Joiner",
+        [VALUE_ABSENT] = "missing",   [VALUE_UNDEFINED] = "Undefined",
+        [VALUE_NONE] = "NoneType",    [VALUE_BOOL] = "bool",
+        [VALUE_INT] = "int",          [VALUE_FLOAT] = "float",
+        [VALUE_TEXT] = "str",         [VALUE_LIST] = "list",
+        [VALUE_TUPLE] = "tuple",      [VALUE_DICT] = "dict",
+        [VALUE_VIEW] = "dict view",   [VALUE_ITERATOR] = "generator",
+        [VALUE_RANGE] = "range",      [VALUE_NAMESPACE] = "Namespace",
+        [VALUE_LOOP] = "LoopContext", [VALUE_MACRO] = "Macro",
+        [VALUE_METHOD] = "method",    [VALUE_FUNCTION] = "function",
+        [VALUE_CYCLER] = "Cycler",    [VALUE_JOINER] = "Joiner",
     };
     return names[kind];
 }
@@ -149,7 +151,7 @@ const char *value_type(value v)
     return v.kind == VALUE_TEXT && v.markup ? "Markup" : kind_type(v.kind);
 }
 
-int value_fail_undefined(machine *m, value v)
+int(value_fail_undefined)(machine *m, value v)
 {
     int n = (int)v.n;
     if (v.undefined == UNDEFINED_HINT)
@@ -491,7 +493,8 @@ static int equal(machine *m, value a, value b, bool *out, int depth)
         return equal_dicts(m, a, b, out, depth + 1);
     case VALUE_RANGE:
         *out = a.range->count == b.range->count &&
-               (!a.range->count || (a.range->start == b.range->start && (a.range->count == 1 || a.range->step == b.range->step)));
+               (!a.range->count ||
+                (a.range->start == b.range->start && (a.range->count == 1 || a.range->step == b.range->step)));
         return LORAC_OK;
     default:
         *out = a.identity == b.identity;

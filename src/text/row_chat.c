@@ -1,6 +1,7 @@
-/* row_chat.c: the assistant's turns in a rendered conversation. A template with {% generation %} blocks says itself where they stand.
- * For any other, a turn is what rendering one message more adds: it begins where messages[:i] with the generation prompt ends, and
- * ends where messages[:i+1] ends. That holds only if both are prefixes of the whole, which is checked. */
+/* row_chat.c: the assistant's turns in a rendered conversation. A template with {% generation %} blocks says itself
+ * where they stand. For any other, a turn is what rendering one message more adds: it begins where messages[:i] with
+ * the generation prompt ends, and ends where messages[:i+1] ends. That holds only if both are prefixes of the whole,
+ * which is checked. */
 #include "row_chat.h"
 
 #include "err.h"
@@ -10,25 +11,29 @@
 #include <stdio.h>
 #include <string.h>
 
-static int chat_fail(const row_place *place, const char *key, const char *found, const char *expected, const char *sentence)
+static int chat_fail(const row_place *place, const char *key, const char *found, const char *expected,
+                     const char *sentence)
 {
-    return fail_at(LORAC_ERROR_DATA,
-                   (fault){ .file = place->file, .line = place->line, .key = key, .found = found, .expected = expected }, "%s",
-                   sentence);
+    return fail_at(
+        LORAC_ERROR_DATA,
+        (fault){ .file = place->file, .line = place->line, .key = key, .found = found, .expected = expected }, "%s",
+        sentence);
 }
 
 int chat_check(const row_place *place, const json_t *messages, const char *key)
 {
     char name[64];
     if (!json_is_array(messages))
-        return chat_fail(place, key, json_kind(messages), "an array of messages", "the row has a value of the wrong kind");
+        return chat_fail(place, key, json_kind(messages), "an array of messages",
+                         "the row has a value of the wrong kind");
     if (!json_array_size(messages))
         return chat_fail(place, key, "an empty array", "at least one message", "the row has no messages");
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i), *role = json_object_get(message, "role");
         snprintf(name, sizeof name, "%s[%zu]", key, i);
         if (!json_is_object(message))
-            return chat_fail(place, name, json_kind(message), "an object with role and content", "a message is no object");
+            return chat_fail(place, name, json_kind(message), "an object with role and content",
+                             "a message is no object");
         snprintf(name, sizeof name, "%s[%zu].role", key, i);
         if (!json_is_string(role))
             return chat_fail(place, name, role ? json_kind(role) : "nothing", "a string", "a message has no role");
@@ -42,11 +47,15 @@ static slice role_token(const tokenizer *t, token_role role)
     return id >= 0 ? tokenizer_token(t, id) : (slice){ NULL, 0 };
 }
 
-static int render(chat *c, const json_t *messages, bool add_generation_prompt, buf *out, text_region **regions, size_t *count)
+static int render(chat *c, const json_t *messages, bool add_generation_prompt, buf *out, text_region **regions,
+                  size_t *count)
 {
     const tokenizer *t = c->reader->tokenizer;
-    template_input input = { .messages = messages, .tools = c->tools, .extra = c->extra,
-                             .add_generation_prompt = add_generation_prompt, .bos = role_token(t, TOKEN_BOS),
+    template_input input = { .messages = messages,
+                             .tools = c->tools,
+                             .extra = c->extra,
+                             .add_generation_prompt = add_generation_prompt,
+                             .bos = role_token(t, TOKEN_BOS),
                              .eos = role_token(t, TOKEN_EOS) };
     if (!c->reader->template)
         return fail_at(LORAC_ERROR_DATA,
@@ -58,7 +67,8 @@ static int render(chat *c, const json_t *messages, bool add_generation_prompt, b
         return status;
     char reason[1024];
     snprintf(reason, sizeof reason, "%s", lorac_last_error()->message);
-    return fail_at(status, (fault){ .file = c->place.file, .line = c->place.line }, "the chat template refuses the row: %s", reason);
+    return fail_at(status, (fault){ .file = c->place.file, .line = c->place.line },
+                   "the chat template refuses the row: %s", reason);
 }
 
 int chat_render(chat *c, const json_t *messages, bool add_generation_prompt, buf *out)
@@ -120,13 +130,16 @@ static int check_prefix(chat *c, size_t messages, bool with_prompt)
         at--;
     for (size_t i = 0; i < at; i++)
         character += ((unsigned char)part.p[i] & 0xC0) != 0x80;
-    return fail_at(LORAC_ERROR_DATA,
-                   (fault){ .file = c->place.file, .line = c->place.line, .found = excerpt(whole, at, found, sizeof found),
-                            .expected = excerpt(part, at, expected, sizeof expected),
-                            .hint = "Mark the assistant's text in the template with {% generation %}, or train on --loss-on all" },
-                   "the chat template renders the first %zu message(s)%s otherwise alone than as part of the whole conversation, "
-                   "so the assistant's turns cannot be found; the first difference is at character %zu",
-                   messages, with_prompt ? " with the generation prompt" : "", character + 1);
+    return fail_at(
+        LORAC_ERROR_DATA,
+        (fault){ .file = c->place.file,
+                 .line = c->place.line,
+                 .found = excerpt(whole, at, found, sizeof found),
+                 .expected = excerpt(part, at, expected, sizeof expected),
+                 .hint = "Mark the assistant's text in the template with {% generation %}, or train on --loss-on all" },
+        "the chat template renders the first %zu message(s)%s otherwise alone than as part of the whole conversation, "
+        "so the assistant's turns cannot be found; the first difference is at character %zu",
+        messages, with_prompt ? " with the generation prompt" : "", character + 1);
 }
 
 /* The length of the first `count` messages, rendered; `head` holds them. */
@@ -147,7 +160,8 @@ static int turns_by_prefixes(chat *c, json_t *head)
 {
     size_t i, begin, end;
     json_t *message;
-    json_array_foreach(c->messages, i, message) {
+    json_array_foreach(c->messages, i, message)
+    {
         bool assistant = strcmp(json_string_value(json_object_get(message, "role")), "assistant") == 0;
         if (assistant)
             TRY(prefix_length(c, head, true, &begin));

@@ -1,5 +1,5 @@
-/* rows.c: the forms a row may have, and its ids and labels. What is trained is decided here and in row_chat.c; everything between is
- * text that is tokenised once, and regions of it that are mapped to tokens by their offsets. */
+/* rows.c: the forms a row may have, and its ids and labels. What is trained is decided here and in row_chat.c;
+ * everything between is text that is tokenised once, and regions of it that are mapped to tokens by their offsets. */
 #include "rows.h"
 
 #include "err.h"
@@ -29,9 +29,10 @@ static const char forms[] = "{\"text\"}, {\"prompt\",\"completion\"}, {\"message
 
 static int row_fail(const reading *r, const char *key, const char *found, const char *expected, const char *sentence)
 {
-    return fail_at(LORAC_ERROR_DATA,
-                   (fault){ .file = r->place.file, .line = r->place.line, .key = key, .found = found, .expected = expected }, "%s",
-                   sentence);
+    return fail_at(
+        LORAC_ERROR_DATA,
+        (fault){ .file = r->place.file, .line = r->place.line, .key = key, .found = found, .expected = expected }, "%s",
+        sentence);
 }
 
 static int wrong_kind(const reading *r, const char *key, const json_t *found, const char *expected)
@@ -134,7 +135,8 @@ static int no_part(const reading *r, const char *form, const char *wanted)
     char sentence[160];
     snprintf(sentence, sizeof sentence, "a %s row has no %s to train on", form, wanted);
     return fail_at(LORAC_ERROR_DATA,
-                   (fault){ .file = r->place.file, .line = r->place.line, .hint = "Use --loss-on auto or all" }, "%s", sentence);
+                   (fault){ .file = r->place.file, .line = r->place.line, .hint = "Use --loss-on auto or all" }, "%s",
+                   sentence);
 }
 
 static int read_text(const reading *r)
@@ -299,7 +301,8 @@ static int take_id(const reading *r, const char *key, size_t index, bool label, 
     snprintf(name, sizeof name, "%s[%zu]", key, index);
     snprintf(found, sizeof found, "%lld", (long long)id);
     snprintf(expected, sizeof expected, "%san id below %d", label ? "-100 or " : "", vocabulary);
-    return row_fail(r, name, json_is_integer(value) ? found : json_kind(value), expected, "the row has an id that is not right");
+    return row_fail(r, name, json_is_integer(value) ? found : json_kind(value), expected,
+                    "the row has an id that is not right");
 }
 
 static int read_ids(const reading *r)
@@ -341,7 +344,8 @@ static int unknown_form(const reading *r, const char *sentence)
     const char *key;
     json_t *value;
     size_t count = 0;
-    json_object_foreach((json_t *)r->object, key, value) {
+    json_object_foreach((json_t *)r->object, key, value)
+    {
         buf_text(&keys, count ? ", " : "");
         buf_text(&keys, count == 12 ? "..." : key);
         if (count++ == 12)

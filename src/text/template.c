@@ -24,13 +24,25 @@ static int copy_source(template *t, slice source)
 }
 
 /* The names a rendering binds itself. */
-enum { NAME_LOOP, NAME_CALLER, NAME_KWARGS, NAME_VARARGS, NAME_MESSAGES, NAME_TOOLS, NAME_DOCUMENTS, NAME_GENERATION_PROMPT,
-       NAME_BOS, NAME_EOS, FIRST_FUNCTION };
+enum {
+    NAME_LOOP,
+    NAME_CALLER,
+    NAME_KWARGS,
+    NAME_VARARGS,
+    NAME_MESSAGES,
+    NAME_TOOLS,
+    NAME_DOCUMENTS,
+    NAME_GENERATION_PROMPT,
+    NAME_BOS,
+    NAME_EOS,
+    FIRST_FUNCTION
+};
 
 static int intern_names(template *t)
 {
-    static const char *const names[] = { "loop", "caller", "kwargs", "varargs", "messages", "tools", "documents",
-                                         "add_generation_prompt", "bos_token", "eos_token" };
+    static const char *const names[] = { "loop",      "caller",   "kwargs",    "varargs",
+                                         "messages",  "tools",    "documents", "add_generation_prompt",
+                                         "bos_token", "eos_token" };
     size_t count;
     uint32_t id;
     const function *functions = function_list(&count);
@@ -155,7 +167,8 @@ static int bind_input(machine *m, const template_input *input)
     memset(m->globals, 0, m->t->name_count * sizeof *m->globals);
     for (size_t i = 0; i < count; i++)
         m->globals[FIRST_FUNCTION + i] = (value){ .kind = VALUE_FUNCTION, .function = &functions[i] };
-    json_object_foreach((json_t *)input->extra, key, item) {
+    json_object_foreach((json_t *)input->extra, key, item)
+    {
         int64_t id = map_find(&m->t->names, slice_of(key));
         if (id >= 0)
             m->globals[id] = value_of_json(item);
@@ -171,7 +184,8 @@ static int bind_input(machine *m, const template_input *input)
     if (!input->messages)
         return LORAC_OK;
     m->globals[NAME_MESSAGES] = value_of_json(input->messages);
-    return json_is_array(input->messages) ? alias_reasoning(m, m->globals[NAME_MESSAGES], &m->globals[NAME_MESSAGES]) : LORAC_OK;
+    return json_is_array(input->messages) ? alias_reasoning(m, m->globals[NAME_MESSAGES], &m->globals[NAME_MESSAGES])
+                                          : LORAC_OK;
 }
 
 /* A region that was written inside a macro or a captured block may not stand where it was counted. */
@@ -182,7 +196,8 @@ static int check_regions(machine *m)
         slice text = m->region_texts[i];
         if (r.end > m->whole.n || (text.n && memcmp(m->whole.p + r.begin, text.p, text.n) != 0)) {
             m->at = NULL;
-            return machine_fail(m, "a {%% generation %%} block stands inside a macro, set or filter block that changes its place");
+            return machine_fail(
+                m, "a {%% generation %%} block stands inside a macro, set or filter block that changes its place");
         }
     }
     return LORAC_OK;
@@ -197,7 +212,8 @@ static int render(machine *m, const template_input *input, bool with_regions)
     return with_regions ? check_regions(m) : LORAC_OK;
 }
 
-int template_render(const template *t, const template_input *input, buf *out, text_region **regions, size_t *region_count)
+int template_render(const template *t, const template_input *input, buf *out, text_region **regions,
+                    size_t *region_count)
 {
     machine m = { .t = t, .date = input->date };
     m.out = &m.whole;

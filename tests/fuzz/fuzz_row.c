@@ -1,5 +1,6 @@
-/* Any bytes as a line of a row file, with a tokenizer and with templates of both kinds: refused with its place, or ids of the
- * vocabulary, of which those with a label are labelled with themselves unless the row brought its labels along. */
+/* Any bytes as a line of a row file, with a tokenizer and with templates of both kinds: refused with its place, or ids
+ * of the vocabulary, of which those with a label are labelled with themselves unless the row brought its labels along.
+ */
 #include "input.h"
 #include "rows.h"
 
@@ -8,7 +9,11 @@
 
 #include <string.h>
 
-typedef struct reader { tokenizer *t; template *template; row row; } reader;
+typedef struct reader {
+    tokenizer *t;
+    template *template;
+    row row;
+} reader;
 
 static void open_reader(reader *r, const char *folder)
 {
@@ -34,7 +39,9 @@ static void check(const reader *r)
 
 static void read_one(reader *r, const json_t *object, uint8_t way)
 {
-    row_reader how = { .tokenizer = r->t, .template = r->template, .loss_on = (lorac_loss_on)(way % 5),
+    row_reader how = { .tokenizer = r->t,
+                       .template = r->template,
+                       .loss_on = (lorac_loss_on)(way % 5),
                        .max_seq_length = way & 64 ? 5 : 0 };
     int status = row_read(&how, object, "fuzz.jsonl", 3, &r->row);
 
@@ -56,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         open_reader(&readers[0], "tests/golden/rows/plain");
         open_reader(&readers[1], "tests/golden/rows/marked");
     }
-    if (size < 1 || json_parse(&object, (slice){ (const char *)data + 1, size - 1 }, "fuzz.jsonl", 3, JSON_TAKE_NUL) != LORAC_OK)
+    if (size < 1 ||
+        json_parse(&object, (slice){ (const char *)data + 1, size - 1 }, "fuzz.jsonl", 3, JSON_TAKE_NUL) != LORAC_OK)
         return 0;
     read_one(&readers[data[0] >> 7], object, data[0]);
     json_decref(object);

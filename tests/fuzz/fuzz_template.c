@@ -1,5 +1,5 @@
-/* Any bytes as a chat template, rendered for a conversation with tools and reasoning: refused, or text that is valid UTF-8, and the same text
- * when rendered again. */
+/* Any bytes as a chat template, rendered for a conversation with tools and reasoning: refused, or text that is valid
+ * UTF-8, and the same text when rendered again. */
 #include "input.h"
 #include "template.h"
 
@@ -9,17 +9,25 @@
 #include <string.h>
 
 static const char conversation[] =
-    "{\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Füße?\"}]},"
-    "{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"hm\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
-    "\"arguments\":{\"a\":[1,2.5,true,null]}}}]},{\"role\":\"tool\",\"content\":\" 12 \\n\"},{\"role\":\"assistant\",\"content\":\"Yes.\"}],"
-    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{}}}}],"
+    "{\"messages\":[{\"role\":\"system\",\"content\":\"Be "
+    "brief.\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Füße?\"}]},"
+    "{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"hm\",\"tool_calls\":[{\"function\":{\"name\":"
+    "\"f\","
+    "\"arguments\":{\"a\":[1,2.5,true,null]}}}]},{\"role\":\"tool\",\"content\":\" 12 "
+    "\\n\"},{\"role\":\"assistant\",\"content\":\"Yes.\"}],"
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":"
+    "{}}}}],"
     "\"extra\":{\"x\":\"text\",\"n\":7,\"words\":[\"pear\",\"Apple\",\"fig\"],\"d\":{\"b\":2,\"a\":1}}}";
 
 static int render(const template *t, const json_t *input, buf *out)
 {
-    template_input given = { .messages = json_object_get(input, "messages"), .tools = json_object_get(input, "tools"),
-                             .extra = json_object_get(input, "extra"), .add_generation_prompt = true, .bos = { "<s>", 3 },
-                             .eos = { "</s>", 4 }, .date = "2026-03-04" };
+    template_input given = { .messages = json_object_get(input, "messages"),
+                             .tools = json_object_get(input, "tools"),
+                             .extra = json_object_get(input, "extra"),
+                             .add_generation_prompt = true,
+                             .bos = { "<s>", 3 },
+                             .eos = { "</s>", 4 },
+                             .date = "2026-03-04" };
     text_region *regions = NULL;
     size_t count = 0;
     int status = template_render(t, &given, out, &regions, &count);

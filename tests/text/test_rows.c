@@ -67,7 +67,8 @@ static void test_goldens(void **state)
     size_t i, wrong = 0;
     assert_ok(json_read(&golden, SOURCE_DIR "/tests/golden/rows/expected.json", 1 << 20, 0));
     assert_true(json_array_size(golden) >= 48);
-    json_array_foreach(golden, i, entry) {
+    json_array_foreach(golden, i, entry)
+    {
         fixture f;
         open_fixture(&f, json_string_value(json_array_get(entry, 0)), NULL);
         const json_t *object = json_array_get(entry, 1);
@@ -120,8 +121,8 @@ static void expect(fixture *f, const char *text, lorac_loss_on on, const char *e
     buf_free(&shown);
 }
 
-#define CHAT                                                                                                                    \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"q1\"},{\"role\":\"assistant\",\"content\":\"a1\"},"                        \
+#define CHAT                                                                                             \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"q1\"},{\"role\":\"assistant\",\"content\":\"a1\"}," \
     "{\"role\":\"user\",\"content\":\"q2\"},{\"role\":\"assistant\",\"content\":\"a2\"}]}"
 #define PAIR "{\"prompt\":\"one\",\"completion\":\" two\"}"
 
@@ -130,17 +131,21 @@ static void test_chat(void **state)
     (void)state;
     fixture f;
     open_fixture(&f, "plain", NULL);
-    const char *all = "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n[a1<|im_end|>\n]<|im_start|>user\nq2<|im_end|>\n"
-                      "<|im_start|>assistant\n[a2<|im_end|>\n]";
-    const char *last = "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n<|im_start|>user\nq2<|im_end|>\n"
-                       "<|im_start|>assistant\n[a2<|im_end|>\n]";
+    const char *all =
+        "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n[a1<|im_end|>\n]<|im_start|>user\nq2<|im_end|>\n"
+        "<|im_start|>assistant\n[a2<|im_end|>\n]";
+    const char *last =
+        "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\na1<|im_end|>\n<|im_start|>user\nq2<|im_end|>\n"
+        "<|im_start|>assistant\n[a2<|im_end|>\n]";
     expect(&f, CHAT, LORAC_LOSS_AUTO, all);
     assert_int_equal(f.row.kind, ROW_MESSAGES);
     expect(&f, CHAT, LORAC_LOSS_ASSISTANT, all);
     expect(&f, CHAT, LORAC_LOSS_LAST, last);
     expect(&f, CHAT, LORAC_LOSS_COMPLETION, last);
-    expect(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", LORAC_LOSS_ALL, "[<|im_start|>user\nq<|im_end|>\n]");
-    expect(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", LORAC_LOSS_AUTO, "<|im_start|>user\nq<|im_end|>\n");
+    expect(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", LORAC_LOSS_ALL,
+           "[<|im_start|>user\nq<|im_end|>\n]");
+    expect(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", LORAC_LOSS_AUTO,
+           "<|im_start|>user\nq<|im_end|>\n");
     assert_int_equal(f.row.trained, 0);
     close_fixture(&f);
     open_fixture(&f, "marked", NULL);
@@ -185,8 +190,9 @@ static void test_merged_boundary(void **state)
 static void test_lists(void **state)
 {
     (void)state;
-    const char *lists = "{\"prompt\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"},"
-                        "{\"role\":\"user\",\"content\":\"q\"}],\"completion\":[{\"role\":\"assistant\",\"content\":\"b\"}]}";
+    const char *lists =
+        "{\"prompt\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"},"
+        "{\"role\":\"user\",\"content\":\"q\"}],\"completion\":[{\"role\":\"assistant\",\"content\":\"b\"}]}";
     fixture f;
     open_fixture(&f, "plain", NULL);
     expect(&f, lists, LORAC_LOSS_AUTO,
@@ -265,7 +271,8 @@ static void test_bad_rows(void **state)
     expect_bad(&f, "{\"messages\":{}}", LORAC_LOSS_AUTO, "messages");
     expect_bad(&f, "{\"messages\":[]}", LORAC_LOSS_AUTO, "at least one message");
     expect_bad(&f, "{\"messages\":[\"a\"]}", LORAC_LOSS_AUTO, "messages[0]");
-    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"content\":\"b\"}]}", LORAC_LOSS_AUTO, "messages[1].role");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"content\":\"b\"}]}", LORAC_LOSS_AUTO,
+               "messages[1].role");
     expect_bad(&f, "{\"messages\":[{\"role\":\"user\"}]}", LORAC_LOSS_AUTO, "no attribute 'content'");
     expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":5}]}", LORAC_LOSS_AUTO, "chat template refuses");
     expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":\"t\"}", LORAC_LOSS_AUTO, "tools");
@@ -328,9 +335,15 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),   cmocka_unit_test(test_chat),       cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_merged_boundary), cmocka_unit_test(test_lists), cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_ids),       cmocka_unit_test(test_bad_rows),   cmocka_unit_test(test_unstable_template),
+        cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_merged_boundary),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_unstable_template),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

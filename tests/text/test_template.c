@@ -1,5 +1,6 @@
-/* test_template.c: chat templates against jinja2's own results (tests/golden/templates, made by tools/make_template_goldens.py), and
- * what the goldens cannot show: places of errors, limits, and running out of memory anywhere. */
+/* test_template.c: chat templates against jinja2's own results (tests/golden/templates, made by
+ * tools/make_template_goldens.py), and what the goldens cannot show: places of errors, limits, and running out of
+ * memory anywhere. */
 #include "test.h"
 
 #include "err.h"
@@ -35,9 +36,13 @@ static result run(slice source, const json_t *context, const char *date)
     result r = { 0 };
     template *t;
     const json_t *tools = json_object_get(context, "tools");
-    template_input input = { .messages = json_object_get(context, "messages"), .tools = json_is_null(tools) ? NULL : tools,
-                             .extra = context, .add_generation_prompt = json_is_true(json_object_get(context, "add_generation_prompt")),
-                             .bos = token_of(context, "bos_token"), .eos = token_of(context, "eos_token"), .date = date };
+    template_input input = { .messages = json_object_get(context, "messages"),
+                             .tools = json_is_null(tools) ? NULL : tools,
+                             .extra = context,
+                             .add_generation_prompt = json_is_true(json_object_get(context, "add_generation_prompt")),
+                             .bos = token_of(context, "bos_token"),
+                             .eos = token_of(context, "eos_token"),
+                             .date = date };
     r.status = template_parse(&t, source, "chat.jinja");
     if (r.status == LORAC_OK) {
         r.status = template_render(t, &input, &r.text, &r.regions, &r.region_count);
@@ -71,20 +76,22 @@ static bool same_regions(const result *r, const json_t *expected)
 
 static bool check_row(const json_t *row, const json_t *context, const char *date)
 {
-    slice source = { json_string_value(json_object_get(row, "template")), json_string_length(json_object_get(row, "template")) };
+    slice source = { json_string_value(json_object_get(row, "template")),
+                     json_string_length(json_object_get(row, "template")) };
     const json_t *output = json_object_get(row, "output"), *message = json_object_get(row, "message");
     result r = run(source, context, date);
     bool right;
     if (output)
-        right = r.status == LORAC_OK && slice_equal(buf_slice_of(&r.text), (slice){ json_string_value(output), json_string_length(output) }) &&
+        right = r.status == LORAC_OK &&
+                slice_equal(buf_slice_of(&r.text), (slice){ json_string_value(output), json_string_length(output) }) &&
                 same_regions(&r, json_object_get(row, "regions"));
     else
         right = r.status == LORAC_ERROR_DATA && strncmp(r.message, "chat.jinja:", 11) == 0 &&
                 (!message || strstr(r.message, json_string_value(message)));
     if (!right)
         print_error("template: %.*s\n expected: %s\n     got: %s%.*s\n", (int)source.n, source.p,
-                    output ? json_string_value(output) : json_string_value(json_object_get(row, "error")), r.message, (int)r.text.n,
-                    r.text.p ? r.text.p : "");
+                    output ? json_string_value(output) : json_string_value(json_object_get(row, "error")), r.message,
+                    (int)r.text.n, r.text.p ? r.text.p : "");
     result_free(&r);
     return right;
 }
@@ -97,7 +104,8 @@ static void test_goldens(void **state)
     assert_ok(json_read(&golden, SOURCE_DIR "/tests/golden/templates/snippets.json", 1 << 20, JSON_TAKE_NUL));
     json_t *rows = json_object_get(golden, "rows"), *contexts = json_object_get(golden, "contexts");
     assert_true(json_array_size(rows) > 400);
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         const json_t *context = json_array_get(contexts, (size_t)json_integer_value(json_object_get(row, "context")));
         wrong += !check_row(row, context, json_string_value(json_object_get(golden, "date")));
     }
@@ -125,7 +133,8 @@ static void test_error_places(void **state)
     expect_error("é {{ 1 is nosuch }}", "chat.jinja:1:11", "nosuch");
     expect_error("a\n\n{{ foo.bar }}", "chat.jinja:3:8", "'foo' is undefined");
     expect_error("{{ foo(1) }}", "chat.jinja:1:4", "'foo' is undefined");
-    expect_error("{% for i in [1] %}\n{{ i.x.y }}\n{% endfor %}", "chat.jinja:2:8", "'int object' has no attribute 'x'");
+    expect_error("{% for i in [1] %}\n{{ i.x.y }}\n{% endfor %}", "chat.jinja:2:8",
+                 "'int object' has no attribute 'x'");
     expect_error("{% include 'x' %}", "chat.jinja:1:4", "include");
     expect_error("{{ raise_exception('Only user and assistant!') }}", "chat.jinja:1:4", "Only user and assistant!");
     expect_error("{% if x %}\n{% for i in x %}", "chat.jinja:2:17", "for");
@@ -178,7 +187,8 @@ static void test_limits(void **state)
     (void)state;
     expect_limit("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "steps");
     expect_limit("{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", "MiB");
-    expect_limit("{% set n = namespace(s='xxxxxxxxxxxxxxxx') %}{% for i in range(100000) %}{{ n.s * 1000 }}{% endfor %}", "MiB");
+    expect_limit(
+        "{% set n = namespace(s='xxxxxxxxxxxxxxxx') %}{% for i in range(100000) %}{{ n.s * 1000 }}{% endfor %}", "MiB");
     expect_limit("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "deeply");
     expect_limit("{% macro m(f) %}{{ [f] | map('string') | list }}{{ m(m) }}{% endmacro %}{{ m(1) }}", "deeply");
     expect_limit("{{ 'x' * 999999999999 }}", "MiB");
@@ -186,11 +196,14 @@ static void test_limits(void **state)
     expect_limit("{{ 'x'.center(99999999999) }}", "MiB");
     expect_limit("{{ '%99999999d' % 1 }}", "too large");
     expect_limit("{{ range(99999999) }}", "range too big");
-    expect_limit("{% set n = namespace(l=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l }}", "deeply");
-    expect_limit("{% set n = namespace(l=[], m=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% set n.m = [n.m] %}{% endfor %}"
+    expect_limit("{% set n = namespace(l=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l }}",
+                 "deeply");
+    expect_limit("{% set n = namespace(l=[], m=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% set n.m = [n.m] "
+                 "%}{% endfor %}"
                  "{{ n.l == n.m }}",
                  "deeply");
-    expect_limit("{% set n = namespace(l=['aaaaaaaa']) %}{% for i in range(40) %}{% set n.l = n.l + n.l %}{% endfor %}", "template");
+    expect_limit("{% set n = namespace(l=['aaaaaaaa']) %}{% for i in range(40) %}{% set n.l = n.l + n.l %}{% endfor %}",
+                 "template");
     expect_limit("{% for i in range(100000) %}{{ ('a' * 10000).split('a') | length }}{% endfor %}", "template");
 }
 
@@ -250,14 +263,16 @@ static void test_deep_expressions(void **state)
 /* ---- The rest ----------------------------------------------------------------------------------------- */
 
 static const char *const chatml =
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}"
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe "
+    "kind.<|im_end|>\n' }}"
     "{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 static json_t *conversation(void)
 {
-    json_t *messages = json_pack("[{ssss}{ssss}{ssss}]", "role", "user", "content", "How long is a year?", "role", "assistant", "content",
-                                 "A year has 365 days, and every fourth one has 366.", "role", "user", "content", "Thank you.");
+    json_t *messages = json_pack("[{ssss}{ssss}{ssss}]", "role", "user", "content", "How long is a year?", "role",
+                                 "assistant", "content", "A year has 365 days, and every fourth one has 366.", "role",
+                                 "user", "content", "Thank you.");
     assert_non_null(messages);
     return messages;
 }
@@ -310,9 +325,10 @@ static void test_memory(void **state)
     long n = 1;
     for (;; n++) {
         mem_fail_at(n);
-        result r = run(slice_of("{% set x = namespace(a='') %}{% for m in messages %}{% generation %}{{ m | tojson(indent=1) }}"
-                                "{% endgeneration %}{% set x.a = x.a + m.content * 200 %}{% endfor %}{{ x.a | upper | length }}"),
-                       context, NULL);
+        result r = run(
+            slice_of("{% set x = namespace(a='') %}{% for m in messages %}{% generation %}{{ m | tojson(indent=1) }}"
+                     "{% endgeneration %}{% set x.a = x.a + m.content * 200 %}{% endfor %}{{ x.a | upper | length }}"),
+            context, NULL);
         mem_fail_at(0);
         bool done = r.status == LORAC_OK;
         if (!done)
@@ -330,9 +346,9 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),          cmocka_unit_test(test_error_places), cmocka_unit_test(test_generation_in_macro),
-        cmocka_unit_test(test_limits),           cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_deep_expressions),
-        cmocka_unit_test(test_speed),            cmocka_unit_test(test_today),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_goldens), cmocka_unit_test(test_error_places), cmocka_unit_test(test_generation_in_macro),
+        cmocka_unit_test(test_limits),  cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_deep_expressions),
+        cmocka_unit_test(test_speed),   cmocka_unit_test(test_today),        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
