@@ -64,7 +64,6 @@ needs one of|tokenize -m x -p a --file b
 --messages|template -m x
 needs --ids|logits -m x
 -o|merge -m x --adapter y
---adapter|merge -m x -o y
 resume DIR|resume
 inspect PATH|inspect
 what is "extra"|train extra

@@ -75,8 +75,11 @@ static double number(const void *p, dtype type, int64_t i)
 {
     float block[256];
     const int64_t width = dtype_block(type);
-    if (type == DT_F64)
-        return ((const double *)p)[i];
+    if (type == DT_F64) {
+        double x; /* p may stand at any address */
+        memcpy(&x, (const char *)p + (size_t)i * sizeof x, sizeof x);
+        return x;
+    }
     quant_decode(block, (const uint8_t *)p + i / width * dtype_block_bytes(type), type, width);
     return (double)block[i % width];
 }

@@ -419,7 +419,7 @@ static void test_memory(void **state)
     mem_fail_at(0);
     assert_ok(open_and_encode(folder));
     long count = mem_count();
-    assert_true(count > 100);
+    assert_true(count > 50);
     for (long n = 1; n <= count; n++) {
         mem_fail_at(n);
         assert_int_equal(open_and_encode(folder), LORAC_ERROR_RUNTIME);
