@@ -11,7 +11,17 @@
 #include <string.h>
 #include <time.h>
 
-enum { T = 1024, WIDTH = 576, HIDDEN = 1536, HEADS = 9, KV_HEADS = 3, D = 64, VOCABULARY = 49152, LOSS_ROWS = 128, RANK = 16 };
+enum {
+    T = 1024,
+    WIDTH = 576,
+    HIDDEN = 1536,
+    HEADS = 9,
+    KV_HEADS = 3,
+    D = 64,
+    VOCABULARY = 49152,
+    LOSS_ROWS = 128,
+    RANK = 16
+};
 
 static pool *team;
 static const char *wanted = "";
@@ -59,7 +69,8 @@ static void measure(const char *name, double amount, const char *unit, void (*wo
         const double seconds = now() - start;
         best = seconds < best ? seconds : best;
     }
-    printf("%-12s %-4s  %-44s %9.1f %s  %9.3f ms\n", table->name, dtype_name(table->act), name, amount / best * 1e-9, unit, best * 1e3);
+    printf("%-12s %-4s  %-44s %9.1f %s  %9.3f ms\n", table->name, dtype_name(table->act), name, amount / best * 1e-9,
+           unit, best * 1e3);
     fflush(stdout);
 }
 
@@ -79,15 +90,16 @@ static mat matrix(dtype type, int64_t rows, int64_t cols)
     return (mat){ numbers(type, rows * cols), type, rows, cols, cols };
 }
 
-static void bench_product(const char *what, int64_t M, int64_t N, int64_t K, dtype c, dtype a, dtype b, int transpose_a, int transpose_b)
+static void bench_product(const char *what, int64_t M, int64_t N, int64_t K, dtype c, dtype a, dtype b, int transpose_a,
+                          int transpose_b)
 {
     char name[100];
-    snprintf(name, sizeof name, "gemm %s %lldx%lldx%lld %s%s %s%s", what, (long long)M, (long long)N, (long long)K, dtype_name(a),
-             transpose_a ? "'" : "", dtype_name(b), transpose_b ? "'" : "");
+    snprintf(name, sizeof name, "gemm %s %lldx%lldx%lld %s%s %s%s", what, (long long)M, (long long)N, (long long)K,
+             dtype_name(a), transpose_a ? "'" : "", dtype_name(b), transpose_b ? "'" : "");
     if (!strstr(name, wanted))
         return;
-    product p = { matrix(c, M, N), transpose_a ? matrix(a, K, M) : matrix(a, M, K), transpose_b ? matrix(b, N, K) : matrix(b, K, N),
-                  transpose_a, transpose_b };
+    product p = { matrix(c, M, N), transpose_a ? matrix(a, K, M) : matrix(a, M, K),
+                  transpose_b ? matrix(b, N, K) : matrix(b, K, N), transpose_a, transpose_b };
     measure(name, 2.0 * (double)M * (double)N * (double)K, "GFLOP/s", multiply, &p);
     give_back(p.c.p, c, M * N);
     give_back(p.a.p, a, M * K);
@@ -188,7 +200,8 @@ static void run_attention_back(void *p)
     buffers *b = p;
     char *grads = b->e;
     const size_t bytes = (size_t)T * WIDTH * 4;
-    table->attention_back(team, grads, grads + bytes, grads + 2 * bytes, b->b, b->a, b->r, b->b, b->c, b->d, b->spans, b->n_spans, &llama);
+    table->attention_back(team, grads, grads + bytes, grads + 2 * bytes, b->b, b->a, b->r, b->b, b->c, b->d, b->spans,
+                          b->n_spans, &llama);
 }
 
 static void bench_rest(void)
@@ -196,21 +209,18 @@ static void bench_rest(void)
     const dtype act = table->act;
     const int64_t n = (int64_t)LOSS_ROWS * VOCABULARY;
     const double size = (double)dtype_block_bytes(act);
-    buffers b = { numbers(act, n), numbers(act, n), numbers(act, n), numbers(DT_F32, n), numbers(act, n), numbers(DT_F32, n),
-                  numbers(DT_F32, n), numbers(DT_F32, n), numbers(DT_F32, n), numbers(DT_I32, n), { { 0, 0, 0, 0 } }, 0 };
+    buffers b = { numbers(act, n),    numbers(act, n),    numbers(act, n),    numbers(DT_F32, n),
+                  numbers(act, n),    numbers(DT_F32, n), numbers(DT_F32, n), numbers(DT_F32, n),
+                  numbers(DT_F32, n), numbers(DT_I32, n), { { 0, 0, 0, 0 } }, 0 };
     const struct {
         const char *name;
         double bytes;
         void (*run)(void *);
     } lines[] = {
-        { "rmsnorm", 2 * size * T * WIDTH, run_rmsnorm },
-        { "rmsnorm_back", 4 * size * T * WIDTH, run_rmsnorm_back },
-        { "rope", 2 * size * T * WIDTH, run_rope },
-        { "glu", 3 * size * T * HIDDEN, run_glu },
-        { "glu_back", 5 * size * T * HIDDEN, run_glu_back },
-        { "add", 3 * size * T * WIDTH, run_add },
-        { "dropout", 2 * size * T * WIDTH, run_dropout },
-        { "cross_entropy", 2 * 4.0 * (double)n, run_loss },
+        { "rmsnorm", 2 * size * T * WIDTH, run_rmsnorm },    { "rmsnorm_back", 4 * size * T * WIDTH, run_rmsnorm_back },
+        { "rope", 2 * size * T * WIDTH, run_rope },          { "glu", 3 * size * T * HIDDEN, run_glu },
+        { "glu_back", 5 * size * T * HIDDEN, run_glu_back }, { "add", 3 * size * T * WIDTH, run_add },
+        { "dropout", 2 * size * T * WIDTH, run_dropout },    { "cross_entropy", 2 * 4.0 * (double)n, run_loss },
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (strstr(lines[i].name, wanted))
@@ -224,7 +234,8 @@ static void bench_rest(void)
         const double flops = 2.0 * (double)(b.n_spans * lengths[i]) * (double)(lengths[i] + 1) * HEADS * D;
         snprintf(name, sizeof name, "attention, %lld documents of %lld", (long long)b.n_spans, (long long)lengths[i]);
         measure(name, flops, "GFLOP/s", run_attention, &b);
-        snprintf(name, sizeof name, "attention_back, %lld documents of %lld", (long long)b.n_spans, (long long)lengths[i]);
+        snprintf(name, sizeof name, "attention_back, %lld documents of %lld", (long long)b.n_spans,
+                 (long long)lengths[i]);
         measure(name, 2.5 * flops, "GFLOP/s", run_attention_back, &b);
     }
     void *acts[] = { b.a, b.b, b.c, b.e }, *reals[] = { b.d, b.r, b.w, b.cosine, b.sine };

@@ -1,6 +1,6 @@
 /* kernels.h: THE table of number loops. A kernel knows no tape, no model and no file. It gets a pool, writes its
- * output first, then reads its inputs, then sizes, then constants. Every loop is written once (cpu/loops.c and
- * its neighbours) and compiled once per instruction set, and once with real = double for the derivative tests.
+ * output first, then reads its inputs, then sizes, then constants. Every loop is written once (in cpu/)
+ * and compiled once per instruction set, and once with real = double for the derivative tests.
  *
  * Legend
  *   T tokens (rows)   C columns     H heads   D head size   V vocabulary   N any count

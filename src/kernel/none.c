@@ -29,8 +29,8 @@ static void rmsnorm_back(pool *team, grad dx, grad dw, const void *dy, const voi
 {
 }
 
-static void rope_angles(pool *team, real *cosine, real *sine, const int32_t *position, const real *frequency,
-                        int64_t T, int64_t half, real scale)
+static void rope_angles(pool *team, real *cosine, real *sine, const int32_t *position, const real *frequency, int64_t T,
+                        int64_t half, real scale)
 {
 }
 
@@ -70,14 +70,14 @@ static void attention(pool *team, void *out, real *lse, const void *q, const voi
 {
 }
 
-static void attention_back(pool *team, void *dq, void *dk, void *dv, const void *dout, const void *out,
-                           const real *lse, const void *q, const void *k, const void *v, const attention_span *spans,
-                           int64_t n_spans, const attention_shape *shape)
+static void attention_back(pool *team, void *dq, void *dk, void *dv, const void *dout, const void *out, const real *lse,
+                           const void *q, const void *k, const void *v, const attention_span *spans, int64_t n_spans,
+                           const attention_shape *shape)
 {
 }
 
-static void cross_entropy(pool *team, real *loss, uint8_t *hit, real *logits, const int32_t *labels,
-                          const real *weight, int64_t N, int64_t V, int back)
+static void cross_entropy(pool *team, real *loss, uint8_t *hit, real *logits, const int32_t *labels, const real *weight,
+                          int64_t N, int64_t V, int back)
 {
 }
 
@@ -102,14 +102,14 @@ static void adamw(pool *team, real *w, real *m, real *v, const real *g, int64_t 
 {
 }
 
-#define NOTHING(type)                                                                                           \
-    {                                                                                                           \
-        .name = "none", .act = (type),                                                                          \
-        .gemm = gemm, .bias = bias, .bias_back = bias_back, .embed = embed, .rmsnorm = rmsnorm,                 \
-        .rmsnorm_back = rmsnorm_back, .rope_angles = rope_angles, .rope = rope, .rope_back = rope_back, .glu = glu,\
-        .glu_back = glu_back, .add = add, .accumulate = accumulate, .dropout = dropout, .attention = attention, \
-        .attention_back = attention_back, .cross_entropy = cross_entropy, .gather_rows = gather_rows,           \
-        .scatter_rows = scatter_rows, .convert = convert, .sum_squares = sum_squares, .adamw = adamw            \
+#define NOTHING(type)                                                                                                 \
+    {                                                                                                                 \
+        .name = "none", .act = (type), .gemm = gemm, .bias = bias, .bias_back = bias_back, .embed = embed,            \
+        .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rope_angles = rope_angles, .rope = rope,                   \
+        .rope_back = rope_back, .glu = glu, .glu_back = glu_back, .add = add, .accumulate = accumulate,               \
+        .dropout = dropout, .attention = attention, .attention_back = attention_back, .cross_entropy = cross_entropy, \
+        .gather_rows = gather_rows, .scatter_rows = scatter_rows, .convert = convert, .sum_squares = sum_squares,     \
+        .adamw = adamw                                                                                                \
     }
 
 static const kernels none_f32 = NOTHING(DT_F32), none_bf16 = NOTHING(DT_BF16), none_f64 = NOTHING(DT_F64);

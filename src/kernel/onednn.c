@@ -1,5 +1,5 @@
-/* onednn.c: see onednn.h. The C API changed between 2.x (Debian 12) and 3.x: descriptors by value became handles, operation
- * descriptors went away. The first part hides the difference. */
+/* onednn.c: see onednn.h. The C API changed between 2.x (Debian 12) and 3.x: descriptors by value became handles,
+ * operation descriptors went away. The first part hides the difference. */
 #include "onednn.h"
 
 #if defined(KERNELS_ONEDNN)
@@ -18,7 +18,8 @@ typedef dnnl_memory_desc_t layout;
 
 #if DNNL_VERSION_MAJOR >= 3
 
-static bool plain_layout(layout *out, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride, dnnl_data_type_t type)
+static bool plain_layout(layout *out, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride,
+                         dnnl_data_type_t type)
 {
     const dnnl_dims_t dims = { rows, cols }, strides = { row_stride, col_stride };
     return dnnl_memory_desc_create_with_strides(out, 2, dims, type, strides) == dnnl_success;
@@ -30,7 +31,8 @@ static void layout_drop(layout *l)
         dnnl_memory_desc_destroy(*l);
 }
 
-static bool describe_product(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const layout *a, const layout *b, const layout *c)
+static bool describe_product(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const layout *a, const layout *b,
+                             const layout *c)
 {
     return dnnl_matmul_primitive_desc_create(out, engine, *a, *b, NULL, *c, NULL) == dnnl_success;
 }
@@ -39,7 +41,8 @@ static bool describe_product(dnnl_primitive_desc_t *out, dnnl_engine_t engine, c
 
 #else
 
-static bool plain_layout(layout *out, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride, dnnl_data_type_t type)
+static bool plain_layout(layout *out, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride,
+                         dnnl_data_type_t type)
 {
     const dnnl_dims_t dims = { rows, cols }, strides = { row_stride, col_stride };
     return dnnl_memory_desc_init_by_strides(out, 2, dims, type, strides) == dnnl_success;
@@ -50,7 +53,8 @@ static void layout_drop(layout *l)
     (void)l;
 }
 
-static bool describe_product(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const layout *a, const layout *b, const layout *c)
+static bool describe_product(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const layout *a, const layout *b,
+                             const layout *c)
 {
     dnnl_matmul_desc_t product;
     return dnnl_matmul_desc_init(&product, a, b, NULL, c) == dnnl_success &&
@@ -126,7 +130,8 @@ static library *library_here(void)
     l->set_threads = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
     l->threads = (int (*)(void))dlsym(RTLD_DEFAULT, "omp_get_max_threads");
     if (dnnl_engine_create(&l->engine, dnnl_cpu, 0) == dnnl_success &&
-        dnnl_stream_create(&l->stream, l->engine, dnnl_stream_default_flags) == dnnl_success && pthread_setspecific(key, l) == 0)
+        dnnl_stream_create(&l->stream, l->engine, dnnl_stream_default_flags) == dnnl_success &&
+        pthread_setspecific(key, l) == 0)
         return l;
     library_free(l);
     return NULL;
@@ -179,8 +184,8 @@ static kept *find(library *l, onednn_shape shape)
     return e;
 }
 
-/* oneDNN would start a team of OpenMP threads for each of ours. The setting is one of the calling thread, which may be the
- * program's own, so it is put back. OpenMP is looked up because it is oneDNN's, not ours, and may be absent. */
+/* oneDNN would start a team of OpenMP threads for each of ours. The setting is one of the calling thread, which may be
+ * the program's own, so it is put back. OpenMP is looked up because it is oneDNN's, not ours, and may be absent. */
 static bool multiply(const library *l, const kept *e)
 {
     const dnnl_exec_arg_t arguments[] = { { DNNL_ARG_SRC, e->a }, { DNNL_ARG_WEIGHTS, e->b }, { DNNL_ARG_DST, e->c } };

@@ -1,5 +1,5 @@
-/* onednn.h: products of bf16 matrices by oneDNN, on the calling thread alone. Knows nothing of quantised types or pools.
- * A program has few shapes, so what is made for one is kept (per thread, a bounded number). */
+/* onednn.h: products of bf16 matrices by oneDNN, on the calling thread alone. Knows nothing of quantised types or
+ * pools. A program has few shapes, so what is made for one is kept (per thread, a bounded number). */
 #ifndef LORAC_ONEDNN_H
 #define LORAC_ONEDNN_H
 

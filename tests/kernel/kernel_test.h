@@ -76,8 +76,8 @@ static double number(const void *p, dtype type, int64_t i)
     float block[256];
     const int64_t width = dtype_block(type);
     if (type == DT_F64) {
-        double x; /* p may stand at any address */
-        memcpy(&x, (const char *)p + (size_t)i * sizeof x, sizeof x);
+        double x;
+        memcpy(&x, (const uint8_t *)p + 8 * i, sizeof x);
         return x;
     }
     quant_decode(block, (const uint8_t *)p + i / width * dtype_block_bytes(type), type, width);
@@ -181,6 +181,5 @@ static void output_near(const output *o, int64_t i, double want, double error, c
     fail_msg("%s (%s, %s): element %lld is %.9g, expected %.9g, off by %.3g of %.3g allowed", what, k->name,
              dtype_name(k->act), (long long)i, got, want, fabs(got - want), allowed);
 }
-
 
 #endif

@@ -15,8 +15,8 @@ static double at(const kernels *k, const void *p, int64_t row, int64_t heads, in
 }
 
 /* Score before and after softcap and bias; -infinity where masked. */
-static double score(const kernels *k, const attention_case *t, attention_span s, int64_t h, int64_t i, int64_t j, const void *q,
-                    const void *kk, double *capped)
+static double score(const kernels *k, const attention_case *t, attention_span s, int64_t h, int64_t i, int64_t j,
+                    const void *q, const void *kk, double *capped)
 {
     const attention_shape *a = &t->shape;
     const int64_t position = s.n_kv - s.n_q + i, g = h / (a->heads / a->kv_heads);
@@ -41,8 +41,8 @@ typedef struct reference {
     double *out_size, *dq_size, *dk_size, *dv_size; /* sums of the absolute values of all terms, where terms cancel */
 } reference;
 
-static void add_reference(const kernels *k, const attention_case *t, attention_span s, int64_t h, const void *q, const void *kk,
-                          const void *v, const void *dout, const void *out, reference *r)
+static void add_reference(const kernels *k, const attention_case *t, attention_span s, int64_t h, const void *q,
+                          const void *kk, const void *v, const void *dout, const void *out, reference *r)
 {
     const attention_shape *a = &t->shape;
     const int64_t D = a->head_size, g = h / (a->heads / a->kv_heads);
@@ -68,7 +68,8 @@ static void add_reference(const kernels *k, const attention_case *t, attention_s
             double dp = 0, dp_size = 0;
             p[j] /= total;
             for (int64_t d = 0; d < D; d++) {
-                const double vd = at(k, v, s.kv + j, a->kv_heads, g, D, d), od = at(k, dout, s.q + i, a->heads, h, D, d);
+                const double vd = at(k, v, s.kv + j, a->kv_heads, g, D, d),
+                             od = at(k, dout, s.q + i, a->heads, h, D, d);
                 r->out[row * D + d] += p[j] * vd;
                 r->out_size[row * D + d] += fabs(p[j] * vd);
                 r->dv[((s.kv + j) * a->kv_heads + g) * D + d] += p[j] * od;
@@ -99,8 +100,8 @@ static double *zeros(int64_t n)
     return p;
 }
 
-/* Probabilities and their gradients are rounded to the stored type on the way; the scores that they are the exponentials
- * of carry the error of a sum. */
+/* Probabilities and their gradients are rounded to the stored type on the way; the scores that they are the
+ * exponentials of carry the error of a sum. */
 static void compare(const kernels *k, output *o, const double *want, const double *size, const char *what)
 {
     for (int64_t i = 0; i < o->n; i++)
@@ -124,8 +125,8 @@ static void check_attention(const kernels *k, attention_case t)
         void *o = output_start(&out);
         real *l = output_start(&lse);
         k->attention(teams[threads], o, l, q, kk, v, t.spans, t.n_spans, a);
-        k->attention_back(teams[threads], output_start(&dq), output_start(&dk), output_start(&dv), dout, o, l, q, kk, v, t.spans,
-                          t.n_spans, a);
+        k->attention_back(teams[threads], output_start(&dq), output_start(&dk), output_start(&dv), dout, o, l, q, kk, v,
+                          t.spans, t.n_spans, a);
         output_end(&lse, threads);
         output_end(&dq, threads);
         output_end(&dk, threads);
@@ -134,8 +135,8 @@ static void check_attention(const kernels *k, attention_case t)
         k->attention(teams[threads], output_start(&out), NULL, q, kk, v, t.spans, t.n_spans, a);
         output_end(&out, threads + 1);
     }
-    reference r = { zeros(n_q), zeros(lse.n), zeros(n_q), zeros(n_kv), zeros(n_kv),
-                    zeros(n_q), zeros(n_q), zeros(n_kv), zeros(n_kv) };
+    reference r = { zeros(n_q), zeros(lse.n), zeros(n_q),  zeros(n_kv), zeros(n_kv),
+                    zeros(n_q), zeros(n_q),   zeros(n_kv), zeros(n_kv) };
     for (int64_t s = 0; s < t.n_spans; s++)
         for (int64_t h = 0; h < a->heads; h++)
             add_reference(k, &t, t.spans[s], h, q, kk, v, dout, out.first, &r);
@@ -274,11 +275,11 @@ static void random_shapes(const kernels *k)
     }
 }
 
-#define TEST(kind)                            \
-    static void test_##kind(void **state)     \
-    {                                         \
-        (void)state;                          \
-        with_all_tables(kind);                \
+#define TEST(kind)                        \
+    static void test_##kind(void **state) \
+    {                                     \
+        (void)state;                      \
+        with_all_tables(kind);            \
     }
 
 TEST(documents)
@@ -293,7 +294,7 @@ TEST(random_shapes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_documents), cmocka_unit_test(test_long_document), cmocka_unit_test(test_cached_keys),
+        cmocka_unit_test(test_documents), cmocka_unit_test(test_long_document),   cmocka_unit_test(test_cached_keys),
         cmocka_unit_test(test_window),    cmocka_unit_test(test_both_directions), cmocka_unit_test(test_softcap),
         cmocka_unit_test(test_bias),      cmocka_unit_test(test_random_shapes),
     };

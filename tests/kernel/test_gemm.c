@@ -66,7 +66,8 @@ static void check_product(const kernels *k, product_case t)
                 size += fabs(term);
             }
             const double want = n < t.N ? t.alpha * sum + (t.beta != 0 ? t.beta * before : 0) : before;
-            const double error = n < t.N ? (fabs(t.alpha) * size * sqrt((double)t.K + 16) + fabs(t.beta * before)) * EPS : 0;
+            const double error =
+                n < t.N ? (fabs(t.alpha) * size * sqrt((double)t.K + 16) + fabs(t.beta * before)) * EPS : 0;
             output_near(&c, m * ld + n, want, error, what, k);
         }
     free(x);
@@ -87,17 +88,26 @@ static void random_shapes(const kernels *k)
 {
     static const int64_t sizes[] = { 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 47, 48, 49, 65, 97, 130 };
     for (int round = 0; round < 60; round++) {
-        product_case t = { sizes[pick(0, 15)], sizes[pick(0, 15)], sizes[pick(0, 15)],
-                           pick(0, 1) ? k->act : DT_F32, pick(0, 1) ? k->act : DT_F32, c_type(k),
-                           (int)pick(0, 1), (int)pick(0, 1), (int)pick(0, 1), alphas[pick(0, 3)], betas[pick(0, 2)], 0 };
+        product_case t = { sizes[pick(0, 15)],
+                           sizes[pick(0, 15)],
+                           sizes[pick(0, 15)],
+                           pick(0, 1) ? k->act : DT_F32,
+                           pick(0, 1) ? k->act : DT_F32,
+                           c_type(k),
+                           (int)pick(0, 1),
+                           (int)pick(0, 1),
+                           (int)pick(0, 1),
+                           alphas[pick(0, 3)],
+                           betas[pick(0, 2)],
+                           0 };
         check_product(k, t);
     }
 }
 
 static void all_operand_types(const kernels *k)
 {
-    static const dtype types[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1,
-                                   DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
+    static const dtype types[] = { DT_F32,  DT_F16,  DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0,
+                                   DT_Q5_1, DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         check_product(k, (product_case){ 21, 256, 70, k->act, types[i], c_type(k), 0, 0, 1, 1, 0, 0 });
         check_product(k, (product_case){ 21, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 1, 0, 0 });
@@ -129,7 +139,8 @@ static void any_address(const kernels *k)
     }
 }
 
-/* Large enough for a library to take them; remainders along each dimension, and a last block of rows read from before it. */
+/* Large enough for a library to take them; remainders along each dimension, and a last block of rows read from before
+ * it. */
 static void large(const kernels *k)
 {
     check_product(k, (product_case){ 150, 400, 96, k->act, DT_Q4_0, k->act, 0, 1, 1, 1, 0, 0 });
@@ -187,12 +198,9 @@ static void test_no_terms_at_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_shapes),
-        cmocka_unit_test(test_all_operand_types),
-        cmocka_unit_test(test_several_chunks),
-        cmocka_unit_test(test_any_address),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_no_terms_at_all),
+        cmocka_unit_test(test_random_shapes),  cmocka_unit_test(test_all_operand_types),
+        cmocka_unit_test(test_several_chunks), cmocka_unit_test(test_any_address),
+        cmocka_unit_test(test_large),          cmocka_unit_test(test_no_terms_at_all),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -64,9 +64,7 @@ static bool find_room(piece_of *p, pool *team, int thread, int64_t D)
 static void soften(cell *probability, real *score, int64_t n, real *sums, int64_t width, real *largest, real *total)
 {
     real most = *largest, sum = 0;
-    _Pragma("omp simd reduction(max : most)")
-    for (int64_t j = 0; j < n; j++)
-        most = score[j] > most ? score[j] : most;
+    _Pragma("omp simd reduction(max : most)") for (int64_t j = 0; j < n; j++) most = score[j] > most ? score[j] : most;
     const real shift = finite_or_zero(most), shrink = exp_real(*largest - shift);
     SIMD_SUM(sum)
     for (int64_t j = 0; j < n; j++) {

@@ -34,7 +34,8 @@ INLINE void pack_rows(cell *out, head_rows x, int64_t n)
     }
 }
 
-/* Panels whose columns are n rows of x, for x's transpose as the right operand: k runs along D. `room` holds NR rows. */
+/* Panels whose columns are n rows of x, for x's transpose as the right operand: k runs along D. `room`
+ * holds NR rows. */
 INLINE void pack_turned(cell *panels, cell *room, head_rows x, int64_t n)
 {
     const int64_t depth = round_up(x.D, KP);
@@ -74,7 +75,8 @@ INLINE key_range keys_seen(attention_span s, const attention_shape *shape, int64
 
 /* Scores of one query, from products: scaled, capped, biased, -infinity where masked. n is a multiple of LANES;
  * key j of the row is key `block + j` of the span. */
-INLINE void finish_scores(real *score, int64_t n, int64_t block, key_range seen, const attention_shape *shape, const real *bias)
+INLINE void finish_scores(real *score, int64_t n, int64_t block, key_range seen, const attention_shape *shape,
+                          const real *bias)
 {
     const int64_t from = seen.from - block, to = seen.to - block;
     const real scale = shape->scale, cap = shape->softcap;

@@ -1,8 +1,8 @@
 /* attention_back.c: the derivative of attention, probabilities recomputed from lse. With p the probabilities:
  *     dv = pᵀ dout     ds = p (dout vᵀ - delta)     delta = Σ_d dout out     dq = scale ds k     dk = scale dsᵀ q
- * (and ds once more by 1 - tanh² under a softcap). A piece is one head of one span: its dq is finished there, its dk and dv
- * go to buffers of their own, which a second job adds up over the heads of a group in order. The last two products
- * are made turned, dvᵀ = doutᵀ p and dkᵀ = qᵀ ds, so that p and ds are right operands as they are made. */
+ * (and ds once more by 1 - tanh² under a softcap). A piece is one head of one span: its dq is finished there, its dk
+ * and dv go to buffers of their own, which a second job adds up over the heads of a group in order. The last two
+ * products are made turned, dvᵀ = doutᵀ p and dkᵀ = qᵀ ds, so that p and ds are right operands as they are made. */
 #include "attention.h"
 
 enum { STRIP = 64 }; /* queries between two visits of dkᵀ and dvᵀ */
@@ -22,12 +22,12 @@ typedef struct back_job {
 typedef struct head_work {
     attention_span span;
     int64_t head, kv_head, D, depth, rows, first_kv;
-    cell *q, *dout;               /* [rows][depth] */
-    cell *q_turned, *dout_turned; /* [D up to MR][rows] */
-    cell *k_turned, *v_turned, *k_plain;       /* the block's panels */
-    cell *p_panels, *ds_panels;                /* [STRIP] by BLOCK, panels */
-    real *dq, *delta;                          /* [rows][D up to LANES], [rows] */
-    real *dk_turned, *dv_turned;               /* [D up to MR][BLOCK] */
+    cell *q, *dout;                      /* [rows][depth] */
+    cell *q_turned, *dout_turned;        /* [D up to MR][rows] */
+    cell *k_turned, *v_turned, *k_plain; /* the block's panels */
+    cell *p_panels, *ds_panels;          /* [STRIP] by BLOCK, panels */
+    real *dq, *delta;                    /* [rows][D up to LANES], [rows] */
+    real *dk_turned, *dv_turned;         /* [D up to MR][BLOCK] */
 } head_work;
 
 static void turn(cell *out, const cell *rows, int64_t n, int64_t stride, int64_t D, int64_t depth)
@@ -41,7 +41,8 @@ static void turn(cell *out, const cell *rows, int64_t n, int64_t stride, int64_t
 static bool find_room(head_work *w, pool *team, int thread)
 {
     const int64_t high = round_up(w->D, MR), wide = round_up(w->D, LANES), panels = BLOCK * round_up(w->D, NR);
-    cell *c = pool_scratch(team, thread, 2, (size_t)(2 * w->rows * (w->depth + high) + 3 * panels + 2 * STRIP * BLOCK) * sizeof(cell));
+    cell *c = pool_scratch(team, thread, 2,
+                           (size_t)(2 * w->rows * (w->depth + high) + 3 * panels + 2 * STRIP * BLOCK) * sizeof(cell));
     real *r = pool_scratch(team, thread, 3, (size_t)(w->rows * (wide + 1) + 2 * high * BLOCK) * sizeof(real));
     if (!c || !r)
         return false;
@@ -83,8 +84,8 @@ static void prepare(const back_job *j, head_work *w)
 }
 
 /* From scores (finished) and dout vᵀ of one query: its probabilities, and ds in place of dout vᵀ. */
-INLINE void row_gradient(real *score, real *ds, int64_t n, real lse, real delta, const attention_shape *shape, const real *bias,
-                         int64_t block)
+INLINE void row_gradient(real *score, real *ds, int64_t n, real lse, real delta, const attention_shape *shape,
+                         const real *bias, int64_t block)
 {
     const real shift = finite_or_zero(lse), scale = shape->scale, cap = shape->softcap;
     if (cap != 0) {
@@ -96,8 +97,8 @@ INLINE void row_gradient(real *score, real *ds, int64_t n, real lse, real delta,
         }
         return;
     }
-    SIMD
-    for (int64_t i = 0; i < n; i++) {
+    SIMD for (int64_t i = 0; i < n; i++)
+    {
         const real p = exp_real(score[i] - shift);
         score[i] = p;
         ds[i] = p * (ds[i] - delta) * scale;
@@ -130,7 +131,8 @@ static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t 
         if (r < rows) {
             const real *bias = bias_row(shape, w->span, w->head, i + r);
             finish_scores(p, n, block, keys_seen(w->span, shape, i + r), shape, bias);
-            row_gradient(p, d, n, j->lse[(w->span.q + i + r) * shape->heads + w->head], w->delta[i + r], shape, bias, block);
+            row_gradient(p, d, n, j->lse[(w->span.q + i + r) * shape->heads + w->head], w->delta[i + r], shape, bias,
+                         block);
         } else {
             memset(p, 0, (size_t)n * sizeof *p);
             memset(d, 0, (size_t)n * sizeof *d);
@@ -151,13 +153,15 @@ static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t 
 }
 
 /* sums[D][BLOCK] += turned[D][rows from first] · panels[count rows]. */
-static void add_turned(real *sums, const cell *turned, int64_t stride, const cell *panels, int64_t D, int64_t count, int64_t n)
+static void add_turned(real *sums, const cell *turned, int64_t stride, const cell *panels, int64_t D, int64_t count,
+                       int64_t n)
 {
     real added[MR * NR] __attribute__((aligned(64)));
     for (int64_t c = 0; c < n; c += NR)
         for (int64_t d = 0; d < D; d += MR) {
             const int64_t columns = smaller(NR, n - c);
-            tile_columns(added, NR, count, (rows_of){ turned + d * stride, stride, 1 }, panels + c * STRIP, MR, columns);
+            tile_columns(added, NR, count, (rows_of){ turned + d * stride, stride, 1 }, panels + c * STRIP, MR,
+                         columns);
             for (int64_t r = 0; r < MR; r++)
                 for (int64_t x = 0; x < columns; x++)
                     sums[(d + r) * BLOCK + c + x] += added[r * NR + x];

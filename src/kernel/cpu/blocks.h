@@ -1,6 +1,6 @@
-/* blocks.h: decoders of single blocks of the quantised formats, in vectors. tensor/quant.c draws the layouts and is what these
- * are tested against. A scale times a quant is exact in float (at most 11 + 6 + 6 bits), so it does not matter
- * whether the offset is added with or without rounding between, nor in which order factors are multiplied. */
+/* blocks.h: decoders of single blocks of the quantised formats, in vectors. tensor/quant.c draws the layouts and is
+ * what these are tested against. A scale times a quant is exact in float (at most 11 + 6 + 6 bits), so it does not
+ * matter whether the offset is added with or without rounding between, nor in which order factors are multiplied. */
 #ifndef LORAC_BLOCKS_H
 #define LORAC_BLOCKS_H
 
@@ -12,8 +12,8 @@
 
 /* ---- Blocks of 32 */
 
-/* A half's bits moved into a float's place are 2^-112 of its value, denormals too; only infinity and NaN need their exponent
- * filled up. */
+/* A half's bits moved into a float's place are 2^-112 of its value, denormals too; only infinity and NaN need their
+ * exponent filled up. */
 INLINE float half_value(uint16_t half)
 {
     union {
@@ -149,7 +149,8 @@ INLINE void decode_q3_k(real *out, const uint8_t *block)
         const float scale = d * (float)((low | high << 4) - 32);
         const uint8_t *q = block + 32 + run / 8 * 32 + run % 2 * 16, *h = block + run % 2 * 16;
         for (int i = 0; i < 16; i += LANES) {
-            const int_vec two = unsigned_bytes(q + i) >> (run % 8 / 2 * 2) & 3, third = unsigned_bytes(h + i) >> (run / 2) & 1;
+            const int_vec two = unsigned_bytes(q + i) >> (run % 8 / 2 * 2) & 3,
+                          third = unsigned_bytes(h + i) >> (run / 2) & 1;
             put_scaled(out + 16 * run + i, two + third * 4 - 4, scale, 0);
         }
     }
@@ -170,8 +171,8 @@ INLINE void decode_q4_k(real *out, const uint8_t *block)
         int s, m;
         six_bits(block + 4, group, &s, &m);
         for (int half = 0; half < 2; half++)
-            put_run(out + 32 * group + 16 * half, block + 16 + group / 2 * 32 + 16 * half, group % 2 * 4, 4, d * (float)s,
-                    least * (float)m);
+            put_run(out + 32 * group + 16 * half, block + 16 + group / 2 * 32 + 16 * half, group % 2 * 4, 4,
+                    d * (float)s, least * (float)m);
     }
 }
 
@@ -183,7 +184,8 @@ INLINE void decode_q5_k(real *out, const uint8_t *block)
         int s, m;
         six_bits(block + 4, group, &s, &m);
         for (int i = 0; i < 32; i += LANES) {
-            const int_vec low = unsigned_bytes(q + i) >> (group % 2 * 4) & 15, fifth = unsigned_bytes(h + i) >> group & 1;
+            const int_vec low = unsigned_bytes(q + i) >> (group % 2 * 4) & 15,
+                          fifth = unsigned_bytes(h + i) >> group & 1;
             put_scaled(out + 32 * group + i, low + fifth * 16, d * (float)s, -least * (float)m);
         }
     }
@@ -197,7 +199,8 @@ INLINE void decode_q6_k(real *out, const uint8_t *block)
         const uint8_t *low = block + half * 64 + quarter % 2 * 32 + side, *high = block + 128 + half * 32 + side;
         const float scale = d * (float)(int8_t)block[192 + run];
         for (int i = 0; i < 16; i += LANES) {
-            const int_vec four = unsigned_bytes(low + i) >> (quarter / 2 * 4) & 15, two = unsigned_bytes(high + i) >> (2 * quarter) & 3;
+            const int_vec four = unsigned_bytes(low + i) >> (quarter / 2 * 4) & 15,
+                          two = unsigned_bytes(high + i) >> (2 * quarter) & 3;
             put_scaled(out + 16 * run + i, four + two * 16 - 32, scale, 0);
         }
     }

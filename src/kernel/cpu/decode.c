@@ -1,4 +1,5 @@
-/* decode.c: reads any stored type as real, and converts between plain types. Numbers in a file may stand at any address. */
+/* decode.c: reads any stored type as real, and converts between plain types. Numbers in a file may stand at any
+ * address. */
 #include "blocks.h"
 
 typedef float float_anywhere __attribute__((aligned(1), may_alias));
@@ -7,9 +8,9 @@ typedef uint16_t half_anywhere __attribute__((aligned(1), may_alias));
 
 enum { MOST_IN_BLOCK = 256 };
 
-#define DECODE_ALL(width, block_bytes, decode_one)                    \
-    for (int64_t i = 0; i < count; i++)                               \
-        decode_one(out + i * (width), blocks + i * (block_bytes));    \
+#define DECODE_ALL(width, block_bytes, decode_one)                 \
+    for (int64_t i = 0; i < count; i++)                            \
+        decode_one(out + i * (width), blocks + i * (block_bytes)); \
     break
 
 /* `count` whole blocks. */

@@ -14,9 +14,7 @@ static void add_range(const void *arg, int64_t from, int64_t to, int thread)
     (void)thread;
     act *y = j->y;
     const act *a = j->a, *b = j->b;
-    SIMD
-    for (int64_t i = from; i < to; i++)
-        y[i] = narrow(widen(a[i]) + widen(b[i]));
+    SIMD for (int64_t i = from; i < to; i++) y[i] = narrow(widen(a[i]) + widen(b[i]));
 }
 
 void NAME(add)(pool *p, void *y, const void *a, const void *b, int64_t N)
@@ -80,7 +78,7 @@ typedef struct adamw_job {
     adamw_step step;
 } adamw_job;
 
-#define sqrt_real(x) _Generic((x), float: sqrtf, double: sqrt)(x)
+#define sqrt_real(x) _Generic((x), float : sqrtf, double : sqrt)(x)
 
 /* As torch.optim.AdamW: w -= lr · weight_decay · w, then w -= lr / c1 · m / (√v / √c2 + ε), with c the bias corrections
  * 1 - β^t. */
@@ -92,8 +90,8 @@ static void adamw_range(const void *arg, int64_t from, int64_t to, int thread)
     real *w = j->w, *m = j->m, *v = j->v;
     const real keep = 1 - s.learning_rate * s.weight_decay, step = s.learning_rate / s.correction1;
     const real root = sqrt_real(s.correction2);
-    SIMD
-    for (int64_t i = from; i < to; i++) {
+    SIMD for (int64_t i = from; i < to; i++)
+    {
         const real g = j->g[i] * s.scale;
         m[i] += (g - m[i]) * (1 - s.beta1);
         v[i] = v[i] * s.beta2 + g * g * (1 - s.beta2);

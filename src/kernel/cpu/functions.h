@@ -56,8 +56,9 @@ INLINE float tanh_real(float x)
 {
     const float size = x < 0 ? -x : x, square = x * x;
     /* (tanh x - x) / x³ in x² for |x| < 0.625: relative error 4e-9 */
-    const float p = (((-5.71704237e-3f * square + 2.06505843e-2f) * square - 5.37434965e-2f) * square + 0.133314908f) *
-                        square - 0.333332837f;
+    const float p =
+        (((-5.71704237e-3f * square + 2.06505843e-2f) * square - 5.37434965e-2f) * square + 0.133314908f) * square -
+        0.333332837f;
     const float near = x + x * square * p;
     const float e = exp_real(-2 * size);
     const float far = (1 - e) / (1 + e);
@@ -69,13 +70,26 @@ INLINE float erf_real(float x)
     const float size = x < 0 ? -x : x, square = x * x;
     /* erf x / x in x² for |x| < 1: error 3e-11 before rounding */
     const float p =
-        ((((((-9.68013956e-6f * square + 1.12705457e-4f) * square - 8.48471187e-4f) * square + 5.22107491e-3f) * square -
-           2.68654451e-2f) * square + 0.112837829f) * square - 0.376126379f) * square + 1.12837923f;
+        ((((((-9.68013956e-6f * square + 1.12705457e-4f) * square - 8.48471187e-4f) * square + 5.22107491e-3f) *
+               square -
+           2.68654451e-2f) *
+              square +
+          0.112837829f) *
+             square -
+         0.376126379f) *
+            square +
+        1.12837923f;
     /* e^{x²} erfc x in t = 1 / (1 + x/2) for 1 <= x <= 4.2, beyond which erf is 1: error 4e-11 before rounding */
     const float t = 1 / (1 + 0.5f * size);
     const float q =
         (((((((1.72885153e-2f * t + 5.08520305e-2f) * t - 0.35348618f) * t + 0.448670447f) * t - 3.44875939e-2f) * t +
-            0.321348429f) * t + 0.265961349f) * t + 0.284069479f) * t - 1.05027982e-4f;
+           0.321348429f) *
+              t +
+          0.265961349f) *
+             t +
+         0.284069479f) *
+            t -
+        1.05027982e-4f;
     const float far = 1 - exp_real(-square) * q;
     return size < 1 ? x * p : x < 0 ? -far : far;
 }

@@ -1,5 +1,5 @@
-/* gemm.c: c = alpha op(a) op(b) + beta c for operands of any type: cuts the product into chunks, and multiplies a packed
- * chunk tile by tile. See gemm.h. */
+/* gemm.c: c = alpha op(a) op(b) + beta c for operands of any type: cuts the product into chunks, and multiplies a
+ * packed chunk tile by tile. See gemm.h. */
 #include "gemm.h"
 
 enum { ROW_BLOCK = 64, GROUP = 2 };
@@ -181,7 +181,7 @@ void NAME(gemm)(pool *p, mat c, mat a, int transpose_a, mat b, int transpose_b, 
         return;
     }
     gemm_job j = { { .c = c, .a = a, .b = b, .transpose_a = transpose_a, .transpose_b = transpose_b }, p };
-    /* A tall transposed a is the dear one to pack as rows; turned around, cᵀ = op(b)ᵀ op(a)ᵀ, it is packed as panels. */
+    /* A tall transposed a is dear to pack as rows; turned around, cᵀ = op(b)ᵀ op(a)ᵀ, it is packed as panels. */
     if (transpose_a && M > N) {
         j.g = (chunk){ .c = c, .a = b, .b = a, .transpose_a = !transpose_b, .transpose_b = 0, .turned = 1 };
         M = c.cols;

@@ -1,7 +1,7 @@
 /* gemm.h: the parts of the matrix product: driver (gemm.c), packing (pack.c), oneDNN (library.c), few rows (gemv.c).
  *
- * A product is cut into chunks of MB x NB x KB. For each, two jobs go to the pool: one packs the chunk of B (and that of
- * A, unless it can be read where it lies), decoding or rounding to cells on the way; the other multiplies. So every
+ * A product is cut into chunks of MB x NB x KB. For each, two jobs go to the pool: one packs the chunk of B (and that
+ * of A, unless it can be read where it lies), decoding or rounding to cells on the way; the other multiplies. So every
  * operand element is decoded once per chunk, into a buffer that stays in the second and third caches, whatever
  * the number of threads. Sums run over k in order within a chunk; over chunks along K they are collected in real. */
 #ifndef LORAC_GEMM_H

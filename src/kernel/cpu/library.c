@@ -1,6 +1,6 @@
-/* library.c: the matrix product by oneDNN, where it has instructions that we have not (AMX tiles). A chunk's B is decoded to bf16,
- * unless it is that already, and each piece is a product of MOST_ROWS or LEAST_ROWS rows and PANEL_COLUMNS columns, so that
- * few primitives serve any number of rows. */
+/* library.c: the matrix product by oneDNN, where it has instructions that we have not (AMX tiles). A chunk's B is
+ * decoded to bf16, unless it is that already, and each piece is a product of MOST_ROWS or LEAST_ROWS rows and
+ * PANEL_COLUMNS columns, so that few primitives serve any number of rows. */
 #include "gemm.h"
 
 #if defined(GEMM_LIBRARY)
@@ -10,8 +10,11 @@ enum { PANEL_COLUMNS = 192, MOST_ROWS = LIBRARY_ROWS, LEAST_ROWS = LIBRARY_ROWS 
 static onednn_shape shape_of(const chunk *g, int64_t rows, int64_t panel)
 {
     const int64_t packed = g->transpose_b ? g->k : g->n;
-    return (onednn_shape){ .rows = rows, .n = smaller(PANEL_COLUMNS, g->n - panel * PANEL_COLUMNS), .k = g->k,
-                           .a_stride = rows_of_a(g).row, .b_stride = is_cells(g->b) ? g->b.ld : packed,
+    return (onednn_shape){ .rows = rows,
+                           .n = smaller(PANEL_COLUMNS, g->n - panel * PANEL_COLUMNS),
+                           .k = g->k,
+                           .a_stride = rows_of_a(g).row,
+                           .b_stride = is_cells(g->b) ? g->b.ld : packed,
                            .b_turned = g->transpose_b };
 }
 
@@ -59,12 +62,13 @@ static const cell *panel_of(const chunk *g, int64_t panel, int64_t stride)
     return (const cell *)g->b.p + at + (g->transpose_b ? g->n0 * stride + g->k0 : g->k0 * stride + g->n0);
 }
 
-/* The last rows of an A that is read where it lies are taken together with rows before them, whose sums are not used; after the
- * last rows of a packed A there is room, and what stands there is not used either. */
+/* The last rows of an A that is read where it lies are taken together with rows before them, whose sums are not used;
+ * after the last rows of a packed A there is room, and what stands there is not used either. */
 void NAME(library_multiply)(const chunk *g, int64_t piece, pool *team, int thread)
 {
     const int64_t panels = divide_up(g->n, PANEL_COLUMNS), panel = piece % panels, m = piece / panels * MOST_ROWS;
-    const int64_t wanted = smaller(MOST_ROWS, g->m - m), rows = wanted > LEAST_ROWS && g->rows_there >= MOST_ROWS ? MOST_ROWS : LEAST_ROWS;
+    const int64_t wanted = smaller(MOST_ROWS, g->m - m),
+                  rows = wanted > LEAST_ROWS && g->rows_there >= MOST_ROWS ? MOST_ROWS : LEAST_ROWS;
     const onednn_shape shape = shape_of(g, rows, panel);
     const rows_of a = rows_of_a(g);
     real *sums = pool_scratch(team, thread, 3, (size_t)(rows * shape.n) * sizeof(real));
@@ -73,7 +77,8 @@ void NAME(library_multiply)(const chunk *g, int64_t piece, pool *team, int threa
     for (int64_t done = 0; done < wanted; done += rows) {
         const int64_t last = g->rows_there - g->m0 - rows, from = g->pack_a || m + done < last ? m + done : last;
         onednn_multiply(sums, a.p + from * a.row, panel_of(g, panel, shape.b_stride), shape);
-        store_sums(g, sums + (m + done - from) * shape.n, shape.n, m + done, panel * PANEL_COLUMNS, smaller(rows, wanted - done), shape.n);
+        store_sums(g, sums + (m + done - from) * shape.n, shape.n, m + done, panel * PANEL_COLUMNS,
+                   smaller(rows, wanted - done), shape.n);
     }
 }
 

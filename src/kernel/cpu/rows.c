@@ -13,9 +13,7 @@ static void bias_rows(const void *arg, int64_t from, int64_t to, int thread)
     (void)thread;
     for (int64_t t = from; t < to; t++) {
         act *y = j->y + t * j->C;
-        SIMD
-        for (int64_t c = 0; c < j->C; c++)
-            y[c] = narrow(widen(y[c]) + j->bias[c]);
+        SIMD for (int64_t c = 0; c < j->C; c++) y[c] = narrow(widen(y[c]) + j->bias[c]);
     }
 }
 
@@ -43,9 +41,7 @@ static void bias_columns(void *arg, int64_t piece, int thread)
         real sum[SUM_COLUMNS] = { 0 };
         for (int64_t t = block; t < smaller(j->T, block + SUM_ROWS); t++) {
             const act *dy = j->dy + t * j->C + from;
-            SIMD
-            for (int64_t c = 0; c < n; c++)
-                sum[c] += widen(dy[c]);
+            SIMD for (int64_t c = 0; c < n; c++) sum[c] += widen(dy[c]);
         }
         for (int64_t c = 0; c < n; c++)
             j->dbias[from + c] += sum[c];
@@ -109,22 +105,6 @@ void NAME(gather_rows)(pool *p, void *y, const void *x, const int32_t *row, int6
     split_rows(p, N, C, gather, &job);
 }
 
-/* Several i may name the same row, so a piece is a range of columns that goes through all i in order. */
-static void scatter_columns(const void *arg, int64_t from, int64_t to, int64_t N)
-{
-    const move_job *j = arg;
-    act *y = j->y.p;
-    for (int64_t i = 0; i < N; i++) {
-        const int64_t source = i * j->C, target = j->row[i] * j->C;
-        if (!j->y.add) {
-            memcpy(y + target + from, j->x + source + from, (size_t)(to - from) * sizeof(act));
-            continue;
-        }
-        for (int64_t c = from; c < to; c++)
-            y[target + c] = narrow(widen(y[target + c]) + widen(j->x[source + c]));
-    }
-}
-
 typedef struct scatter_job {
     move_job move;
     int64_t N;
@@ -132,12 +112,22 @@ typedef struct scatter_job {
 
 enum { SCATTER_COLUMNS = 128 };
 
+/* Several i may name the same row, so a piece is a range of columns, which goes through all i in order. */
 static void scatter_piece(void *arg, int64_t piece, int thread)
 {
     const scatter_job *j = arg;
     (void)thread;
-    const int64_t from = piece * SCATTER_COLUMNS;
-    scatter_columns(&j->move, from, smaller(j->move.C, from + SCATTER_COLUMNS), j->N);
+    const int64_t C = j->move.C, from = piece * SCATTER_COLUMNS, n = smaller(C - from, SCATTER_COLUMNS);
+    for (int64_t i = 0; i < j->N; i++) {
+        const act *x = j->move.x + i * C + from;
+        act *y = (act *)j->move.y.p + j->move.row[i] * C + from;
+        if (!j->move.y.add) {
+            memcpy(y, x, (size_t)n * sizeof(act));
+            continue;
+        }
+        for (int64_t c = 0; c < n; c++)
+            y[c] = narrow(widen(y[c]) + widen(x[c]));
+    }
 }
 
 void NAME(scatter_rows)(pool *p, grad y, const void *x, const int32_t *row, int64_t N, int64_t C)

@@ -116,8 +116,8 @@ INLINE void tile(real *sums, int64_t stride, int64_t k, rows_of a, const cell *p
             const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
             UNROLL
             for (int j = 0; j < vectors; j++)
-                sum[i][j] = (vec)_mm512_dpbf16_ps((__m512)sum[i][j], x,
-                                                  (__m512bh)_mm512_loadu_si512(panel + j * LANES * KP));
+                sum[i][j] =
+                    (vec)_mm512_dpbf16_ps((__m512)sum[i][j], x, (__m512bh)_mm512_loadu_si512(panel + j * LANES * KP));
 #else
             const real x = a.p[i * a.row + at * a.column];
             UNROLL
