@@ -2,6 +2,7 @@
 """PEFT's adapters in lorac, and lorac's in PEFT: equal logits, equal counts."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from peft import PeftModel
 from transformers import LlamaForCausalLM
 
 from make_goldens import ADAPTERS, IDS, logits_of, make_rows, new_adapter, save_adapter
-from peer import MODELS, lorac, logits, same, sys
+from peer import MODELS, lorac, logits, same
 
 
 def base():

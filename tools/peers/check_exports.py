@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What merge and export write, opened by transformers and by the gguf package: the same tensors, the same logits."""
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from make_goldens import IDS, gguf_name, heads_of, logits_of, new_adapter, new_model, permute, save_adapter
-from peer import MODELS, ROOT, lorac, logits, same, sys
+from peer import MODELS, ROOT, lorac, logits, same
 
 # Rounding of one weight to the type, against the largest weight.
 ROUNDING = {"f32": 1e-6, "f16": 5e-4, "bf16": 4e-3, "q8_0": 5e-3}
