@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-from make_goldens import IDS, gguf_name, heads_of, logits_of, new_adapter, new_model, permute, save_adapter
+from make_goldens import gguf_name, heads_of, logits_of, new_adapter, new_model, permute, save_adapter
 from peer import MODELS, ROOT, lorac, logits, same
 
 # Rounding of one weight to the type, against the largest weight.
