@@ -226,9 +226,10 @@ void pool_run(pool *p, int64_t pieces, piece_function work, void *arg)
 
 void *pool_scratch(pool *p, int thread, int slot, size_t bytes)
 {
-    scratch *s = &p->members[thread].scratch[slot];
+    scratch *s;
 
     assert(thread >= 0 && thread < p->size && slot >= 0 && slot < SLOTS);
+    s = &p->members[thread].scratch[slot];
     if (s->p && s->bytes >= bytes)
         return s->p;
     mem_pages_free(s->p, s->bytes);

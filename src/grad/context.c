@@ -277,6 +277,7 @@ void op_segment_back(context *c, node *self)
     if (!s->x->grad_written) {
         start.high -= bytes;
     } else {
+        assert(s->x->grad);
         if (context_computes(c))
             memcpy(y->grad, s->x->grad, (size_t)tensor_bytes(&s->x->t));
         s->x->grad = y->grad;
