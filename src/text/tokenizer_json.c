@@ -351,12 +351,13 @@ static int open_file(tokenizer **out, const char *path)
 int tokenizer_open_folder(tokenizer **out, const char *folder)
 {
     buf path = { 0 };
-    *out = NULL;
-    if (!path_join(&path, folder, "tokenizer.json"))
-        return fail_memory();
+    const char *file = path_join(&path, folder, "tokenizer.json");
     int status;
-    if (path_exists(path.p))
-        status = open_file(out, path.p);
+    *out = NULL;
+    if (!file)
+        status = fail_memory();
+    else if (path_exists(file))
+        status = open_file(out, file);
     else
         status = fail_at(LORAC_ERROR_DATA, (fault){ .file = folder }, "the folder has no tokenizer.json");
     buf_free(&path);
