@@ -49,62 +49,80 @@ static mat dropped(context *c, mat x, const lowrank *term)
     return x;
 }
 
+/* One sum, so that y is rounded once: what a young adapter adds is less than half a unit of a bf16 y and would be lost if it
+ * were added to it. */
 void product_forward(context *c, mat y, mat x, const product *p, real *const *h)
 {
-    c->k->gemm(c->pool, y, x, 0, matrix_of(p->w), 1, 1, 0);
-    if (p->bias && p->bias->t.data)
-        c->k->bias(c->pool, y.p, p->bias->t.data, y.rows, y.cols);
+    assert(p->n_terms <= LOWRANK_MAX);
+    gemm_term sum[1 + LOWRANK_MAX] = { { x, matrix_of(p->w), 0, 1, 1, 0 } };
     for (int i = 0; i < p->n_terms; i++) {
         const lowrank *term = &p->terms[i];
         context_mark mark = context_here(c);
         mat xi = dropped(c, rows_of(x, term), term);
         mat hi = real_matrix(h[i], xi.rows, term->a->t.dim[0]);
         c->k->gemm(c->pool, hi, xi, 0, matrix_of(term->a), 1, 1, 0);
-        c->k->gemm(c->pool, rows_of(y, term), hi, 0, matrix_of(term->b), 1, term->scale, 1);
+        context_rewind_high(c, mark);
+        sum[1 + i] = (gemm_term){ hi, matrix_of(term->b), 0, 1, term->scale, term->first };
+    }
+    c->k->gemm_sum(c->pool, y, sum, 1 + p->n_terms, 0);
+    if (p->bias && p->bias->t.data)
+        c->k->bias(c->pool, y.p, p->bias->t.data, y.rows, y.cols);
+}
+
+/* The gradients of one low-rank term's factors; dh, for the rows of the term, is left for dx. */
+static void term_backward(context *c, mat dh, mat dy, mat x, const lowrank *term, real *h, real scale)
+{
+    dy = rows_of(dy, term);
+    grad da = grad_of(c, term->a), db = grad_of(c, term->b);
+    c->k->gemm(c->pool, dh, dy, 0, matrix_of(term->b), 0, scale * term->scale, 0);
+    if (db.p)
+        c->k->gemm(c->pool, real_matrix(db.p, term->b->t.dim[0], dh.cols), dy, 1, real_matrix(h, dh.rows, dh.cols), 0,
+                   scale * term->scale, 1);
+    if (da.p) {
+        context_mark mark = context_here(c);
+        mat xi = dropped(c, rows_of(x, term), term);
+        c->k->gemm(c->pool, real_matrix(da.p, dh.cols, xi.cols), dh, 1, xi, 0, 1, 1);
         context_rewind_high(c, mark);
     }
 }
 
-/* What one low-rank term adds to the gradients of its factors and, where dx.p is set, to dx. */
-static void term_backward(context *c, mat dx, mat dy, mat x, const lowrank *term, real *h, real scale)
+/* What a term whose input was masked adds to dx. */
+static void add_masked(context *c, mat dx, mat dh, const lowrank *term)
 {
     context_mark mark = context_here(c);
-    dy = rows_of(dy, term);
-    int64_t rank = term->a->t.dim[0];
-    grad da = grad_of(c, term->a), db = grad_of(c, term->b);
-    mat hi = real_matrix(h, dy.rows, rank);
-    mat dh = real_matrix(context_scratch(c, (size_t)(dy.rows * rank) * sizeof(real)), dy.rows, rank);
-    c->k->gemm(c->pool, dh, dy, 0, matrix_of(term->b), 0, scale * term->scale, 0);
-    if (db.p)
-        c->k->gemm(c->pool, real_matrix(db.p, term->b->t.dim[0], rank), dy, 1, hi, 0, scale * term->scale, 1);
-    if (da.p) {
-        mat xi = dropped(c, rows_of(x, term), term);
-        c->k->gemm(c->pool, real_matrix(da.p, rank, xi.cols), dh, 1, xi, 0, 1, 1);
-    }
-    if (dx.p && term->dropout > 0 && c->training) {
-        mat part = rows_of(x, term);
-        int64_t count = part.rows * part.cols;
-        part.p = context_scratch(c, (size_t)(count * dtype_block_bytes(c->act)));
-        c->k->gemm(c->pool, part, dh, 0, matrix_of(term->a), 0, 1, 0);
-        c->k->dropout(c->pool, part.p, part.p, count, term->dropout, c->seed, dropout_site(c, term));
-        c->k->accumulate(c->pool, (grad){ rows_of(dx, term).p, 1 }, part.p, count);
-    } else if (dx.p) {
-        c->k->gemm(c->pool, rows_of(dx, term), dh, 0, matrix_of(term->a), 0, 1, 1);
-    }
+    mat part = rows_of(dx, term);
+    int64_t count = part.rows * part.cols;
+    part.p = context_scratch(c, (size_t)(count * dtype_block_bytes(c->act)));
+    c->k->gemm(c->pool, part, dh, 0, matrix_of(term->a), 0, 1, 0);
+    c->k->dropout(c->pool, part.p, part.p, count, term->dropout, c->seed, dropout_site(c, term));
+    c->k->accumulate(c->pool, (grad){ rows_of(dx, term).p, 1 }, part.p, count);
     context_rewind_high(c, mark);
 }
 
 void product_backward(context *c, grad dx, mat dy, mat x, const product *p, real *const *h, real scale)
 {
-    mat gx = x;
+    context_mark mark = context_here(c);
+    gemm_term sum[1 + LOWRANK_MAX] = { { dy, matrix_of(p->w), 0, 0, scale, 0 } };
+    mat gx = x, dh[LOWRANK_MAX];
+    int terms = 1;
     gx.p = dx.p;
-    if (dx.p)
-        c->k->gemm(c->pool, gx, dy, 0, matrix_of(p->w), 0, scale, (real)dx.add);
     grad dw = grad_of(c, p->w);
     if (dw.p)
         c->k->gemm(c->pool, real_matrix(dw.p, dy.cols, x.cols), dy, 1, x, 0, scale, 1);
+    for (int i = 0; i < p->n_terms; i++) {
+        const lowrank *term = &p->terms[i];
+        int64_t rows = rows_of(dy, term).rows, rank = term->a->t.dim[0];
+        dh[i] = real_matrix(context_scratch(c, (size_t)(rows * rank) * sizeof(real)), rows, rank);
+        term_backward(c, dh[i], dy, x, term, h[i], scale);
+        if (term->dropout == 0 || !c->training)
+            sum[terms++] = (gemm_term){ dh[i], matrix_of(term->a), 0, 0, 1, term->first };
+    }
+    if (dx.p)
+        c->k->gemm_sum(c->pool, gx, sum, terms, (real)dx.add);
     for (int i = 0; i < p->n_terms; i++)
-        term_backward(c, gx, dy, x, &p->terms[i], h[i], scale);
+        if (dx.p && p->terms[i].dropout > 0 && c->training)
+            add_masked(c, gx, dh[i], &p->terms[i]);
+    context_rewind_high(c, mark);
 }
 
 bool product_is_trained(const product *p)

@@ -23,6 +23,9 @@ typedef struct grad { void *p; int add; } grad;
  * column-sliced use starts at a block). */
 typedef struct mat { void *p; dtype type; int64_t rows, cols, ld; } mat;
 
+/* One product of a sum: alpha · op(a) · op(b) is added to the rows of c from `first` on, as many as op(a) has. */
+typedef struct gemm_term { mat a, b; int transpose_a, transpose_b; real alpha; int64_t first; } gemm_term;
+
 /* Queries n_q rows from row q; they are the LAST n_q of the n_kv positions whose keys and values stand in n_kv rows from row kv. */
 typedef struct attention_span { int64_t q, n_q, kv, n_kv; } attention_span;
 
@@ -47,6 +50,9 @@ typedef struct kernels {
      * compute type (act) is decoded or rounded to it panel by panel, never as a whole copy; accumulation is f32
      * (or real). c is act or real. */
     void (*gemm)(pool *, mat c, mat a, int transpose_a, mat b, int transpose_b, real alpha, real beta);
+    /* c = the sum of the terms + beta · c, rounded to c's type once: an addition far smaller than half a unit of c, such as a young
+     * adapter's, must not be lost against a product that is rounded already. The first term is for all rows of c. */
+    void (*gemm_sum)(pool *, mat c, const gemm_term *terms, int n_terms, real beta);
     /* y[T,C] += bias[C];  dbias[C] += column sums of dy. */
     void (*bias)(pool *, void *y, const real *bias, int64_t T, int64_t C);
     void (*bias_back)(pool *, real *dbias, const void *dy, int64_t T, int64_t C);

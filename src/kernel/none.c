@@ -8,6 +8,10 @@ static void gemm(pool *team, mat c, mat a, int transpose_a, mat b, int transpose
 {
 }
 
+static void gemm_sum(pool *team, mat c, const gemm_term *terms, int n_terms, real beta)
+{
+}
+
 static void bias(pool *team, void *y, const real *bias, int64_t T, int64_t C)
 {
 }
@@ -104,8 +108,8 @@ static void adamw(pool *team, real *w, real *m, real *v, const real *g, int64_t 
 
 #define NOTHING(type)                                                                                                 \
     {                                                                                                                 \
-        .name = "none", .act = (type), .gemm = gemm, .bias = bias, .bias_back = bias_back, .embed = embed,            \
-        .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rope_angles = rope_angles, .rope = rope,                   \
+        .name = "none", .act = (type), .gemm = gemm, .gemm_sum = gemm_sum, .bias = bias, .bias_back = bias_back,      \
+        .embed = embed, .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rope_angles = rope_angles, .rope = rope,   \
         .rope_back = rope_back, .glu = glu, .glu_back = glu_back, .add = add, .accumulate = accumulate,               \
         .dropout = dropout, .attention = attention, .attention_back = attention_back, .cross_entropy = cross_entropy, \
         .gather_rows = gather_rows, .scatter_rows = scatter_rows, .convert = convert, .sum_squares = sum_squares,     \

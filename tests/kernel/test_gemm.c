@@ -77,6 +77,88 @@ static void check_product(const kernels *k, product_case t)
     output_free(&c);
 }
 
+/* A product and low-rank terms for some of its rows, rounded once. */
+static void check_sum(const kernels *k, int64_t M, int64_t N, int64_t K, int transpose_b, real beta)
+{
+    enum { TERMS = 3 };
+    const int64_t first[TERMS] = { 0, M / 3, 0 }, rows[TERMS] = { M, M - M / 3, M / 2 }, depth[TERMS] = { K, 7, 16 };
+    gemm_term terms[TERMS];
+    double *x[TERMS], *y[TERMS];
+    for (int i = 0; i < TERMS; i++) {
+        const dtype type = i == 0 ? DT_Q8_0 : DT_F32;
+        const int turned = i == 0 ? transpose_b : 1;
+        terms[i] = (gemm_term){ random_matrix(i == 0 ? k->act : DT_REAL, rows[i], depth[i], 0, 0),
+                                random_matrix(type, turned ? N : depth[i], turned ? depth[i] : N, 0, 0),
+                                0,
+                                turned,
+                                i == 0 ? 1 : 0.01f,
+                                first[i] };
+        const int exact = M <= 8 && transpose_b;
+        x[i] = values(k, terms[i].a, 0, !exact);
+        y[i] = values(k, terms[i].b, !turned, !exact);
+    }
+    output c = output_new(k->act, M * N);
+    for (int threads = 1; threads <= THREADS; threads++) {
+        k->gemm_sum(teams[threads], (mat){ output_start(&c), k->act, M, N, N }, terms, TERMS, beta);
+        output_end(&c, threads);
+    }
+    for (int64_t m = 0; m < M; m++)
+        for (int64_t n = 0; n < N; n++) {
+            const double before = beta * number(c.before, k->act, m * N + n);
+            double sum = before, size = fabs(before);
+            for (int i = 0; i < TERMS; i++)
+                for (int64_t d = 0; d < depth[i] && m >= first[i] && m < first[i] + rows[i]; d++) {
+                    const double term = terms[i].alpha * x[i][(m - first[i]) * depth[i] + d] * y[i][n * depth[i] + d];
+                    sum += term;
+                    size += fabs(term);
+                }
+            output_near(&c, m * N + n, sum, size * sqrt((double)K + 16) * EPS, "gemm_sum", k);
+        }
+    for (int i = 0; i < TERMS; i++) {
+        free(terms[i].a.p);
+        free(terms[i].b.p);
+        free(x[i]);
+        free(y[i]);
+    }
+    output_free(&c);
+}
+
+static void sums(const kernels *k)
+{
+    check_sum(k, 1, 37, 64, 1, 0);
+    check_sum(k, 6, 37, 64, 1, 1);
+    check_sum(k, 6, 64, 40, 0, 0.5f);
+    check_sum(k, 40, 70, 96, 1, 0);
+    check_sum(k, 270, 96, 80, 0, 1);
+    check_sum(k, 1040, 30, 1600, 1, 0);
+    check_sum(k, 12, 832, 1600, 0, 1);
+}
+
+/* 1 + 2^-8 is a tie that bf16 rounds down to 1; with 2^-10 more it must become 1 + 2^-7. */
+static void small_term(const kernels *k)
+{
+    enum { M = 12, N = 24 };
+    real x[M][2], w[N][2], h[M], b[N];
+    for (int i = 0; i < N; i++) {
+        if (i < M) {
+            x[i][0] = x[i][1] = 1;
+            h[i] = 1;
+        }
+        w[i][0] = 1;
+        w[i][1] = (real)0x1p-8;
+        b[i] = 1;
+    }
+    real y[M * N];
+    const double wanted = k->act == DT_BF16 ? 1 + 0x1p-7 : 1 + 0x1p-8 + 0x1p-10;
+    for (int64_t rows = 4; rows <= M; rows += 8) { /* few rows and many go different ways */
+        const gemm_term terms[] = { { { x, DT_REAL, rows, 2, 2 }, { w, DT_REAL, N, 2, 2 }, 0, 1, 1, 0 },
+                                    { { h, DT_REAL, rows, 1, 1 }, { b, DT_REAL, N, 1, 1 }, 0, 1, (real)0x1p-10, 0 } };
+        k->gemm_sum(teams[1], (mat){ y, k->act, rows, N, N }, terms, 2, 0);
+        for (int64_t i = 0; i < rows * N; i++)
+            assert_true(number(y, k->act, i) == wanted);
+    }
+}
+
 static dtype c_type(const kernels *k)
 {
     return pick(0, 1) ? k->act : DT_REAL;
@@ -183,6 +265,18 @@ static void test_any_address(void **state)
     with_all_tables(any_address);
 }
 
+static void test_sums(void **state)
+{
+    (void)state;
+    with_all_tables(sums);
+}
+
+static void test_small_term(void **state)
+{
+    (void)state;
+    with_all_tables(small_term);
+}
+
 static void test_large(void **state)
 {
     (void)state;
@@ -200,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_shapes),  cmocka_unit_test(test_all_operand_types),
         cmocka_unit_test(test_several_chunks), cmocka_unit_test(test_any_address),
+        cmocka_unit_test(test_sums),           cmocka_unit_test(test_small_term),
         cmocka_unit_test(test_large),          cmocka_unit_test(test_no_terms_at_all),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -1,5 +1,5 @@
-/* gemm.c: c = alpha op(a) op(b) + beta c for operands of any type: cuts the product into chunks, and multiplies a
- * packed chunk tile by tile. See gemm.h. */
+/* gemm.c: sums of products for operands of any type: cuts them into chunks, and multiplies a packed chunk tile by tile.
+ * See gemm.h. */
 #include "gemm.h"
 
 enum { ROW_BLOCK = 64, GROUP = 2 };
@@ -7,23 +7,15 @@ enum { ROW_BLOCK = 64, GROUP = 2 };
 /* c[at..at+n-1] from sums. */
 INLINE void store_row(const chunk *g, const real *sum, int64_t at, int64_t n)
 {
-    const real alpha = g->alpha, beta = g->beta;
+    const real beta = g->beta;
     if (g->c.type == DT_REAL) {
         real *c = (real *)g->c.p + at;
-        if (beta == 0)
-            for (int64_t j = 0; j < n; j++)
-                c[j] = alpha * sum[j];
-        else
-            for (int64_t j = 0; j < n; j++)
-                c[j] = alpha * sum[j] + beta * c[j];
+        for (int64_t j = 0; j < n; j++)
+            c[j] = beta == 0 ? sum[j] : sum[j] + beta * c[j];
     } else {
         act *c = (act *)g->c.p + at;
-        if (beta == 0)
-            for (int64_t j = 0; j < n; j++)
-                c[j] = narrow(alpha * sum[j]);
-        else
-            for (int64_t j = 0; j < n; j++)
-                c[j] = narrow(alpha * sum[j] + beta * widen(c[j]));
+        for (int64_t j = 0; j < n; j++)
+            c[j] = narrow(beta == 0 ? sum[j] : sum[j] + beta * widen(c[j]));
     }
 }
 
@@ -31,6 +23,8 @@ void store_sums(const chunk *g, real *sums, int64_t stride, int64_t m, int64_t n
 {
     for (int64_t i = 0; i < rows; i++) {
         real *sum = sums + i * stride;
+        for (int64_t j = 0; j < columns && g->alpha != 1; j++)
+            sum[j] *= g->alpha;
         if (g->sums) {
             real *before = g->sums + (m + i) * NB + n;
             for (int64_t j = 0; j < columns && !g->first; j++)
@@ -40,12 +34,12 @@ void store_sums(const chunk *g, real *sums, int64_t stride, int64_t m, int64_t n
                 continue;
             }
         }
-        if (g->turned) {
-            for (int64_t j = 0; j < columns; j++)
-                store_row(g, sum + j, (g->n0 + n + j) * g->c.ld + g->m0 + m + i, 1);
+        if (!g->turned) {
+            store_row(g, sum, (g->m0 + m + i) * g->c.ld + g->n0 + n, columns);
             continue;
         }
-        store_row(g, sum, (g->m0 + m + i) * g->c.ld + g->n0 + n, columns);
+        for (int64_t j = 0; j < columns; j++)
+            store_row(g, sum + j, (g->n0 + n + j) * g->c.ld + g->m0 + m + i, 1);
     }
 }
 
@@ -84,6 +78,9 @@ static void multiply_tiles(const chunk *g, int64_t piece)
 typedef struct gemm_job {
     chunk g;
     pool *team;
+    const gemm_term *terms;
+    int n_terms;
+    int64_t M, N;
 } gemm_job;
 
 static void pack(void *arg, int64_t piece, int thread)
@@ -113,85 +110,131 @@ static void multiply(void *arg, int64_t piece, int thread)
     multiply_tiles(&j->g, piece);
 }
 
-/* How many pieces the two jobs of a chunk have. */
-static void plan_chunk(chunk *g, int64_t M, int64_t K, int64_t *c_pieces)
-{
-    const int b_stands = g->m0 > 0 && K <= KB, a_stands = g->n0 > 0 && K <= KB && M <= MB;
-    g->b_pieces = divide_up(g->transpose_b ? g->n : g->k, g->transpose_b ? NR : PACK_ROWS);
-    *c_pieces = divide_up(g->m, ROW_BLOCK) * divide_up(divide_up(g->n, NR), GROUP);
-#if defined(GEMM_LIBRARY)
-    if (g->library) {
-        g->b_pieces = NAME(library_b_pieces)(g);
-        *c_pieces = NAME(library_c_pieces)(g);
-    }
-#endif
-    g->b_pieces = b_stands ? 0 : g->b_pieces;
-    g->a_pieces = !g->pack_a || a_stands ? 0 : divide_up(g->m, PACK_ROWS);
-}
-
-static void run_chunks(gemm_job *j, int64_t M, int64_t N, int64_t K)
+/* Packs and multiplies the chunk that g describes. */
+static void run_chunk(gemm_job *j)
 {
     chunk *g = &j->g;
-    for (g->n0 = 0; g->n0 < N; g->n0 += NB)
-        for (g->m0 = 0; g->m0 < M; g->m0 += MB) {
-            g->n = smaller(NB, N - g->n0);
-            g->m = smaller(MB, M - g->m0);
-            g->k0 = 0;
-            do {
-                int64_t c_pieces;
-                g->k = smaller(KB, K - g->k0);
-                g->first = g->k0 == 0;
-                g->last = g->k0 + g->k == K;
-                plan_chunk(g, M, K, &c_pieces);
-                if (g->b_pieces + g->a_pieces > 0)
-                    pool_run(j->team, g->b_pieces + g->a_pieces, pack, j);
-                pool_run(j->team, c_pieces, multiply, j);
-                g->k0 += g->k;
-            } while (g->k0 < K);
-        }
+    /* With one chunk along K, what was packed for the chunk before may still stand. */
+    const bool b_stands = g->m0 > 0 && !g->sums, a_stands = g->n0 > 0 && !g->sums && j->M <= MB;
+    int64_t b_pieces = divide_up(g->transpose_b ? g->n : g->k, g->transpose_b ? NR : PACK_ROWS);
+    int64_t c_pieces = divide_up(g->m, ROW_BLOCK) * divide_up(divide_up(g->n, NR), GROUP);
+#if defined(GEMM_LIBRARY)
+    if (g->library) {
+        b_pieces = NAME(library_b_pieces)(g);
+        c_pieces = NAME(library_c_pieces)(g);
+    }
+#endif
+    g->b_pieces = b_stands ? 0 : b_pieces;
+    g->a_pieces = !g->pack_a || a_stands ? 0 : divide_up(g->m, PACK_ROWS);
+    if (g->b_pieces + g->a_pieces > 0)
+        pool_run(j->team, g->b_pieces + g->a_pieces, pack, j);
+    pool_run(j->team, c_pieces, multiply, j);
+}
+
+static int64_t depth_of(const gemm_term *t)
+{
+    return t->transpose_a ? t->a.rows : t->a.cols;
+}
+
+/* A is read where it lies if that is what its cells would be; a pair may not reach past the end of a row. */
+static bool must_pack_a(const gemm_term *t, int64_t M)
+{
+    const int64_t rows = t->transpose_a ? t->a.cols : t->a.rows;
+    return !is_cells(t->a) || rows != M || (KP > 1 && (t->transpose_a || depth_of(t) % KP != 0));
+}
+
+/* All chunks along K of one term, for the rows and columns that g has. */
+static void run_term(gemm_job *j, int index)
+{
+    const gemm_term *t = &j->terms[index];
+    const int64_t K = depth_of(t);
+    chunk *g = &j->g;
+    g->a = t->a;
+    g->b = t->b;
+    g->transpose_a = t->transpose_a;
+    g->transpose_b = t->transpose_b;
+    g->alpha = t->alpha;
+    g->a_first = t->first;
+    g->pack_a = must_pack_a(t, j->M);
+#if defined(GEMM_LIBRARY)
+    g->rows_there = j->M;
+    g->library = NAME(library_takes)(g, j->M, j->N, K);
+#endif
+    g->k0 = 0;
+    do {
+        g->k = smaller(KB, K - g->k0);
+        g->first = index == 0 && g->k0 == 0;
+        g->last = index == j->n_terms - 1 && g->k0 + g->k == K;
+        run_chunk(j);
+        g->k0 += g->k;
+    } while (g->k0 < K);
 }
 
 /* Buffers for the chunks; false when there is no memory, which the pool remembers. */
-static bool find_room(chunk *g, pool *team, int64_t M, int64_t N, int64_t K)
+static bool find_room(gemm_job *j)
 {
-    const int64_t k_most = smaller(round_up(K, KP), KB);
-#if defined(GEMM_LIBRARY)
-    g->rows_there = M;
-    g->library = NAME(library_takes)(g, M, N, K);
-#endif
-    g->b_packed = pool_scratch(team, 0, 0, (size_t)(round_up(smaller(N, NB), NR) * k_most + 1) * sizeof(cell));
-    if (g->pack_a)
-        g->a_packed = pool_scratch(team, 0, 1, (size_t)(round_up(smaller(M, MB), LIBRARY_ROWS) * A_ROW) * sizeof(cell));
-    if (K > KB)
-        g->sums = pool_scratch(team, 0, 2, (size_t)(smaller(M, MB) * NB) * sizeof(real));
-    return g->b_packed && (!g->pack_a || g->a_packed) && (K <= KB || g->sums);
+    int64_t deepest = 1;
+    bool pack_a = false, several = j->n_terms > 1;
+    for (const gemm_term *t = j->terms; t < j->terms + j->n_terms; t++) {
+        const int64_t K = depth_of(t), k = smaller(round_up(K, KP), KB);
+        deepest = deepest < k ? k : deepest;
+        pack_a |= must_pack_a(t, j->M);
+        several |= K > KB;
+    }
+    chunk *g = &j->g;
+    const int64_t rows = smaller(j->M, MB);
+    g->b_packed = pool_scratch(j->team, 0, 0, (size_t)(round_up(smaller(j->N, NB), NR) * deepest) * sizeof(cell));
+    if (pack_a)
+        g->a_packed = pool_scratch(j->team, 0, 1, (size_t)(round_up(rows, LIBRARY_ROWS) * A_ROW) * sizeof(cell));
+    if (several)
+        g->sums = pool_scratch(j->team, 0, 2, (size_t)(rows * NB) * sizeof(real));
+    return g->b_packed && (!pack_a || g->a_packed) && (!several || g->sums);
+}
+
+static void run_terms(gemm_job *j)
+{
+    chunk *g = &j->g;
+    if (!find_room(j))
+        return;
+    for (g->n0 = 0; g->n0 < j->N; g->n0 += NB)
+        for (g->m0 = 0; g->m0 < j->M; g->m0 += MB) {
+            g->n = smaller(NB, j->N - g->n0);
+            g->m = smaller(MB, j->M - g->m0);
+            for (int i = 0; i < j->n_terms; i++)
+                run_term(j, i);
+        }
+}
+
+void NAME(gemm_sum)(pool *p, mat c, const gemm_term *terms, int n_terms, real beta)
+{
+    assert(c.type == ACT_TYPE || c.type == DT_REAL);
+    if (c.rows == 0 || c.cols == 0)
+        return;
+    bool few_rows = c.rows <= GEMV_ROWS;
+    for (int i = 0; i < n_terms; i++) {
+        const gemm_term *t = &terms[i];
+        assert(t->first + (t->transpose_a ? t->a.cols : t->a.rows) <= c.rows);
+        assert((t->transpose_b ? t->b.cols : t->b.rows) == depth_of(t));
+        assert((t->transpose_b ? t->b.rows : t->b.cols) == c.cols);
+        few_rows &= !t->transpose_a && t->transpose_b;
+    }
+    if (few_rows) {
+        NAME(gemv)(p, c, terms, n_terms, beta);
+        return;
+    }
+    gemm_job j = { { .c = c, .beta = beta }, p, terms, n_terms, c.rows, c.cols };
+    /* A tall transposed a is dear to pack as rows; turned around, cᵀ = op(b)ᵀ op(a)ᵀ, it is packed as panels. */
+    const gemm_term turned = { terms->b, terms->a, !terms->transpose_b, 0, terms->alpha, 0 };
+    if (n_terms == 1 && terms->transpose_a && c.rows > c.cols) {
+        j.g.turned = 1;
+        j.terms = &turned;
+        j.M = c.cols;
+        j.N = c.rows;
+    }
+    run_terms(&j);
 }
 
 void NAME(gemm)(pool *p, mat c, mat a, int transpose_a, mat b, int transpose_b, real alpha, real beta)
 {
-    int64_t M = c.rows, N = c.cols;
-    const int64_t K = transpose_a ? a.rows : a.cols;
-    assert((transpose_a ? a.cols : a.rows) == M);
-    assert((transpose_b ? b.cols : b.rows) == K && (transpose_b ? b.rows : b.cols) == N);
-    assert(c.type == ACT_TYPE || c.type == DT_REAL);
-    if (M == 0 || N == 0)
-        return;
-    if (M <= GEMV_ROWS && !transpose_a && transpose_b) {
-        NAME(gemv)(p, c, a, b, alpha, beta);
-        return;
-    }
-    gemm_job j = { { .c = c, .a = a, .b = b, .transpose_a = transpose_a, .transpose_b = transpose_b }, p };
-    /* A tall transposed a is dear to pack as rows; turned around, cᵀ = op(b)ᵀ op(a)ᵀ, it is packed as panels. */
-    if (transpose_a && M > N) {
-        j.g = (chunk){ .c = c, .a = b, .b = a, .transpose_a = !transpose_b, .transpose_b = 0, .turned = 1 };
-        M = c.cols;
-        N = c.rows;
-    }
-    chunk *g = &j.g;
-    g->alpha = alpha;
-    g->beta = beta;
-    /* A is read where it lies if that is what its cells would be; a pair may not reach past the end of a row. */
-    g->pack_a = !is_cells(g->a) || (KP > 1 && (g->transpose_a || K % KP != 0));
-    if (find_room(g, p, M, N, K))
-        run_chunks(&j, M, N, K);
+    NAME(gemm_sum)(p, c, &(gemm_term){ a, b, transpose_a, transpose_b, alpha, 0 }, 1, beta);
 }

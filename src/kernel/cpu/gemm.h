@@ -3,7 +3,8 @@
  * A product is cut into chunks of MB x NB x KB. For each, two jobs go to the pool: one packs the chunk of B (and that
  * of A, unless it can be read where it lies), decoding or rounding to cells on the way; the other multiplies. So every
  * operand element is decoded once per chunk, into a buffer that stays in the second and third caches, whatever
- * the number of threads. Sums run over k in order within a chunk; over chunks along K they are collected in real. */
+ * the number of threads. Sums run over k in order within a chunk; over chunks
+ * along K, and over the products of a sum, they are collected in real and rounded once. */
 #ifndef LORAC_GEMM_H
 #define LORAC_GEMM_H
 
@@ -13,18 +14,19 @@ enum { MB = 1024, NB = 768, KB = 1536, A_ROW = KB + 32, PACK_ROWS = 32, GEMV_ROW
 /* The library reads LIBRARY_ROWS at a time, past the end of a packed chunk of A. */
 _Static_assert(MB % LIBRARY_ROWS == 0, "there is room for whole blocks of rows");
 
-/* One chunk: m x n x k from m0, n0, k0 of a product. */
+/* One chunk: m x n x k from m0, n0, k0 of one product of a sum. */
 typedef struct chunk {
     mat c, a, b;
     int transpose_a, transpose_b;
-    int turned; /* c holds the transpose of the product */
+    int turned;      /* c holds the transpose of the product */
+    int64_t a_first; /* the row of c that a's first row is for */
     real alpha, beta;
     int64_t m0, n0, k0, m, n, k;
-    int first, last;            /* of the chunks along K */
+    int first, last;            /* of the chunks along K, of all products */
     int pack_a;                 /* else a is read where it lies */
     cell *a_packed;             /* [MB][A_ROW] */
     void *b_packed;             /* panels (pack.c), or what the library wants */
-    real *sums;                 /* [MB, NB] when K has more than one chunk, else NULL */
+    real *sums;                 /* [MB, NB] when there are more chunks than one along K, else NULL */
     int64_t b_pieces, a_pieces; /* of the packing job, b's first */
     bool library;               /* oneDNN multiplies it (library.c) */
     int64_t rows_there;         /* then: rows of A, which may be more than its chunk's */
@@ -62,8 +64,8 @@ void NAME(pack_b)(const chunk *g, int64_t piece);
 void NAME(store_sums)(const chunk *g, real *sums, int64_t stride, int64_t m, int64_t n, int64_t rows, int64_t columns);
 #define store_sums NAME(store_sums)
 
-/* c[M, N] = alpha a[M, K] b[N, K]ᵀ + beta c for M <= GEMV_ROWS. */
-void NAME(gemv)(pool *, mat c, mat a, mat b, real alpha, real beta);
+/* The same as gemm_sum for at most GEMV_ROWS rows, a never and b always transposed. */
+void NAME(gemv)(pool *, mat c, const gemm_term *terms, int n_terms, real beta);
 
 #if defined(GEMM_LIBRARY)
 #include "onednn.h"

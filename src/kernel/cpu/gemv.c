@@ -5,10 +5,11 @@
 enum { STEP = 2048 };
 
 typedef struct gemv_job {
-    mat c, b;
-    const real *a; /* [M, K] */
-    int64_t M, K;
-    real alpha, beta;
+    mat c;
+    const gemm_term *terms;
+    int n_terms;
+    const real *rows; /* the terms' a, one after the other */
+    real beta;
 } gemv_job;
 
 static void store(const gemv_job *j, int64_t m, int64_t n, real sum)
@@ -16,10 +17,10 @@ static void store(const gemv_job *j, int64_t m, int64_t n, real sum)
     const int64_t at = m * j->c.ld + n;
     if (j->c.type == DT_REAL) {
         real *c = (real *)j->c.p + at;
-        *c = j->beta == 0 ? j->alpha * sum : j->alpha * sum + j->beta * *c;
+        *c = j->beta == 0 ? sum : sum + j->beta * *c;
     } else {
         act *c = (act *)j->c.p + at;
-        *c = narrow(j->beta == 0 ? j->alpha * sum : j->alpha * sum + j->beta * widen(*c));
+        *c = narrow(j->beta == 0 ? sum : sum + j->beta * widen(*c));
     }
 }
 
@@ -44,35 +45,52 @@ INLINE real dot(const real *a, const real *w, int64_t n)
     return total;
 }
 
+/* Adds a term's products with row n of its b to the sums of its rows. */
+static void add_term(const gemm_term *t, const real *rows, int64_t n, real *sums)
+{
+    real room[STEP];
+    const int64_t K = t->a.cols;
+    for (int64_t k = 0; k < K; k += STEP) {
+        const int64_t count = smaller(STEP, K - k);
+        const real *w = room;
+        if (t->b.type == DT_REAL && (uintptr_t)t->b.p % sizeof(real) == 0)
+            w = (const real *)t->b.p + n * t->b.ld + k;
+        else
+            decode(room, t->b, n, k, count);
+        for (int64_t m = 0; m < t->a.rows; m++)
+            sums[t->first + m] += t->alpha * dot(rows + m * K + k, w, count);
+    }
+}
+
 static void gemv_rows(const void *arg, int64_t from, int64_t to, int thread)
 {
     const gemv_job *j = arg;
     (void)thread;
     for (int64_t n = from; n < to; n++) {
-        real sums[GEMV_ROWS] = { 0 }, room[STEP];
-        for (int64_t k = 0; k < j->K; k += STEP) {
-            const int64_t count = smaller(STEP, j->K - k);
-            const real *w = room;
-            if (j->b.type == DT_REAL && (uintptr_t)j->b.p % sizeof(real) == 0)
-                w = (const real *)j->b.p + n * j->b.ld + k;
-            else
-                decode(room, j->b, n, k, count);
-            for (int64_t m = 0; m < j->M; m++)
-                sums[m] += dot(j->a + m * j->K + k, w, count);
+        real sums[GEMV_ROWS] = { 0 };
+        const real *rows = j->rows;
+        for (const gemm_term *t = j->terms; t < j->terms + j->n_terms; t++) {
+            add_term(t, rows, n, sums);
+            rows += t->a.rows * t->a.cols;
         }
-        for (int64_t m = 0; m < j->M; m++)
+        for (int64_t m = 0; m < j->c.rows; m++)
             store(j, m, n, sums[m]);
     }
 }
 
-void NAME(gemv)(pool *p, mat c, mat a, mat b, real alpha, real beta)
+void NAME(gemv)(pool *p, mat c, const gemm_term *terms, int n_terms, real beta)
 {
-    const int64_t M = c.rows, K = a.cols;
-    real *rows = pool_scratch(p, 0, 0, (size_t)(M * K + 1) * sizeof(real));
+    int64_t count = 1, cost = 0;
+    for (const gemm_term *t = terms; t < terms + n_terms; t++) {
+        count += t->a.rows * t->a.cols;
+        cost += t->a.cols;
+    }
+    real *rows = pool_scratch(p, 0, 0, (size_t)count * sizeof(real)), *out = rows;
     if (!rows)
         return;
-    for (int64_t m = 0; m < M; m++)
-        decode(rows + m * K, a, m, 0, K);
-    gemv_job job = { c, b, rows, M, K, alpha, beta };
-    split_rows(p, c.cols, K, gemv_rows, &job);
+    for (const gemm_term *t = terms; t < terms + n_terms; t++)
+        for (int64_t m = 0; m < t->a.rows; m++, out += t->a.cols)
+            decode(out, t->a, m, 0, t->a.cols);
+    gemv_job job = { c, terms, n_terms, rows, beta };
+    split_rows(p, c.cols, cost, gemv_rows, &job);
 }

@@ -79,6 +79,7 @@ void NAME(decode)(real *out, mat m, int64_t row, int64_t col, int64_t n);
 
 /* ---- the entries, in the order of kernels.h */
 void NAME(gemm)(pool *, mat c, mat a, int transpose_a, mat b, int transpose_b, real alpha, real beta);
+void NAME(gemm_sum)(pool *, mat c, const gemm_term *terms, int n_terms, real beta);
 void NAME(bias)(pool *, void *y, const real *bias, int64_t T, int64_t C);
 void NAME(bias_back)(pool *, real *dbias, const void *dy, int64_t T, int64_t C);
 void NAME(embed)(pool *, void *y, mat table, const int32_t *ids, int64_t T);

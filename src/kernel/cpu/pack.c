@@ -77,11 +77,17 @@ void NAME(pack_b)(const chunk *g, int64_t piece)
         pack_b_plain(g, piece);
 }
 
+/* Rows of c that the product is not for get zeros. */
 static void pack_a_plain(const chunk *g, int64_t from, int64_t to)
 {
     for (int64_t m = from; m < to; m++) {
+        const int64_t row = g->m0 + m - g->a_first;
         cell *out = g->a_packed + m * A_ROW;
-        const cell *cells = cells_of(g->a, g->m0 + m, g->k0, g->k, out);
+        if (row < 0 || row >= g->a.rows) {
+            memset(out, 0, (size_t)round_up(g->k, KP) * sizeof(cell));
+            continue;
+        }
+        const cell *cells = cells_of(g->a, row, g->k0, g->k, out);
         if (cells != out)
             memcpy(out, cells, (size_t)g->k * sizeof(cell));
         if (g->k % KP != 0)
@@ -92,6 +98,7 @@ static void pack_a_plain(const chunk *g, int64_t from, int64_t to)
 static void pack_a_transposed(const chunk *g, int64_t from, int64_t to)
 {
     real values[PACK_ROWS];
+    assert(g->a_first == 0 && g->m0 + to <= g->a.cols);
     for (int64_t k = 0; k < g->k; k++) {
         decode(values, g->a, g->k0 + k, g->m0 + from, to - from);
         for (int64_t m = from; m < to; m++)

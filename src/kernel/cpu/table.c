@@ -5,6 +5,7 @@ const kernels NAME(kernels) = {
     .name = LEVEL_NAME,
     .act = ACT_TYPE,
     .gemm = NAME(gemm),
+    .gemm_sum = NAME(gemm_sum),
     .bias = NAME(bias),
     .bias_back = NAME(bias_back),
     .embed = NAME(embed),
