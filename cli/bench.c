@@ -54,8 +54,86 @@ static int write_rows(const arguments *a, const char *path, int64_t rows, int64_
     return LORAC_OK;
 }
 
+/* ---- Where the time went */
+
+typedef struct ceiling {
+    lorac_profile profile;
+    lorac_speed machine;
+    double flops, rest; /* that the steps needed; seconds in no part */
+} ceiling;
+
+static void sum_up(ceiling *c)
+{
+    c->rest = c->profile.seconds;
+    for (int i = 0; i < LORAC_PROFILE_PARTS; i++) {
+        c->flops += c->profile.parts[i].flops;
+        c->rest -= c->profile.parts[i].seconds;
+    }
+}
+
+/* Of the time that the needed operations would take at the speed of large products. */
+static double share_of_ceiling(const ceiling *c)
+{
+    return c->flops / c->machine.product_flops / c->profile.seconds;
+}
+
+static json_t *part_json(const char *name, double seconds, double flops, double bytes, double whole)
+{
+    json_t *o = json_object();
+
+    json_object_set_new(o, "name", json_string(name));
+    json_object_set_new(o, "seconds", json_number(seconds));
+    json_object_set_new(o, "share", json_number(seconds / whole));
+    json_object_set_new(o, "gflops", json_number(seconds > 0 ? flops / seconds / 1e9 : 0));
+    json_object_set_new(o, "gbs", json_number(seconds > 0 ? bytes / seconds / 1e9 : 0));
+    return o;
+}
+
+static void add_profile(json_t *o, const ceiling *c)
+{
+    json_t *parts = json_array();
+
+    for (int i = 0; i < LORAC_PROFILE_PARTS; i++) {
+        const lorac_profile_part *p = &c->profile.parts[i];
+        json_array_append_new(parts, part_json(p->name, p->seconds, p->flops, p->bytes, c->profile.seconds));
+    }
+    json_array_append_new(parts, part_json("other", c->rest, 0, 0, c->profile.seconds));
+    json_object_set_new(o, "parts", parts);
+    json_object_set_new(o, "needed_gflop", json_number(c->flops / 1e9));
+    json_object_set_new(o, "gemm_gflops", json_number(c->machine.product_flops / 1e9));
+    json_object_set_new(o, "bandwidth_gbs", json_number(c->machine.bandwidth / 1e9));
+    json_object_set_new(o, "share_of_ceiling", json_number(share_of_ceiling(c)));
+}
+
+static void print_part(const char *name, double seconds, double flops, double bytes, const ceiling *c)
+{
+    printf("%-34s%9.1f ms%7.1f %%", name, 1e3 * seconds / (double)c->profile.steps, 100 * seconds / c->profile.seconds);
+    if (flops > 0)
+        printf("%10.0f GFLOP/s", flops / seconds / 1e9);
+    else if (bytes > 0)
+        printf("%10.1f GB/s", bytes / seconds / 1e9);
+    putchar('\n');
+}
+
+static void print_profile(const ceiling *c)
+{
+    printf("\n%-34s%12s%9s\n", "part of a step", "time", "share");
+    for (int i = 0; i < LORAC_PROFILE_PARTS; i++) {
+        const lorac_profile_part *p = &c->profile.parts[i];
+        if (p->seconds > 0)
+            print_part(p->name, p->seconds, p->flops, p->bytes, c);
+    }
+    print_part("other", c->rest, 0, 0, c);
+    printf("\nthis machine: products %.0f GFLOP/s, memory %.1f GB/s\n", c->machine.product_flops / 1e9,
+           c->machine.bandwidth / 1e9);
+    printf("needed: %.0f GFLOP a step, %.0f %% of what products alone would allow\n",
+           c->flops / (double)c->profile.steps / 1e9, 100 * share_of_ceiling(c));
+}
+
+/* ---- Speed */
+
 /* The first step sets things up and is left out when there are others. */
-static void print_times(const arguments *a, const times *t)
+static void print_times(const arguments *a, const times *t, const ceiling *c)
 {
     int64_t from = t->count > 1 ? 1 : 0, steps = t->count - from;
     double seconds = t->at[t->count] - t->at[from];
@@ -73,18 +151,23 @@ static void print_times(const arguments *a, const times *t)
         json_object_set_new(o, "length", json_integer(a->train.max_seq_length));
         json_object_set_new(o, "trainable_parameters", json_integer(t->trainable));
         json_object_set_new(o, "peak_memory", json_number(peak_memory_gb()));
+        if (a->profile)
+            add_profile(o, c);
         print_json(o);
         return;
     }
     printf("%.1f tokens/s, %.3f s a step (%lld rows of %lld tokens, %s trained parameters)\npeak memory %.3f GB\n",
            speed, seconds / (double)steps, rows, (long long)a->train.max_seq_length, grouped(t->trainable, trainable),
            peak_memory_gb());
+    if (a->profile)
+        print_profile(c);
 }
 
 static int measure(arguments *a, const lorac_model *model, const char *folder)
 {
     times *t = allocate(1, sizeof *t);
-    lorac_watch watch = { .on_event = on_event, .user = t };
+    ceiling c = { 0 };
+    lorac_watch watch = { .on_event = on_event, .user = t, .profile = a->profile ? &c.profile : NULL };
     lorac_model_info about;
     char *rows = format_text("%s/rows.jsonl", folder), *output = format_text("%s/run", folder);
     int64_t count = a->train.batch_size * a->train.grad_accumulation_steps;
@@ -102,10 +185,13 @@ static int measure(arguments *a, const lorac_model *model, const char *folder)
         interrupt_cancels(&watch);
         status = lorac_train(model, &a->train, &watch);
         interrupt_cancels(NULL);
+        if (status == LORAC_OK && a->profile)
+            status = lorac_measure_speed(a->train.dtype, a->train.threads, &c.machine);
+        sum_up(&c);
         if (status != LORAC_OK)
             report(a, status);
         else
-            print_times(a, t);
+            print_times(a, t, &c);
     }
     free(rows);
     free(output);

@@ -27,7 +27,7 @@ typedef struct arguments {
     const char *prompt, *ids, *system, *file, *jsonl, *detokenize, *messages, *bos, *eos, *date, *split, *output, *to;
     int64_t max_tokens, top_k, seed, batches, rows, limit;
     double temperature, top_p, min_p, repetition_penalty;
-    int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand;
+    int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile;
     const char *positional[2];
     size_t positional_count;
     text_list given;              /* names of the flags on the command line */

@@ -20,6 +20,8 @@ static const flag own[] = {
      "adapter to apply, as PATH or PATH:WEIGHT; several add up", NULL},
     {"expand", NULL, FLAG_SWITCH, FIELD(expand), "false", 0, 0, NULL, "Model",
      "decode quantised weights once: more memory, a little faster", NULL},
+    {"profile", NULL, FLAG_SWITCH, FIELD(profile), "false", 0, 0, NULL, "Reports and checkpoints",
+     "where a step's time goes, beside what this machine can do", NULL},
     {"prompt", "p", FLAG_TEXT, FIELD(prompt), NULL, 0, 0, NULL, "Text", "the text; - reads it from stdin", NULL},
     {"ids", NULL, FLAG_TEXT, FIELD(ids), NULL, 0, 0, NULL, "Text", "token ids instead of text, such as 1,2,3", NULL},
     {"system", "system-prompt", FLAG_TEXT, FIELD(system), NULL, 0, 0, NULL, "Text",

@@ -73,9 +73,10 @@ const command commands[] = {
      "lorac inspect smollm2-135m\nlorac inspect adapters --json\nlorac inspect models/mine --peft-config adapter_config.json",
      command_inspect},
     {"bench", "training speed on this machine", NULL,
-     "model steps batch-size max-seq-length rank target-modules grad-accumulation-steps tokens-per-pass dtype threads expand json",
+     "model steps batch-size max-seq-length rank target-modules grad-accumulation-steps tokens-per-pass dtype threads expand "
+     "profile json",
      "Trains on made-up rows of the given length (256 when not given) for a few steps, and writes nothing.",
-     "lorac bench -m smollm2-135m --batch-size 8 --steps 3", command_bench},
+     "lorac bench -m smollm2-135m --batch-size 8 --steps 3\nlorac bench -m smollm2-135m --profile", command_bench},
     {"doctor", "this machine, and whether a model works here", NULL, "model dtype threads json", NULL,
      "lorac doctor\nlorac doctor -m smollm2-135m", command_doctor},
     {"pull", "fetch a model of the catalogue", "[NAME]", "list json",

@@ -297,11 +297,25 @@ typedef struct lorac_event {
     const lorac_text *tokenizer;             /* PLAN: to decode it with; may be NULL */
 } lorac_event;
 
+/* Where the time of a run's steps went; the first step, which sets things up, is left out when there are others.
+ * `flops` are operations that the result needs, `bytes` what has to be moved at the least. */
+enum { LORAC_PROFILE_PARTS = 7 };
+typedef struct lorac_profile_part {
+    const char *name;             /* "products of the layers" */
+    double seconds, flops, bytes;
+} lorac_profile_part;
+typedef struct lorac_profile {
+    lorac_profile_part parts[LORAC_PROFILE_PARTS];
+    double seconds;               /* of the steps; what is not in the parts is between them */
+    int64_t steps, tokens;
+} lorac_profile;
+
 /* Called in the thread that runs; must not call back into the library with the same handles. */
 typedef struct lorac_watch {
     void (*on_event)(void *user, const lorac_event *event);
     void *user;
     volatile int cancel;          /* set with lorac_cancel */
+    lorac_profile *profile;       /* NULL, or filled by lorac_train; keeping account costs a step about a millisecond */
 } lorac_watch;
 
 /* Asks a running call to stop at the next step; safe from any thread and from signal handlers. */
@@ -315,6 +329,11 @@ LORAC_API lorac_status lorac_train(const lorac_model *model, const lorac_train_o
 LORAC_API lorac_status lorac_resume(const lorac_model *model, const char *output, lorac_watch *watch);
 /* Fills `out` without training; LORAC_ERROR_MEMORY when the run would not fit (out is filled all the same). */
 LORAC_API lorac_status lorac_train_plan(const lorac_model *model, const lorac_train_options *options, lorac_plan *out);
+
+/* What this machine can do, measured in about a second: products of matrices as large as a layer's, by the kernels that
+ * a run of this dtype uses (operations a second), and streaming through memory (bytes a second). */
+typedef struct lorac_speed { double product_flops, bandwidth; } lorac_speed;
+LORAC_API lorac_status lorac_measure_speed(int dtype, int64_t threads, lorac_speed *out);
 
 /* ---- Adapters in use ------------------------------------------------------------------------------- */
 

@@ -31,6 +31,7 @@ typedef struct member {
 
 struct pool {
     int size, started, spins;
+    void *attached;
     _Atomic uint64_t state;       /* generation << 32 | pieces left */
     _Atomic(piece_function) work; /* the job; atomic because a late thread may read it while it changes */
     _Atomic(void *) arg;
@@ -238,6 +239,16 @@ void *pool_scratch(pool *p, int thread, int slot, size_t bytes)
     if (!s->p)
         atomic_store(&p->failed, true);
     return s->p;
+}
+
+void pool_attach(pool *p, void *attached)
+{
+    p->attached = attached;
+}
+
+void *pool_attached(const pool *p)
+{
+    return p->attached;
 }
 
 int pool_failed(const pool *p)

@@ -8,8 +8,12 @@
 
 enum { ALIGNMENT = 64, STRUCT_BYTES = 16 << 20 };
 
-/* Vars and nodes: small, and needed while measuring too, so they have a place of their own. Untouched pages of it cost nothing. */
-struct stack { char *p; size_t used; };
+/* Vars and nodes: small, and needed while measuring too, so they have a place of their own. Untouched pages of it cost
+ * nothing. */
+struct stack {
+    char *p;
+    size_t used;
+};
 
 /* What a measuring or failed context hands out: an address that no kernel will touch. */
 static char *const nowhere = (char *)ALIGNMENT;
@@ -31,7 +35,8 @@ int context_new(context **out, const context_options *options)
     c->structs = mem_new(1, sizeof *c->structs);
     if (c->structs)
         c->structs->p = mem_pages(STRUCT_BYTES);
-    int status = c->structs && c->structs->p ? pool_new(&c->pool, options->measuring ? 1 : options->threads) : fail_memory();
+    int status =
+        c->structs && c->structs->p ? pool_new(&c->pool, options->measuring ? 1 : options->threads) : fail_memory();
     if (status != LORAC_OK) {
         context_free(c);
         *out = NULL;
@@ -52,6 +57,13 @@ void context_free(context *c)
         mem_pages_free(c->memory, c->size);
     pool_free(c->pool);
     mem_free(c);
+}
+
+void context_profile(context *c, profile *p, int64_t vocabulary)
+{
+    profile_attach(p, c->pool, c->kernels, vocabulary);
+    c->kernels = kernels_timed(c->act);
+    context_reset(c);
 }
 
 int context_reserve(context *c, size_t bytes)
@@ -204,7 +216,7 @@ void backward(context *c)
 
 typedef struct segment_node {
     node base;
-    node *inner;                  /* the end of the segment's own tape; NULL: run fn again */
+    node *inner; /* the end of the segment's own tape; NULL: run fn again */
     segment_fn fn;
     void *env;
     const void *self;

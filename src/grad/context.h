@@ -15,6 +15,7 @@
 
 #include "kernels.h"
 #include "lorac.h"
+#include "timed.h"
 
 /* A tensor that takes part in the computation. Base weights are vars that want no gradient. A parameter that is
  * trained has a gradient buffer of its own (real), to which backward adds: grad set, grad_written true. */
@@ -65,6 +66,8 @@ typedef struct context_options {
 
 int context_new(context **out, const context_options *options);
 void context_free(context *c);
+/* Counts from now on where time goes; `p` must live as long as the context. */
+void context_profile(context *c, profile *p, int64_t vocabulary);
 /* Sets aside `bytes` of memory for passes; drops what was there. */
 int context_reserve(context *c, size_t bytes);
 /* Forgets the tape and everything in memory. Call before each pass. */

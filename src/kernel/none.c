@@ -106,17 +106,24 @@ static void adamw(pool *team, real *w, real *m, real *v, const real *g, int64_t 
 {
 }
 
-#define NOTHING(type)                                                                                                 \
-    {                                                                                                                 \
-        .name = "none", .act = (type), .gemm = gemm, .gemm_sum = gemm_sum, .bias = bias, .bias_back = bias_back,      \
-        .embed = embed, .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rope_angles = rope_angles, .rope = rope,   \
-        .rope_back = rope_back, .glu = glu, .glu_back = glu_back, .add = add, .accumulate = accumulate,               \
-        .dropout = dropout, .attention = attention, .attention_back = attention_back, .cross_entropy = cross_entropy, \
-        .gather_rows = gather_rows, .scatter_rows = scatter_rows, .convert = convert, .sum_squares = sum_squares,     \
-        .adamw = adamw                                                                                                \
-    }
-
-static const kernels none_f32 = NOTHING(DT_F32), none_bf16 = NOTHING(DT_BF16), none_f64 = NOTHING(DT_F64);
+static const kernels none_f32 = {
+    .name = "none",
+    .act = DT_F32,
+#define ENTRY(entry) .entry = entry,
+#include "entries.def"
+};
+static const kernels none_bf16 = {
+    .name = "none",
+    .act = DT_BF16,
+#define ENTRY(entry) .entry = entry,
+#include "entries.def"
+};
+static const kernels none_f64 = {
+    .name = "none",
+    .act = DT_F64,
+#define ENTRY(entry) .entry = entry,
+#include "entries.def"
+};
 
 const kernels *kernels_none(dtype act)
 {

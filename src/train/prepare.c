@@ -166,6 +166,8 @@ static int make_context(run *r)
         options.act = r->facts.act = bf16 ? DT_BF16 : DT_F32;
     }
     TRY(context_new(&r->context, &options));
+    if (r->in->watch && r->in->watch->profile)
+        context_profile(r->context, &r->profile, r->in->model->config.vocabulary);
     r->use = (adapter_use){ r->adapter, 1, 0, -1 };
     r->context->adapters = &r->use;
     r->context->adapter_count = 1;

@@ -79,12 +79,43 @@ static void set_speed(lorac_event *event, int64_t tokens, int64_t steps, double 
     }
 }
 
-void report_step(const run *r, double loss, int64_t tokens, double seconds)
+/* The first step sets things up; it counts only when it is the only one. */
+static void report_profile(run *r, int64_t tokens, double seconds)
+{
+    static const char *const names[PROFILE_PARTS] = {
+        [PROFILE_LAYERS] = "products of the layers",
+        [PROFILE_FACTORS] = "adapter factors",
+        [PROFILE_HEAD] = "products of the head",
+        [PROFILE_ATTENTION] = "attention",
+        [PROFILE_ELEMENTS] = "norms, rotation, activation, sums",
+        [PROFILE_LOSS] = "loss",
+        [PROFILE_OPTIMIZER] = "optimiser",
+    };
+    _Static_assert((int)PROFILE_PARTS == LORAC_PROFILE_PARTS, "the public structure has room for all");
+    lorac_profile *out = r->in->watch->profile;
+
+    if (r->state.step == r->progress.first_step + 1 && r->steps > r->state.step) {
+        profile_clear(&r->profile);
+        *out = (lorac_profile){ 0 };
+        return;
+    }
+    out->seconds += seconds;
+    out->tokens += tokens;
+    out->steps++;
+    for (int i = 0; i < PROFILE_PARTS; i++) {
+        const profile_entry *e = &r->profile.part[i];
+        out->parts[i] = (lorac_profile_part){ names[i], e->seconds, e->flops, e->bytes };
+    }
+}
+
+void report_step(run *r, double loss, int64_t tokens, double seconds)
 {
     lorac_event event = event_of(r, LORAC_EVENT_STEP);
 
     event.loss = loss;
     set_speed(&event, tokens, 1, seconds);
+    if (r->in->watch && r->in->watch->profile)
+        report_profile(r, tokens, seconds);
     tell(r, &event);
 }
 

@@ -33,6 +33,7 @@ typedef struct run {
     optimizer optimizer;
 
     context *context;
+    profile profile; /* counts when the watch wants one */
     packer packer;
     int64_t tokens_per_pass;
     int64_t *rows; /* of one step */
