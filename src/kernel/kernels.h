@@ -23,7 +23,7 @@ typedef struct grad { void *p; int add; } grad;
  * column-sliced use starts at a block). */
 typedef struct mat { void *p; dtype type; int64_t rows, cols, ld; } mat;
 
-/* One product of a sum: alpha · op(a) · op(b) is added to the rows of c from `first` on, as many as op(a) has. */
+/* One product of a sum: op(alpha · a) · op(b) is added to the rows of c from `first` on, as many as op(a) has. */
 typedef struct gemm_term { mat a, b; int transpose_a, transpose_b; real alpha; int64_t first; } gemm_term;
 
 /* Queries n_q rows from row q; they are the LAST n_q of the n_kv positions whose keys and values stand in n_kv rows from row kv. */

@@ -25,14 +25,14 @@ static mat random_matrix(dtype type, int64_t rows, int64_t cols, int strided, in
     return (mat){ shifted + shift, type, rows, cols, ld };
 }
 
-/* Elements of a matrix as the kernel may see them: as stored, or rounded to the compute type. */
-static double *values(const kernels *k, mat m, int transposed, int round)
+/* Elements of a matrix, times alpha, as the kernel may see them: exact, or rounded to the compute type. */
+static double *values(const kernels *k, mat m, real alpha, int transposed, int round)
 {
     double *out = malloc((size_t)(m.rows * m.cols + 1) * sizeof *out);
     assert_non_null(out);
     for (int64_t i = 0; i < m.rows; i++)
         for (int64_t j = 0; j < m.cols; j++) {
-            const double x = number(m.p, m.type, i * m.ld + j);
+            const double x = (double)alpha * number(m.p, m.type, i * m.ld + j);
             out[transposed ? j * m.rows + i : i * m.cols + j] = round ? rounded(k, x) : x;
         }
     return out;
@@ -51,7 +51,7 @@ static void check_product(const kernels *k, product_case t)
     }
     /* A few rows times a transposed b are multiplied without rounding to the compute type. */
     const int exact = t.M <= 8 && !t.transpose_a && t.transpose_b;
-    double *x = values(k, a, t.transpose_a, !exact), *y = values(k, b, !t.transpose_b, !exact);
+    double *x = values(k, a, 1, t.transpose_a, !exact), *y = values(k, b, 1, !t.transpose_b, !exact);
     char what[200];
     snprintf(what, sizeof what, "%lldx%lldx%lld %s%s %s%s -> %s alpha %g beta %g", (long long)t.M, (long long)t.N,
              (long long)t.K, dtype_name(t.a), t.transpose_a ? "'" : "", dtype_name(t.b), t.transpose_b ? "'" : "",
@@ -94,8 +94,8 @@ static void check_sum(const kernels *k, int64_t M, int64_t N, int64_t K, int tra
                                 i == 0 ? 1 : 0.01f,
                                 first[i] };
         const int exact = M <= 8 && transpose_b;
-        x[i] = values(k, terms[i].a, 0, !exact);
-        y[i] = values(k, terms[i].b, !turned, !exact);
+        x[i] = values(k, terms[i].a, terms[i].alpha, 0, !exact);
+        y[i] = values(k, terms[i].b, 1, !turned, !exact);
     }
     output c = output_new(k->act, M * N);
     for (int threads = 1; threads <= THREADS; threads++) {
@@ -108,7 +108,7 @@ static void check_sum(const kernels *k, int64_t M, int64_t N, int64_t K, int tra
             double sum = before, size = fabs(before);
             for (int i = 0; i < TERMS; i++)
                 for (int64_t d = 0; d < depth[i] && m >= first[i] && m < first[i] + rows[i]; d++) {
-                    const double term = terms[i].alpha * x[i][(m - first[i]) * depth[i] + d] * y[i][n * depth[i] + d];
+                    const double term = x[i][(m - first[i]) * depth[i] + d] * y[i][n * depth[i] + d];
                     sum += term;
                     size += fabs(term);
                 }

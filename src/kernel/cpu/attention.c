@@ -103,7 +103,7 @@ static void visit(const forward_job *j, const piece_of *p, int64_t head, int64_t
     const int64_t k = smaller(n, round_up(keys, KP));
     for (int64_t d = 0; d < D; d += NR) {
         const int64_t columns = smaller(NR, p->width - d);
-        tile_columns(added, NR, k, (rows_of){ probability, BLOCK, 1 }, p->values + d * BLOCK, MR, columns);
+        tile_columns(added, NR, &(tile_part){ { probability, BLOCK, 1 }, k }, 1, 0, p->values + d * BLOCK, MR, columns);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t c = 0; c < columns; c++)
                 p->sums[(at + r) * p->width + d + c] += added[r * NR + c];

@@ -145,7 +145,8 @@ static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t 
     const int64_t padded = round_up(keys, KP);
     for (int64_t d = 0; d < w->D; d += NR) {
         const int64_t columns = smaller(NR, wide - d);
-        tile_columns(added, NR, padded, (rows_of){ ds_rows, BLOCK, 1 }, w->k_plain + d * BLOCK, MR, columns);
+        tile_columns(added, NR, &(tile_part){ { ds_rows, BLOCK, 1 }, padded }, 1, 0, w->k_plain + d * BLOCK, MR,
+                     columns);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t c = 0; c < columns; c++)
                 w->dq[(i + r) * wide + d + c] += added[r * NR + c];
@@ -160,8 +161,8 @@ static void add_turned(real *sums, const cell *turned, int64_t stride, const cel
     for (int64_t c = 0; c < n; c += NR)
         for (int64_t d = 0; d < D; d += MR) {
             const int64_t columns = smaller(NR, n - c);
-            tile_columns(added, NR, count, (rows_of){ turned + d * stride, stride, 1 }, panels + c * STRIP, MR,
-                         columns);
+            tile_columns(added, NR, &(tile_part){ { turned + d * stride, stride, 1 }, count }, 1, 0, panels + c * STRIP,
+                         MR, columns);
             for (int64_t r = 0; r < MR; r++)
                 for (int64_t x = 0; x < columns; x++)
                     sums[(d + r) * BLOCK + c + x] += added[r * NR + x];

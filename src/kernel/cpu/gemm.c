@@ -23,8 +23,6 @@ void store_sums(const chunk *g, real *sums, int64_t stride, int64_t m, int64_t n
 {
     for (int64_t i = 0; i < rows; i++) {
         real *sum = sums + i * stride;
-        for (int64_t j = 0; j < columns && g->alpha != 1; j++)
-            sum[j] *= g->alpha;
         if (g->sums) {
             real *before = g->sums + (m + i) * NB + n;
             for (int64_t j = 0; j < columns && !g->first; j++)
@@ -44,21 +42,20 @@ void store_sums(const chunk *g, real *sums, int64_t stride, int64_t m, int64_t n
 }
 
 /* Rows left over from MR are taken 4, 2 and 1 at a time. Returns how many were. */
-static int64_t multiply_tile(const chunk *g, rows_of a, int64_t panel, int64_t m, int64_t rows)
+static int64_t multiply_tile(const chunk *g, int64_t panel, int64_t m, int64_t rows)
 {
     real sums[MR * NR] __attribute__((aligned(64)));
-    const int64_t k = round_up(g->k, KP), columns = smaller(NR, g->n - panel * NR);
-    const cell *b = panel_at(g, panel);
+    const int64_t columns = smaller(NR, g->n - panel * NR);
+    const cell *b = panel_at(g, g->segments, panel);
     int64_t taken;
-    a.p += m * a.row;
     if (rows >= MR)
-        tile_columns(sums, NR, k, a, b, taken = MR, columns);
+        tile_columns(sums, NR, g->parts, g->count, m, b, taken = MR, columns);
     else if (rows >= 4)
-        tile_columns(sums, NR, k, a, b, taken = 4, columns);
+        tile_columns(sums, NR, g->parts, g->count, m, b, taken = 4, columns);
     else if (rows >= 2)
-        tile_columns(sums, NR, k, a, b, taken = 2, columns);
+        tile_columns(sums, NR, g->parts, g->count, m, b, taken = 2, columns);
     else
-        tile_columns(sums, NR, k, a, b, taken = 1, columns);
+        tile_columns(sums, NR, g->parts, g->count, m, b, taken = 1, columns);
     store_sums(g, sums, NR, m, panel * NR, taken, columns);
     return taken;
 }
@@ -69,10 +66,9 @@ static void multiply_tiles(const chunk *g, int64_t piece)
     const int64_t panels = divide_up(g->n, NR), groups = divide_up(panels, GROUP);
     const int64_t from = piece / groups * ROW_BLOCK, to = smaller(g->m, from + ROW_BLOCK);
     const int64_t first = piece % groups * GROUP, last = smaller(panels, first + GROUP);
-    const rows_of a = rows_of_a(g);
     for (int64_t panel = first; panel < last; panel++)
         for (int64_t m = from; m < to;)
-            m += multiply_tile(g, a, panel, m, to - m);
+            m += multiply_tile(g, panel, m, to - m);
 }
 
 typedef struct gemm_job {
@@ -83,18 +79,28 @@ typedef struct gemm_job {
     int64_t M, N;
 } gemm_job;
 
+static void pack_b_piece(const chunk *g, const segment *s, int64_t piece)
+{
+#if defined(GEMM_LIBRARY)
+    if (g->library) {
+        NAME(library_pack)(g, piece);
+        return;
+    }
+#endif
+    NAME(pack_b)(g, s, piece);
+}
+
 static void pack(void *arg, int64_t piece, int thread)
 {
-    const gemm_job *j = arg;
+    const chunk *g = arg;
+    const segment *s = g->segments;
     (void)thread;
-    if (piece >= j->g.b_pieces)
-        NAME(pack_a)(&j->g, piece - j->g.b_pieces);
-#if defined(GEMM_LIBRARY)
-    else if (j->g.library)
-        NAME(library_pack)(&j->g, piece);
-#endif
+    for (; piece >= s->b_pieces + s->a_pieces; s++)
+        piece -= s->b_pieces + s->a_pieces;
+    if (piece < s->b_pieces)
+        pack_b_piece(g, s, piece);
     else
-        NAME(pack_b)(&j->g, piece);
+        NAME(pack_a)(g, s, piece - s->b_pieces);
 }
 
 static void multiply(void *arg, int64_t piece, int thread)
@@ -110,25 +116,38 @@ static void multiply(void *arg, int64_t piece, int thread)
     multiply_tiles(&j->g, piece);
 }
 
+/* With one slice, what was packed for the chunk before may still stand. */
+static int64_t count_pieces(const gemm_job *j, segment *s)
+{
+    const chunk *g = &j->g;
+    const bool b_stands = g->m0 > 0 && !g->sums, a_stands = g->n0 > 0 && !g->sums && j->M <= MB;
+    s->b_pieces = s->term->transpose_b ? divide_up(g->n, NR) : divide_up(s->k, PACK_ROWS);
+#if defined(GEMM_LIBRARY)
+    if (g->library)
+        s->b_pieces = NAME(library_b_pieces)(g);
+#endif
+    s->b_pieces = b_stands ? 0 : s->b_pieces;
+    s->a_pieces = !s->pack_a || a_stands ? 0 : divide_up(g->m, PACK_ROWS);
+    return s->b_pieces + s->a_pieces;
+}
+
 /* Packs and multiplies the chunk that g describes. */
 static void run_chunk(gemm_job *j)
 {
     chunk *g = &j->g;
-    /* With one chunk along K, what was packed for the chunk before may still stand. */
-    const bool b_stands = g->m0 > 0 && !g->sums, a_stands = g->n0 > 0 && !g->sums && j->M <= MB;
-    int64_t b_pieces = divide_up(g->transpose_b ? g->n : g->k, g->transpose_b ? NR : PACK_ROWS);
-    int64_t c_pieces = divide_up(g->m, ROW_BLOCK) * divide_up(divide_up(g->n, NR), GROUP);
-#if defined(GEMM_LIBRARY)
-    if (g->library) {
-        b_pieces = NAME(library_b_pieces)(g);
-        c_pieces = NAME(library_c_pieces)(g);
+    int64_t packing = 0, pieces = divide_up(g->m, ROW_BLOCK) * divide_up(divide_up(g->n, NR), GROUP);
+    for (int i = 0; i < g->count; i++) {
+        segment *s = &g->segments[i];
+        packing += count_pieces(j, s);
+        g->parts[i] = (tile_part){ rows_of_a(g, s), round_up(s->k, KP) };
     }
+#if defined(GEMM_LIBRARY)
+    if (g->library)
+        pieces = NAME(library_c_pieces)(g);
 #endif
-    g->b_pieces = b_stands ? 0 : b_pieces;
-    g->a_pieces = !g->pack_a || a_stands ? 0 : divide_up(g->m, PACK_ROWS);
-    if (g->b_pieces + g->a_pieces > 0)
-        pool_run(j->team, g->b_pieces + g->a_pieces, pack, j);
-    pool_run(j->team, c_pieces, multiply, j);
+    if (packing > 0)
+        pool_run(j->team, packing, pack, g);
+    pool_run(j->team, pieces, multiply, j);
 }
 
 static int64_t depth_of(const gemm_term *t)
@@ -140,68 +159,84 @@ static int64_t depth_of(const gemm_term *t)
 static bool must_pack_a(const gemm_term *t, int64_t M)
 {
     const int64_t rows = t->transpose_a ? t->a.cols : t->a.rows;
-    return !is_cells(t->a) || rows != M || (KP > 1 && (t->transpose_a || depth_of(t) % KP != 0));
+    return !is_cells(t->a) || rows != M || t->alpha != 1 || (KP > 1 && (t->transpose_a || depth_of(t) % KP != 0));
 }
 
-/* All chunks along K of one term, for the rows and columns that g has. */
-static void run_term(gemm_job *j, int index)
+/* How far the slices have come along the K axis. */
+typedef struct cursor {
+    int term;
+    int64_t k0;
+} cursor;
+
+/* Puts the next slice into g and moves on: terms until the slice is full; what oneDNN takes stands alone. */
+static void next_slice(gemm_job *j, cursor *at)
 {
-    const gemm_term *t = &j->terms[index];
-    const int64_t K = depth_of(t);
     chunk *g = &j->g;
-    g->a = t->a;
-    g->b = t->b;
-    g->transpose_a = t->transpose_a;
-    g->transpose_b = t->transpose_b;
-    g->alpha = t->alpha;
-    g->a_first = t->first;
-    g->pack_a = must_pack_a(t, j->M);
-#if defined(GEMM_LIBRARY)
-    g->rows_there = j->M;
-    g->library = NAME(library_takes)(g, j->M, j->N, K);
-#endif
-    g->k0 = 0;
+    g->first = at->term == 0 && at->k0 == 0;
+    g->count = 0;
+    g->depth = 0;
     do {
-        g->k = smaller(KB, K - g->k0);
-        g->first = index == 0 && g->k0 == 0;
-        g->last = index == j->n_terms - 1 && g->k0 + g->k == K;
-        run_chunk(j);
-        g->k0 += g->k;
-    } while (g->k0 < K);
+        const gemm_term *t = &j->terms[at->term];
+        const int64_t rest = depth_of(t) - at->k0, room = KB - g->depth;
+        if (g->count > 0 && round_up(rest, KP) > room)
+            break;
+        segment *s = &g->segments[g->count];
+        *s = (segment){ .term = t, .k0 = at->k0, .k = smaller(rest, room), .at = g->depth };
+        s->pack_a = must_pack_a(t, j->M);
+#if defined(GEMM_LIBRARY)
+        if (NAME(library_takes)(j->M, j->N, t, s->pack_a)) {
+            if (g->count > 0)
+                break;
+            g->library = true;
+        } else {
+            g->library = false;
+        }
+#endif
+        g->count++;
+        g->depth += round_up(s->k, KP);
+        at->k0 += s->k;
+        if (at->k0 == depth_of(t))
+            *at = (cursor){ at->term + 1, 0 };
+    } while (at->term < j->n_terms && at->k0 == 0 && g->count < SEGMENTS_MOST && !g->library);
+    g->last = at->term == j->n_terms;
 }
 
 /* Buffers for the chunks; false when there is no memory, which the pool remembers. */
 static bool find_room(gemm_job *j)
 {
-    int64_t deepest = 1;
-    bool pack_a = false, several = j->n_terms > 1;
-    for (const gemm_term *t = j->terms; t < j->terms + j->n_terms; t++) {
-        const int64_t K = depth_of(t), k = smaller(round_up(K, KP), KB);
-        deepest = deepest < k ? k : deepest;
-        pack_a |= must_pack_a(t, j->M);
-        several |= K > KB;
-    }
     chunk *g = &j->g;
-    const int64_t rows = smaller(j->M, MB);
+    int64_t deepest = 1, rows = smaller(j->M, MB);
+    bool pack_a = false;
+    cursor at = { 0, 0 };
+    do {
+        next_slice(j, &at);
+        deepest = deepest < g->depth ? g->depth : deepest;
+        for (int i = 0; i < g->count; i++)
+            pack_a |= g->segments[i].pack_a;
+    } while (!g->last);
     g->b_packed = pool_scratch(j->team, 0, 0, (size_t)(round_up(smaller(j->N, NB), NR) * deepest) * sizeof(cell));
     if (pack_a)
         g->a_packed = pool_scratch(j->team, 0, 1, (size_t)(round_up(rows, LIBRARY_ROWS) * A_ROW) * sizeof(cell));
-    if (several)
+    if (!g->first)
         g->sums = pool_scratch(j->team, 0, 2, (size_t)(rows * NB) * sizeof(real));
-    return g->b_packed && (!pack_a || g->a_packed) && (!several || g->sums);
+    return g->b_packed && (!pack_a || g->a_packed) && (g->first || g->sums);
 }
 
 static void run_terms(gemm_job *j)
 {
     chunk *g = &j->g;
+    g->rows_there = j->M;
     if (!find_room(j))
         return;
     for (g->n0 = 0; g->n0 < j->N; g->n0 += NB)
         for (g->m0 = 0; g->m0 < j->M; g->m0 += MB) {
+            cursor at = { 0, 0 };
             g->n = smaller(NB, j->N - g->n0);
             g->m = smaller(MB, j->M - g->m0);
-            for (int i = 0; i < j->n_terms; i++)
-                run_term(j, i);
+            do {
+                next_slice(j, &at);
+                run_chunk(j);
+            } while (!g->last);
         }
 }
 

@@ -14,10 +14,10 @@ const cell *cells_of(mat m, int64_t row, int64_t col, int64_t n, cell *room)
 }
 
 /* KP rows of n cells as one row of units of every panel. */
-INLINE void put_rows(const chunk *g, int64_t k, const cell *const rows[KP])
+INLINE void put_rows(const chunk *g, const segment *s, int64_t k, const cell *const rows[KP])
 {
     for (int64_t n = 0; n < g->n; n += NR) {
-        cell *out = panel_at(g, n / NR) + k * NR;
+        cell *out = panel_at(g, s, n / NR) + k * NR;
         const int64_t columns = smaller(NR, g->n - n);
         if (columns == NR) {
             for (int j = 0; j < NR; j++)
@@ -31,88 +31,101 @@ INLINE void put_rows(const chunk *g, int64_t k, const cell *const rows[KP])
 }
 
 /* b[k, n] row by row: a piece is PACK_ROWS values of k, for all panels. */
-static void pack_b_plain(const chunk *g, int64_t piece)
+static void pack_b_plain(const chunk *g, const segment *s, int64_t piece)
 {
-    const int64_t from = piece * PACK_ROWS, to = smaller(round_up(g->k, KP), from + PACK_ROWS);
+    const int64_t from = piece * PACK_ROWS, to = smaller(round_up(s->k, KP), from + PACK_ROWS);
     static const cell zeros[NB];
     cell room[KP][NB];
     for (int64_t k = from; k < to; k += KP) {
         const cell *rows[KP];
         for (int i = 0; i < KP; i++)
-            rows[i] = k + i < g->k ? cells_of(g->b, g->k0 + k + i, g->n0, g->n, room[i]) : zeros;
-        put_rows(g, k, rows);
+            rows[i] = k + i < s->k ? cells_of(s->term->b, s->k0 + k + i, g->n0, g->n, room[i]) : zeros;
+        put_rows(g, s, k, rows);
     }
 }
 
 /* b[n, k], read along k and turned: a piece is one panel, taken in steps along k so that what is turned stays near. */
-static void pack_b_transposed(const chunk *g, int64_t piece)
+static void pack_b_transposed(const chunk *g, const segment *s, int64_t piece)
 {
-    const int64_t step = dtype_block(g->b.type) > SHORT_STEP ? LONG_STEP : SHORT_STEP;
-    const int64_t columns = smaller(NR, g->n - piece * NR);
+    const mat b = s->term->b;
+    const int64_t step = dtype_block(b.type) > SHORT_STEP ? LONG_STEP : SHORT_STEP;
+    const int64_t first = g->n0 + piece * NR, columns = smaller(NR, g->n - piece * NR);
     cell room[NR][LONG_STEP];
-    if (is_cells(g->b) && columns == NR && g->k % KP == 0 && g->b.ld % KP == 0) {
-        const cell *rows = (const cell *)g->b.p + (g->n0 + piece * NR) * g->b.ld + g->k0;
-        turn_into_panel(panel_at(g, piece), rows, g->b.ld, NR, g->k);
+    if (is_cells(b) && columns == NR && s->k % KP == 0 && b.ld % KP == 0) {
+        turn_into_panel(panel_at(g, s, piece), (const cell *)b.p + first * b.ld + s->k0, b.ld, NR, s->k);
         return;
     }
     memset(room, 0, sizeof room);
-    for (int64_t from = 0; from < g->k; from += step) {
-        const int64_t k = smaller(step, g->k - from);
+    for (int64_t from = 0; from < s->k; from += step) {
+        const int64_t k = smaller(step, s->k - from);
         for (int64_t n = 0; n < columns; n++) {
-            const cell *cells = cells_of(g->b, g->n0 + piece * NR + n, g->k0 + from, k, room[n]);
+            const cell *cells = cells_of(b, first + n, s->k0 + from, k, room[n]);
             if (cells != room[n])
                 memcpy(room[n], cells, (size_t)k * sizeof(cell));
             if (k % KP != 0)
                 room[n][k] = 0;
         }
-        turn_into_panel(panel_at(g, piece) + from * NR, room[0], LONG_STEP, NR, round_up(k, KP));
+        turn_into_panel(panel_at(g, s, piece) + from * NR, room[0], LONG_STEP, NR, round_up(k, KP));
     }
 }
 
-void NAME(pack_b)(const chunk *g, int64_t piece)
+void NAME(pack_b)(const chunk *g, const segment *s, int64_t piece)
 {
-    if (g->transpose_b)
-        pack_b_transposed(g, piece);
+    if (s->term->transpose_b)
+        pack_b_transposed(g, s, piece);
     else
-        pack_b_plain(g, piece);
+        pack_b_plain(g, s, piece);
+}
+
+/* alpha · n elements as cells, rounded once. */
+static void scaled_cells(cell *out, mat m, int64_t row, int64_t col, int64_t n, real alpha)
+{
+    real values[KB];
+    decode(values, m, row, col, n);
+    for (int64_t i = 0; i < n && alpha != 1; i++)
+        values[i] *= alpha;
+    to_cells(out, values, n);
 }
 
 /* Rows of c that the product is not for get zeros. */
-static void pack_a_plain(const chunk *g, int64_t from, int64_t to)
+static void pack_a_plain(const chunk *g, const segment *s, int64_t from, int64_t to)
 {
+    const mat a = s->term->a;
     for (int64_t m = from; m < to; m++) {
-        const int64_t row = g->m0 + m - g->a_first;
-        cell *out = g->a_packed + m * A_ROW;
-        if (row < 0 || row >= g->a.rows) {
-            memset(out, 0, (size_t)round_up(g->k, KP) * sizeof(cell));
+        const int64_t row = g->m0 + m - s->term->first;
+        cell *out = g->a_packed + m * A_ROW + s->at;
+        if (row < 0 || row >= a.rows) {
+            memset(out, 0, (size_t)round_up(s->k, KP) * sizeof(cell));
             continue;
         }
-        const cell *cells = cells_of(g->a, row, g->k0, g->k, out);
-        if (cells != out)
-            memcpy(out, cells, (size_t)g->k * sizeof(cell));
-        if (g->k % KP != 0)
-            out[g->k] = 0;
+        if (is_cells(a) && s->term->alpha == 1)
+            memcpy(out, (const cell *)a.p + row * a.ld + s->k0, (size_t)s->k * sizeof(cell));
+        else
+            scaled_cells(out, a, row, s->k0, s->k, s->term->alpha);
+        if (s->k % KP != 0)
+            out[s->k] = 0;
     }
 }
 
-static void pack_a_transposed(const chunk *g, int64_t from, int64_t to)
+static void pack_a_transposed(const chunk *g, const segment *s, int64_t from, int64_t to)
 {
     real values[PACK_ROWS];
-    assert(g->a_first == 0 && g->m0 + to <= g->a.cols);
-    for (int64_t k = 0; k < g->k; k++) {
-        decode(values, g->a, g->k0 + k, g->m0 + from, to - from);
+    cell *const out = g->a_packed + s->at;
+    assert(s->term->first == 0 && g->m0 + to <= s->term->a.cols);
+    for (int64_t k = 0; k < s->k; k++) {
+        decode(values, s->term->a, s->k0 + k, g->m0 + from, to - from);
         for (int64_t m = from; m < to; m++)
-            g->a_packed[m * A_ROW + k] = to_cell(values[m - from]);
+            out[m * A_ROW + k] = to_cell(s->term->alpha * values[m - from]);
     }
     for (int64_t m = from; m < to; m++)
-        memset(g->a_packed + m * A_ROW + g->k, 0, (size_t)(round_up(g->k, KP) - g->k) * sizeof(cell));
+        memset(out + m * A_ROW + s->k, 0, (size_t)(round_up(s->k, KP) - s->k) * sizeof(cell));
 }
 
-void NAME(pack_a)(const chunk *g, int64_t piece)
+void NAME(pack_a)(const chunk *g, const segment *s, int64_t piece)
 {
     const int64_t from = piece * PACK_ROWS, to = smaller(g->m, from + PACK_ROWS);
-    if (g->transpose_a)
-        pack_a_transposed(g, from, to);
+    if (s->term->transpose_a)
+        pack_a_transposed(g, s, from, to);
     else
-        pack_a_plain(g, from, to);
+        pack_a_plain(g, s, from, to);
 }

@@ -97,8 +97,15 @@ typedef struct rows_of {
     int64_t row, column; /* strides in cells; column is 1 with DOT_BF16 */
 } rows_of;
 
-/* sums[rows][stride] = A[rows, k] · panel[k, vectors · LANES]; k is a multiple of KP. */
-INLINE void tile(real *sums, int64_t stride, int64_t k, rows_of a, const cell *panel, const int rows, const int vectors)
+/* A piece of a tile's K axis: what A is there. k is a multiple of KP. */
+typedef struct tile_part {
+    rows_of a;
+    int64_t k;
+} tile_part;
+
+/* sums[rows][stride] = A[m.., K] · panel[K, vectors · LANES], where A is `count` parts side by side. */
+INLINE void tile(real *sums, int64_t stride, const tile_part *parts, int count, int64_t m, const cell *panel,
+                 const int rows, const int vectors)
 {
     vec sum[MR][NV];
     UNROLL
@@ -107,23 +114,30 @@ INLINE void tile(real *sums, int64_t stride, int64_t k, rows_of a, const cell *p
         for (int j = 0; j < vectors; j++)
             sum[i][j] = (vec){ 0 };
     }
-    for (int64_t at = 0; at < k; at += KP, panel += NR * KP) {
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-#if defined(DOT_BF16)
-            int32_t pair;
-            memcpy(&pair, a.p + i * a.row + at, sizeof pair);
-            const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-            UNROLL
-            for (int j = 0; j < vectors; j++)
-                sum[i][j] =
-                    (vec)_mm512_dpbf16_ps((__m512)sum[i][j], x, (__m512bh)_mm512_loadu_si512(panel + j * LANES * KP));
-#else
-            const real x = a.p[i * a.row + at * a.column];
-            UNROLL
-            for (int j = 0; j < vectors; j++)
-                sum[i][j] += x * *(const vec *)(panel + j * LANES);
+    for (const tile_part *part = parts; part < parts + count; part++) {
+        const cell *a = part->a.p + m * part->a.row;
+        const int64_t row = part->a.row, k = part->k;
+#if !defined(DOT_BF16)
+        const int64_t column = part->a.column;
 #endif
+        for (int64_t at = 0; at < k; at += KP, panel += NR * KP) {
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+#if defined(DOT_BF16)
+                int32_t pair;
+                memcpy(&pair, a + i * row + at, sizeof pair);
+                const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+                UNROLL
+                for (int j = 0; j < vectors; j++)
+                    sum[i][j] = (vec)_mm512_dpbf16_ps((__m512)sum[i][j], x,
+                                                      (__m512bh)_mm512_loadu_si512(panel + j * LANES * KP));
+#else
+                const real x = a[i * row + at * column];
+                UNROLL
+                for (int j = 0; j < vectors; j++)
+                    sum[i][j] += x * *(const vec *)(panel + j * LANES);
+#endif
+            }
         }
     }
     UNROLL
@@ -135,15 +149,15 @@ INLINE void tile(real *sums, int64_t stride, int64_t k, rows_of a, const cell *p
 }
 
 /* The same for `columns` of a panel, whatever is left of it; sums beyond them may be written up to the next vector. */
-INLINE void tile_columns(real *sums, int64_t stride, int64_t k, rows_of a, const cell *panel, const int rows,
-                         int64_t columns)
+INLINE void tile_columns(real *sums, int64_t stride, const tile_part *parts, int count, int64_t m, const cell *panel,
+                         const int rows, int64_t columns)
 {
     if (columns > 2 * LANES)
-        tile(sums, stride, k, a, panel, rows, 3);
+        tile(sums, stride, parts, count, m, panel, rows, 3);
     else if (columns > LANES)
-        tile(sums, stride, k, a, panel, rows, 2);
+        tile(sums, stride, parts, count, m, panel, rows, 2);
     else
-        tile(sums, stride, k, a, panel, rows, 1);
+        tile(sums, stride, parts, count, m, panel, rows, 1);
 }
 
 #endif
