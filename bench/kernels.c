@@ -169,10 +169,10 @@ static void run_glu_back(void *p)
     table->glu_back(team, (grad){ b->a, 0 }, (grad){ b->d, 0 }, b->e, b->b, b->c, (int64_t)T * HIDDEN, GLU_SILU);
 }
 
-static void run_add(void *p)
+static void run_accumulate(void *p)
 {
     buffers *b = p;
-    table->add(team, b->a, b->b, b->c, (int64_t)T * WIDTH);
+    table->accumulate(team, (grad){ b->a, 1 }, b->b, (int64_t)T * WIDTH);
 }
 
 static void run_dropout(void *p)
@@ -219,7 +219,7 @@ static void bench_rest(void)
     } lines[] = {
         { "rmsnorm", 2 * size * T * WIDTH, run_rmsnorm },    { "rmsnorm_back", 4 * size * T * WIDTH, run_rmsnorm_back },
         { "rope", 2 * size * T * WIDTH, run_rope },          { "glu", 3 * size * T * HIDDEN, run_glu },
-        { "glu_back", 5 * size * T * HIDDEN, run_glu_back }, { "add", 3 * size * T * WIDTH, run_add },
+        { "glu_back", 5 * size * T * HIDDEN, run_glu_back }, { "accumulate", 3 * size * T * WIDTH, run_accumulate },
         { "dropout", 2 * size * T * WIDTH, run_dropout },    { "cross_entropy", 2 * 4.0 * (double)n, run_loss },
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)

@@ -5,43 +5,17 @@
 
 #include <assert.h>
 
-typedef struct pair_node { node base; var *a, *b; glu_kind kind; } pair_node;
-
-var *op_add(context *c, var *a, var *b)
-{
-    int64_t count = tensor_count(&a->t);
-    assert(count == tensor_count(&b->t));
-    var *y = var_new(c, c->act, a->t.ndim, a->t.dim);
-    c->k->add(c->pool, y->t.data, a->t.data, b->t.data, count);
-    pair_node *n = record(c, OP_add, sizeof *n, y, a->needs_grad || b->needs_grad);
-    if (n) {
-        n->a = a;
-        n->b = b;
-    }
-    return y;
-}
-
-void op_add_back(context *c, node *self)
-{
-    pair_node *n = (pair_node *)self;
-    int64_t count = tensor_count(&self->out->t);
-    grad da = grad_of(c, n->a);
-    if (da.p)
-        c->k->accumulate(c->pool, da, self->out->grad, count);
-    grad db = grad_of(c, n->b);
-    if (db.p)
-        c->k->accumulate(c->pool, db, self->out->grad, count);
-}
+typedef struct glu_node { node base; var *gate, *up; glu_kind kind; } glu_node;
 
 var *op_glu(context *c, var *gate, var *up, glu_kind kind)
 {
     assert(tensor_count(&gate->t) == tensor_count(&up->t));
     var *y = var_new(c, c->act, gate->t.ndim, gate->t.dim);
     c->k->glu(c->pool, y->t.data, gate->t.data, up->t.data, tensor_count(&y->t), kind);
-    pair_node *n = record(c, OP_glu, sizeof *n, y, gate->needs_grad || up->needs_grad);
+    glu_node *n = record(c, OP_glu, sizeof *n, y, gate->needs_grad || up->needs_grad);
     if (n) {
-        n->a = gate;
-        n->b = up;
+        n->gate = gate;
+        n->up = up;
         n->kind = kind;
     }
     return y;
@@ -49,9 +23,9 @@ var *op_glu(context *c, var *gate, var *up, glu_kind kind)
 
 void op_glu_back(context *c, node *self)
 {
-    pair_node *n = (pair_node *)self;
-    grad dgate = grad_of(c, n->a), dup = grad_of(c, n->b);
-    c->k->glu_back(c->pool, dgate, dup, self->out->grad, n->a->t.data, n->b->t.data, tensor_count(&self->out->t), n->kind);
+    glu_node *n = (glu_node *)self;
+    grad dgate = grad_of(c, n->gate), dup = grad_of(c, n->up);
+    c->k->glu_back(c->pool, dgate, dup, self->out->grad, n->gate->t.data, n->up->t.data, tensor_count(&self->out->t), n->kind);
 }
 
 /* The table is frozen: a lookup has nothing to record. */

@@ -14,7 +14,7 @@ void op_logits(context *c, real *out, var *x, const var *w, const lowrank *terms
     real *h[LOWRANK_MAX];
     for (int i = 0; i < n_terms; i++)
         h[i] = context_scratch(c, (size_t)((terms[i].count < 0 ? rows : terms[i].count) * terms[i].a->t.dim[0]) * sizeof(real));
-    product_forward(c, (mat){ out, DT_REAL, rows, w->t.dim[0], w->t.dim[0] }, matrix_of(x), &p, h);
+    product_forward(c, (mat){ out, DT_REAL, rows, w->t.dim[0], w->t.dim[0] }, matrix_of(x), &p, h, 0);
     context_rewind_high(c, mark);
 }
 
@@ -56,7 +56,7 @@ static void chunk_loss(context *c, const var *x, const product *p, const int32_t
         h[i] = context_scratch(c, (size_t)(rows * p->terms[i].a->t.dim[0]) * sizeof(real));
 
     c->k->gather_rows(c->pool, xc.p, x->t.data, row, rows, cols);
-    product_forward(c, logits, xc, p, h);
+    product_forward(c, logits, xc, p, h, 0);
     c->k->cross_entropy(c->pool, loss, hit, logits.p, label, NULL, rows, vocabulary, dx.p != NULL);
     add_losses(c, loss, hit, rows, result);
     if (dx.p) {

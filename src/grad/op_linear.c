@@ -1,6 +1,6 @@
 /* op_linear.c: matrix products with frozen or trained weights and low-rank additions.
  *
- *     y = x Wᵀ + b + s · h Bᵀ,   h = drop(x) Aᵀ
+ *     y = onto + x Wᵀ + b + s · h Bᵀ,   h = drop(x) Aᵀ
  *
  * never x (W + s·BA)ᵀ: the product BA would cost out·in·r and a matrix as large as W. Backward, with h kept:
  *
@@ -51,7 +51,7 @@ static mat dropped(context *c, mat x, const lowrank *term)
 
 /* One sum, so that y is rounded once: what a young adapter adds is less than half a unit of a bf16 y and would be lost if it
  * were added to it. */
-void product_forward(context *c, mat y, mat x, const product *p, real *const *h)
+void product_forward(context *c, mat y, mat x, const product *p, real *const *h, real beta)
 {
     assert(p->n_terms <= LOWRANK_MAX);
     gemm_term sum[1 + LOWRANK_MAX] = { { x, matrix_of(p->w), 0, 1, 1, 0 } };
@@ -64,7 +64,7 @@ void product_forward(context *c, mat y, mat x, const product *p, real *const *h)
         context_rewind_high(c, mark);
         sum[1 + i] = (gemm_term){ hi, matrix_of(term->b), 0, 1, term->scale, term->first };
     }
-    c->k->gemm_sum(c->pool, y, sum, 1 + p->n_terms, 0);
+    c->k->gemm_sum(c->pool, y, sum, 1 + p->n_terms, beta);
     if (p->bias && p->bias->t.data)
         c->k->bias(c->pool, y.p, p->bias->t.data, y.rows, y.cols);
 }
@@ -135,28 +135,32 @@ bool product_is_trained(const product *p)
 
 typedef struct linear_node {
     node base;
-    var *x;
+    var *onto, *x;
     product p;
     real *h[LOWRANK_MAX];
     lowrank terms[];
 } linear_node;
 
-var *op_linear(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms)
+var *op_linear(context *c, var *onto, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms)
 {
     assert(n_terms <= LOWRANK_MAX && tensor_cols(&x->t) == w->t.dim[1]);
     product p = { w, bias, terms, n_terms };
     real *h[LOWRANK_MAX];
     int64_t rows = tensor_rows(&x->t);
     var *y = var_matrix(c, rows, w->t.dim[0]);
-    linear_node *n = record(c, OP_linear, sizeof *n + (size_t)n_terms * sizeof *terms, y, x->needs_grad || product_is_trained(&p));
+    bool wanted = x->needs_grad || (onto && onto->needs_grad) || product_is_trained(&p);
+    linear_node *n = record(c, OP_linear, sizeof *n + (size_t)n_terms * sizeof *terms, y, wanted);
     context_mark mark = context_here(c);
     for (int i = 0; i < n_terms; i++) {
         size_t bytes = (size_t)((terms[i].count < 0 ? rows : terms[i].count) * terms[i].a->t.dim[0]) * sizeof(real);
         h[i] = n ? context_push(c, bytes) : context_scratch(c, bytes);
     }
-    product_forward(c, matrix_of(y), matrix_of(x), &p, h);
+    if (onto)
+        c->k->accumulate(c->pool, (grad){ y->t.data, 0 }, onto->t.data, tensor_count(&y->t));
+    product_forward(c, matrix_of(y), matrix_of(x), &p, h, onto != NULL);
     context_rewind_high(c, mark);
     if (n) {
+        n->onto = onto;
         n->x = x;
         n->p = p;
         n->p.terms = n->terms;
@@ -173,6 +177,8 @@ void op_linear_back(context *c, node *self)
     linear_node *n = (linear_node *)self;
     mat dy = matrix_of(self->out);
     dy.p = self->out->grad;
+    if (n->onto)
+        c->k->accumulate(c->pool, grad_of(c, n->onto), dy.p, dy.rows * dy.cols);
     product_backward(c, grad_of(c, n->x), dy, matrix_of(n->x), &n->p, n->h, 1);
     if (n->p.bias && n->p.bias->needs_grad)
         c->k->bias_back(c->pool, grad_of(c, n->p.bias).p, dy.p, dy.rows, dy.cols);

@@ -12,8 +12,8 @@ typedef struct product {
 
 mat matrix_of(const var *v);
 bool product_is_trained(const product *p);
-/* y = x Wᵀ + b + terms; h[i], real [rows, r], receives the i-th inner product. */
-void product_forward(context *c, mat y, mat x, const product *p, real *const *h);
+/* y = beta · y + x Wᵀ + b + terms; h[i], real [rows, r], receives the i-th inner product. */
+void product_forward(context *c, mat y, mat x, const product *p, real *const *h, real beta);
 /* Gradients of x (where dx.p), of W and of the terms' factors, for scale · dy. The bias is left to the caller. */
 void product_backward(context *c, grad dx, mat dy, mat x, const product *p, real *const *h, real scale);
 

@@ -18,11 +18,11 @@ typedef struct lowrank {
 
 enum { LOWRANK_MAX = 64 };       /* adapters on one module in one pass */
 
-/* y = x Wᵀ + b + low-rank terms; w [out, in], bias [out] or NULL. The terms are copied. */
-var *op_linear(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms);
+/* y = onto + x Wᵀ + b + low-rank terms; w [out, in], bias [out] or NULL; onto [T, out], the residual stream as a rule, or
+ * NULL. The terms are copied. */
+var *op_linear(context *c, var *onto, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms);
 /* Rows of the table [V, C]. */
 var *op_embed(context *c, const var *table, const int32_t *ids, int64_t count);
-var *op_add(context *c, var *a, var *b);
 var *op_rmsnorm(context *c, var *x, const var *w, real epsilon);
 var *op_glu(context *c, var *gate, var *up, glu_kind kind);
 /* Cosine and sine of every row's angles, shared by all layers. */

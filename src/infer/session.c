@@ -94,6 +94,7 @@ int sequence_set_adapters(sequence *q, const lorac_adapter_ref *refs, size_t cou
         return fail(LORAC_ERROR_USAGE, "at most %d adapters can be applied at once", LOWRANK_MAX);
     drop_adapters(q);
     q->run = 0;
+    q->session->measured_rows = 0; /* new adapters may come to stand where the old ones did */
     q->uses = mem_new(count, sizeof *q->uses);
     q->owned = mem_new(count, sizeof *q->owned);
     if (!q->uses || !q->owned)
@@ -211,10 +212,27 @@ static void add_sequence(pass_rows *p, sequence *q)
     }
 }
 
+/* What a pass needs depends on the ranks and places of its adapters too. */
+static bool same_adapters(const session *s)
+{
+    bool same = s->measured_uses == (size_t)s->c->adapter_count;
+    for (size_t i = 0; same && i < s->measured_uses; i++)
+        same = s->measured[i] == s->c->adapters[i].adapter;
+    return same;
+}
+
+static void note_adapters(session *s)
+{
+    s->measured_uses = (size_t)s->c->adapter_count;
+    for (size_t i = 0; i < s->measured_uses; i++)
+        s->measured[i] = s->c->adapters[i].adapter;
+}
+
 /* Step memory grows to the largest pass seen. */
 static int reserve(session *s, const batch *b, int64_t n_logits)
 {
-    if ((size_t)b->count <= s->measured_rows && (size_t)n_logits <= s->measured_logits && s->c->size)
+    bool enough = (size_t)b->count <= s->measured_rows && (size_t)n_logits <= s->measured_logits && same_adapters(s);
+    if (enough && s->c->size)
         return LORAC_OK;
     size_t bytes;
     TRY(model_measure_logits(s->m, s->c, b, n_logits, &bytes));
@@ -222,6 +240,7 @@ static int reserve(session *s, const batch *b, int64_t n_logits)
         TRY(context_reserve(s->c, bytes));
     s->measured_rows = (size_t)b->count;
     s->measured_logits = (size_t)n_logits;
+    note_adapters(s);
     return LORAC_OK;
 }
 

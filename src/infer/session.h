@@ -25,7 +25,8 @@ typedef struct session {
     kv_cache *cache;
     sequence *sequences;
     float *logits; size_t logit_rows;
-    size_t measured_rows, measured_logits;
+    size_t measured_rows, measured_logits, measured_uses; /* of the passes that memory is there for */
+    const adapter *measured[LOWRANK_MAX];
     const adapter_use *uses; size_t use_count; /* what new sequences start with; not owned */
 } session;
 

@@ -75,8 +75,7 @@ typedef struct kernels {
     void (*glu)(pool *, void *y, const void *gate, const void *up, int64_t N, glu_kind kind);
     void (*glu_back)(pool *, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N, glu_kind kind);
 
-    /* y = a + b.  accumulate: d (write or add) x. */
-    void (*add)(pool *, void *y, const void *a, const void *b, int64_t N);
+    /* d = x, or d += x. */
     void (*accumulate)(pool *, grad d, const void *x, int64_t N);
 
     /* y = x · mask / (1 - p). The mask of element i is bit-reproducible from (seed, site, i): Philox. Its own backward. */

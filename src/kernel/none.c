@@ -57,10 +57,6 @@ static void glu_back(pool *team, grad dgate, grad dup, const void *dy, const voi
 {
 }
 
-static void add(pool *team, void *y, const void *a, const void *b, int64_t N)
-{
-}
-
 static void accumulate(pool *team, grad d, const void *x, int64_t N)
 {
 }

@@ -128,8 +128,6 @@ TIMED(glu, (pool * team, void *y, const void *gate, const void *up, int64_t N, g
 TIMED(glu_back,
       (pool * team, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N, glu_kind kind),
       (team, dgate, dup, dy, gate, up, N, kind), { PROFILE_ELEMENTS, 0, act_bytes(p, 5.0 * (double)N) })
-TIMED(add, (pool * team, void *y, const void *a, const void *b, int64_t N), (team, y, a, b, N),
-      { PROFILE_ELEMENTS, 0, act_bytes(p, 3.0 * (double)N) })
 TIMED(accumulate, (pool * team, grad d, const void *x, int64_t N), (team, d, x, N),
       { PROFILE_ELEMENTS, 0, act_bytes(p, (2.0 + d.add) * (double)N) })
 TIMED(dropout, (pool * team, void *y, const void *x, int64_t N, real rate, uint64_t seed, uint64_t site),

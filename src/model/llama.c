@@ -40,21 +40,19 @@ static var *llama_block(void *env, const void *self, var *x)
     const model_config *g = &p->m->config;
 
     var *h = op_rmsnorm(c, x, &b->input_norm, (real)g->norm_epsilon);
-    var *q = linear_fwd(c, &b->q, h);
-    var *k = linear_fwd(c, &b->k, h);
-    var *v = linear_fwd(c, &b->v, h);
+    var *q = linear_fwd(c, &b->q, h, NULL);
+    var *k = linear_fwd(c, &b->k, h, NULL);
+    var *v = linear_fwd(c, &b->v, h, NULL);
     q = op_rope(c, q, &p->rope, g->heads);
     k = op_rope(c, k, &p->rope, g->kv_heads);
     h = attend(p, b, q, k, v);
-    h = linear_fwd(c, &b->o, h);
-    x = op_add(c, x, h);
+    x = linear_fwd(c, &b->o, h, x);
 
     h = op_rmsnorm(c, x, &b->post_norm, (real)g->norm_epsilon);
-    var *gate = linear_fwd(c, &b->gate, h);
-    var *up = linear_fwd(c, &b->up, h);
+    var *gate = linear_fwd(c, &b->gate, h, NULL);
+    var *up = linear_fwd(c, &b->up, h, NULL);
     h = op_glu(c, gate, up, g->activation);
-    h = linear_fwd(c, &b->down, h);
-    return op_add(c, x, h);
+    return linear_fwd(c, &b->down, h, x);
 }
 
 const architecture architecture_llama = {

@@ -35,9 +35,9 @@ const var *linear_weight(const context *c, const linear *l)
     return &l->weight;
 }
 
-var *linear_fwd(context *c, const linear *l, var *x)
+var *linear_fwd(context *c, const linear *l, var *x, var *onto)
 {
     lowrank terms[LOWRANK_MAX];
     int n = linear_terms(c, l, terms);
-    return op_linear(c, x, linear_weight(c, l), l->bias.t.data ? &l->bias : NULL, terms, n);
+    return op_linear(c, onto, x, linear_weight(c, l), l->bias.t.data ? &l->bias : NULL, terms, n);
 }

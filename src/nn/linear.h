@@ -13,8 +13,8 @@ typedef struct linear {
     int slot;                     /* index into an adapter's modules */
 } linear;
 
-/* x [T, in] -> [T, out], adapters included. */
-var *linear_fwd(context *c, const linear *l, var *x);
+/* x [T, in] -> [T, out], adapters included; added to `onto` unless that is NULL. */
+var *linear_fwd(context *c, const linear *l, var *x, var *onto);
 /* The weight in force: the model's own, or the one an adapter for all rows brings. */
 const var *linear_weight(const context *c, const linear *l);
 /* The adapter terms of this linear under the context's adapters; returns their number. */

@@ -160,12 +160,18 @@ static var *run_linear(trial *t)
     };
     t->c->training = true;
     t->c->seed = 3;
-    return op_linear(t->c, &t->input[0], &t->input[1], NULL, terms, 2);
+    return op_linear(t->c, NULL, &t->input[0], &t->input[1], NULL, terms, 2);
 }
 
 static var *run_linear_bias(trial *t)
 {
-    return op_linear(t->c, &t->input[0], &t->input[1], &t->input[2], NULL, 0);
+    return op_linear(t->c, NULL, &t->input[0], &t->input[1], &t->input[2], NULL, 0);
+}
+
+/* Onto another input, or onto the very x that is multiplied. */
+static var *run_linear_onto(trial *t)
+{
+    return op_linear(t->c, &t->input[t->variant], &t->input[0], &t->input[1 + t->variant], NULL, NULL, 0);
 }
 
 static void check_linear(void)
@@ -183,24 +189,14 @@ static void check_linear(void)
     PARAMETER(&t, OUT, IN);
     PARAMETER(&t, OUT);
     check(&t, T * OUT);
-}
-
-/* ---- add; also of a var to itself ---- */
-
-static var *run_add(trial *t)
-{
-    return op_add(t->c, &t->input[0], &t->input[t->variant]);
-}
-
-static void check_add(void)
-{
-    trial t = new_trial(run_add, 1);
-    INPUT(&t, T, IN);
-    INPUT(&t, T, IN);
-    check(&t, T * IN);
-    t = new_trial(run_add, 0);
-    INPUT(&t, T, IN);
-    check(&t, T * IN);
+    for (int onto = 0; onto <= 1; onto++) {
+        t = new_trial(run_linear_onto, onto);
+        INPUT(&t, T, IN);
+        if (onto)
+            INPUT(&t, T, IN);
+        PARAMETER(&t, IN, IN);
+        check(&t, T * IN);
+    }
 }
 
 /* ---- rmsnorm over whole rows and over heads ---- */
@@ -319,16 +315,15 @@ static var *segment_body(void *env, const void *self, var *x)
     trial *t = env;
     const int *which = self;
     var *h = op_rmsnorm(t->c, x, &t->input[1], 1e-5);
-    h = op_linear(t->c, h, &t->input[2 + *which], NULL, NULL, 0);
     h = op_glu(t->c, h, x, GLU_SILU);
-    return op_add(t->c, x, h);
+    return op_linear(t->c, x, h, &t->input[2 + *which], NULL, NULL, 0);
 }
 
 static var *run_segment(trial *t)
 {
     static const int which[2] = { 0, 1 };
     t->c->recompute = t->variant;
-    var *x = op_add(t->c, &t->input[0], &t->input[0]);
+    var *x = op_glu(t->c, &t->input[0], &t->input[0], GLU_SILU);
     x = segment(t->c, segment_body, t, &which[0], x);
     return segment(t->c, segment_body, t, &which[1], x);
 }

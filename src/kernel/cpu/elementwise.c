@@ -3,39 +3,32 @@
 
 #include <math.h>
 
-typedef struct add_job {
-    act *y;
-    const act *a, *b;
-} add_job;
+typedef struct accumulate_job {
+    act *d;
+    const act *x;
+} accumulate_job;
 
 static void add_range(const void *arg, int64_t from, int64_t to, int thread)
 {
-    const add_job *j = arg;
+    const accumulate_job *j = arg;
     (void)thread;
-    act *y = j->y;
-    const act *a = j->a, *b = j->b;
-    SIMD for (int64_t i = from; i < to; i++) y[i] = narrow(widen(a[i]) + widen(b[i]));
-}
-
-void NAME(add)(pool *p, void *y, const void *a, const void *b, int64_t N)
-{
-    add_job job = { y, a, b };
-    split_elements(p, N, add_range, &job);
+    act *d = j->d;
+    const act *x = j->x;
+    SIMD for (int64_t i = from; i < to; i++) d[i] = narrow(widen(d[i]) + widen(x[i]));
 }
 
 static void copy_range(const void *arg, int64_t from, int64_t to, int thread)
 {
-    const add_job *j = arg;
+    const accumulate_job *j = arg;
     (void)thread;
-    memcpy(j->y + from, j->a + from, (size_t)(to - from) * sizeof(act));
+    memcpy(j->d + from, j->x + from, (size_t)(to - from) * sizeof(act));
 }
 
 void NAME(accumulate)(pool *p, grad d, const void *x, int64_t N)
 {
-    if (!d.p)
-        return;
-    add_job job = { d.p, x, d.p };
-    split_elements(p, N, d.add ? add_range : copy_range, &job);
+    accumulate_job job = { d.p, x };
+    if (d.p)
+        split_elements(p, N, d.add ? add_range : copy_range, &job);
 }
 
 enum { SUM_PIECE = 16384 };

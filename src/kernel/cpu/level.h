@@ -95,7 +95,6 @@ void NAME(rope_back)(pool *, grad dx, const void *dy, const real *cosine, const 
 void NAME(glu)(pool *, void *y, const void *gate, const void *up, int64_t N, glu_kind kind);
 void NAME(glu_back)(pool *, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N,
                     glu_kind kind);
-void NAME(add)(pool *, void *y, const void *a, const void *b, int64_t N);
 void NAME(accumulate)(pool *, grad d, const void *x, int64_t N);
 void NAME(dropout)(pool *, void *y, const void *x, int64_t N, real p, uint64_t seed, uint64_t site);
 void NAME(attention)(pool *, void *out, real *lse, const void *q, const void *k, const void *v,
