@@ -41,6 +41,9 @@ static json_t *plan_json(const lorac_plan *p)
     json_object_set_new(o, "truncated_rows", json_integer(p->truncated_rows));
     json_object_set_new(o, "dropped_rows", json_integer(p->dropped_rows));
     json_object_set_new(o, "tokens_per_pass", json_integer(p->tokens_per_pass));
+    json_object_set_new(o, "step_tokens", json_integer(p->step_tokens));
+    json_object_set_new(o, "step_seconds", json_number(p->step_seconds));
+    json_object_set_new(o, "step_gflop", json_number(p->step_flops / 1e9));
     json_object_set_new(o, "dtype", p->dtype ? json_string(p->dtype) : json_null());
     json_object_set_new(o, "isa", p->isa ? json_string(p->isa) : json_null());
     json_object_set_new(memory, "weights", json_integer((json_int_t)p->weights));
@@ -91,6 +94,12 @@ static void print_plan(const lorac_plan *p)
     print_bytes("other", p->other);
     print_bytes("peak", p->peak);
     print_bytes("available", p->available);
+    if (p->step_seconds > 0) {
+        printf("\nTime, as far as a short measurement can tell\n");
+        printf("  %-22s %14.2f s\n", "a step", p->step_seconds);
+        printf("  %-22s %16.0f\n", "tokens a second", (double)p->step_tokens / p->step_seconds);
+        printf("  %-22s %12.0f min\n", "the run", p->step_seconds * (double)p->steps / 60);
+    }
     free(line);
 }
 

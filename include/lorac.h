@@ -269,6 +269,9 @@ typedef struct lorac_plan {
     int64_t rows, steps, steps_per_epoch, tokens_per_epoch, longest_row, truncated_rows, dropped_rows;
     int64_t tokens_per_pass;
     uint64_t weights, adapter, optimizer, activations, other, peak, available;
+    int64_t step_tokens;          /* of the first step; with the next two only from lorac_train_plan */
+    double step_seconds;          /* predicted from a short measurement of this machine */
+    double step_flops;
     const char *dtype;            /* "bf16" */
     const char *isa;
 } lorac_plan;

@@ -140,7 +140,7 @@ static int reserve(evaluation *e, const model *m)
     if (tokens > e->rows.tokens)
         tokens = e->rows.tokens;
     TRY(packer_worst(&e->packer, tokens, &pass));
-    TRY(model_measure_loss(m, c, &pass.rows, &pass.targets, &bytes));
+    TRY(model_measure_loss(m, c, &pass.rows, &pass.targets, &bytes, NULL));
     if (bytes > memory_available())
         return fail_at(LORAC_ERROR_MEMORY, (fault){ .hint = "Lower --max-seq-length." },
                        "the longest row needs %zu MiB of memory, more than there is", bytes >> 20);

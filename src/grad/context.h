@@ -66,7 +66,7 @@ typedef struct context_options {
 
 int context_new(context **out, const context_options *options);
 void context_free(context *c);
-/* Counts from now on where time goes; `p` must live as long as the context. */
+/* Counts from now on where time goes, in *p, which must live as long as the context. */
 void context_profile(context *c, profile *p, int64_t vocabulary);
 /* Sets aside `bytes` of memory for passes; drops what was there. */
 int context_reserve(context *c, size_t bytes);

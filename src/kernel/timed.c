@@ -7,7 +7,8 @@
 
 void profile_attach(profile *p, pool *team, const kernels *inner, int64_t vocabulary)
 {
-    *p = (profile){ .inner = inner, .vocabulary = vocabulary };
+    p->inner = inner;
+    p->vocabulary = vocabulary;
     pool_attach(team, p);
 }
 

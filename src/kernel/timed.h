@@ -28,7 +28,7 @@ typedef struct profile {
     int64_t vocabulary; /* a product with so many rows or columns is the head's */
 } profile;
 
-/* From now on the pool's timed kernels are those of `inner`, and count in *p, which is emptied. */
+/* From now on the pool's timed kernels are those of `inner`, and add to what *p has counted. */
 void profile_attach(profile *p, pool *team, const kernels *inner, int64_t vocabulary);
 /* Forgets what was counted. */
 void profile_clear(profile *p);

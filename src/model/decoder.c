@@ -105,11 +105,14 @@ static int measuring_context(context **out, const context *like)
     return LORAC_OK;
 }
 
-int model_measure_loss(const model *m, const context *like, const batch *b, const loss_targets *targets, size_t *bytes)
+int model_measure_loss(const model *m, const context *like, const batch *b, const loss_targets *targets, size_t *bytes,
+                       profile *counted)
 {
     context *c;
     loss_result ignored = { 0 };
     TRY(measuring_context(&c, like));
+    if (counted)
+        context_profile(c, counted, m->config.vocabulary);
     int status = model_loss(m, c, b, targets, &ignored);
     *bytes = c->peak;
     context_free(c);

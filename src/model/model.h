@@ -72,8 +72,10 @@ typedef struct batch {
 int model_loss(const model *m, context *c, const batch *b, const loss_targets *targets, loss_result *result);
 /* Logits of the given rows, in ascending order (NULL: all), into [n_rows, V]. No gradients. */
 int model_logits(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits);
-/* Step memory that model_loss (with backward) or model_logits needs for a batch of this shape. */
-int model_measure_loss(const model *m, const context *like, const batch *b, const loss_targets *targets, size_t *bytes);
+/* Step memory that model_loss (with backward) or model_logits needs for a batch of this shape; *counted, unless it is NULL,
+ * gains what would be computed and moved. */
+int model_measure_loss(const model *m, const context *like, const batch *b, const loss_targets *targets, size_t *bytes,
+                       profile *counted);
 int model_measure_logits(const model *m, const context *like, const batch *b, int64_t n_rows, size_t *bytes);
 
 /* Checks ids against the vocabulary: LORAC_ERROR_DATA naming the first that is not in it. */

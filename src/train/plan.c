@@ -52,11 +52,11 @@ static int measure(run *r, int64_t tokens_per_pass, bool recompute, uint64_t *by
         return LORAC_OK;
     c->recompute = recompute;
     TRY(packer_worst(&r->packer, largest_pass(&r->train, tokens_per_pass, r->sampler.per_step), &pass));
-    TRY(model_measure_loss(r->in->model, c, &pass.rows, &pass.targets, &train));
+    TRY(model_measure_loss(r->in->model, c, &pass.rows, &pass.targets, &train, NULL));
     if (r->valid_count) {
         TRY(packer_worst(&r->packer, largest_pass(&r->valid, tokens_per_pass, r->valid_count), &pass));
         c->recording = c->training = false;
-        status = model_measure_loss(r->in->model, c, &pass.rows, &pass.targets, &valid);
+        status = model_measure_loss(r->in->model, c, &pass.rows, &pass.targets, &valid, NULL);
         c->recording = c->training = true;
         TRY(status);
     }

@@ -54,6 +54,8 @@ void run_close(run *r);
 int run_plan_adapter(run *r, int64_t parameters);
 /* Chooses tokens per pass and recomputation, and fills r->plan; LORAC_ERROR_MEMORY when the run does not fit. */
 int run_plan(run *r);
+/* Fills in what a step will cost; takes about a second. */
+int run_predict(run *r);
 /* Sets aside the memory that the plan found. */
 int run_reserve(run *r);
 

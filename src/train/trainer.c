@@ -376,6 +376,8 @@ int trainer_plan(const trainer_input *in, lorac_plan *out)
 
     if (status == LORAC_OK)
         status = run_plan(&r);
+    if (status == LORAC_OK)
+        status = run_predict(&r);
     *out = r.plan;
     run_close(&r);
     return status;

@@ -197,5 +197,7 @@ run 0 doctor -m "$model" --json
 out_has '"forward_pass":"good"'
 run 0 bench -m "$model" --steps 2 --max-seq-length 32 --json
 json_keys tokens_per_second
+run 0 bench -m "$model" --steps 2 --max-seq-length 32 --profile --json
+json_keys parts needed_gflop gemm_gflops bandwidth_gbs share_of_ceiling
 
 finish

@@ -418,6 +418,34 @@ static void test_plan(void **state)
     assert_true(plan.activations > 0);
     assert_true(plan.peak == plan.weights + plan.adapter + plan.optimizer + plan.activations + plan.other);
     assert_int_equal(plan.all_parameters - plan.trainable_parameters, m->parameters);
+    assert_true(plan.step_tokens > 0 && plan.step_tokens <= plan.tokens_per_epoch);
+    assert_true(plan.step_seconds > 0);
+    /* Two operations for every weight of the blocks and every token, forward and backward, at the very least. */
+    int64_t block_weights = m->parameters - m->config.vocabulary * m->config.hidden * (m->config.tied_head ? 1 : 2);
+    assert_true(plan.step_flops > 3.5 * (double)block_weights * (double)plan.step_tokens);
+}
+
+/* Keeping account of the time changes nothing, and what it counts is what the steps need. */
+static void test_profile(void **state)
+{
+    lorac_train_options o = options_for("plain");
+    lorac_profile account = { 0 };
+    lorac_watch watch = { .profile = &account };
+    double seconds = 0;
+
+    (void)state;
+    train(&o);
+    o.output = in_root("profiled");
+    assert_run(run_options(m, &o, &watch, false));
+    assert_same_run(in_root("plain"), in_root("profiled"));
+    assert_int_equal(account.steps, o.steps - 1);
+    assert_true(account.tokens > 0);
+    for (int i = 0; i < LORAC_PROFILE_PARTS; i++) {
+        assert_true(account.parts[i].seconds > 0);
+        assert_true(account.parts[i].flops > 0 || account.parts[i].bytes > 0);
+        seconds += account.parts[i].seconds;
+    }
+    assert_true(seconds < account.seconds);
 }
 
 /* Far too large an adapter is refused before any of it is made. */
@@ -514,6 +542,7 @@ int main(void)
         TEST(test_bad_rows),
         TEST(test_truncation),
         TEST(test_plan),
+        TEST(test_profile),
         TEST(test_divergence),
         TEST(test_memory),
     };
