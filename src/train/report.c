@@ -94,17 +94,21 @@ static void report_profile(run *r, int64_t tokens, double seconds)
     _Static_assert((int)PROFILE_PARTS == LORAC_PROFILE_PARTS, "the public structure has room for all");
     lorac_profile *out = r->in->watch->profile;
 
-    if (r->state.step == r->progress.first_step + 1 && r->steps > r->state.step) {
-        profile_clear(&r->profile);
+    if (r->state.step == r->progress.first_step + 1) {
         *out = (lorac_profile){ 0 };
-        return;
+        if (r->steps > r->state.step)
+            return;
     }
     out->seconds += seconds;
     out->tokens += tokens;
     out->steps++;
     for (int i = 0; i < PROFILE_PARTS; i++) {
         const profile_entry *e = &r->profile.part[i];
-        out->parts[i] = (lorac_profile_part){ names[i], e->seconds, e->flops, e->bytes };
+        lorac_profile_part *part = &out->parts[i];
+        part->name = names[i];
+        part->seconds += e->seconds;
+        part->flops += e->flops;
+        part->bytes += e->bytes;
     }
 }
 

@@ -126,6 +126,7 @@ static int train_step(run *r)
     double began = clock_seconds(), loss, norm;
     step_sums sums;
 
+    profile_clear(&r->profile); /* of what validations have counted */
     choose_rows(r, &sums);
     TRY(run_passes(r, &sums));
     loss = sums.loss.sum / (double)sums.trained;
