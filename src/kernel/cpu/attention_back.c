@@ -105,25 +105,29 @@ INLINE void row_gradient(real *score, real *ds, int64_t n, real lse, real delta,
     }
 }
 
-/* Row `row` of a strip into its panels. */
+/* MR rows of n cells, BLOCK apart, into a strip's panels from row `row` on. */
 INLINE void put_in_panels(cell *panels, int64_t row, const cell *x, int64_t n)
 {
-    for (int64_t c = 0; c < n; c += NR) {
-        cell *out = panels + c * STRIP + row / KP * NR * KP + row % KP;
-        for (int64_t i = 0; i < smaller(NR, n - c); i++)
-            out[i * KP] = x[c + i];
-    }
+    for (int64_t c = 0; c < n; c += NR)
+        for (int64_t r = 0; r < MR; r += KP) {
+            cell *out = panels + c * STRIP + (row + r) * NR;
+            for (int64_t i = 0; i < smaller(NR, n - c); i++)
+                for (int j = 0; j < KP; j++)
+                    out[i * KP + j] = x[(r + j) * BLOCK + c + i];
+        }
 }
 
-/* Queries i..i+MR-1 of the span, rows of the strip that begins at `strip`, against a block of keys. */
+/* Queries i..i+MR-1 of the span, rows of the strip that begins at `strip`, against a block of keys. Those that the last of
+ * them does not see get zeros in the panels, and no work. */
 static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t i, int64_t block, int64_t keys)
 {
     const attention_shape *shape = j->shape;
     const int64_t rows = smaller(MR, w->span.n_q - i), wide = round_up(w->D, LANES);
-    const int64_t n = round_up(keys, LANES);
+    const int64_t seen = keys_seen(w->span, shape, i + rows - 1).to - block;
+    const int64_t whole = round_up(keys, LANES), n = seen > 0 ? round_up(smaller(keys, seen), LANES) : 0;
     real score[MR * BLOCK] __attribute__((aligned(64))), ds[MR * BLOCK] __attribute__((aligned(64)));
     real added[MR * NR] __attribute__((aligned(64)));
-    cell p_row[BLOCK] __attribute__((aligned(64))), ds_rows[MR * BLOCK] __attribute__((aligned(64)));
+    cell p_rows[MR * BLOCK] __attribute__((aligned(64))), ds_rows[MR * BLOCK] __attribute__((aligned(64)));
     multiply_keys(score, w->q + i * w->depth, w->k_turned, w->D, n);
     multiply_keys(ds, w->dout + i * w->depth, w->v_turned, w->D, n);
     for (int64_t r = 0; r < MR; r++) {
@@ -137,12 +141,14 @@ static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t 
             memset(p, 0, (size_t)n * sizeof *p);
             memset(d, 0, (size_t)n * sizeof *d);
         }
-        to_cells(p_row, p, n);
+        to_cells(p_rows + r * BLOCK, p, n);
         to_cells(ds_rows + r * BLOCK, d, n);
-        put_in_panels(w->p_panels, i - strip + r, p_row, n);
-        put_in_panels(w->ds_panels, i - strip + r, ds_rows + r * BLOCK, n);
+        memset(p_rows + r * BLOCK + n, 0, (size_t)(whole - n) * sizeof(cell));
+        memset(ds_rows + r * BLOCK + n, 0, (size_t)(whole - n) * sizeof(cell));
     }
-    const int64_t padded = round_up(keys, KP);
+    put_in_panels(w->p_panels, i - strip, p_rows, whole);
+    put_in_panels(w->ds_panels, i - strip, ds_rows, whole);
+    const int64_t padded = smaller(n, round_up(keys, KP));
     for (int64_t d = 0; d < w->D; d += NR) {
         const int64_t columns = smaller(NR, wide - d);
         tile_columns(added, NR, &(tile_part){ { ds_rows, BLOCK, 1 }, padded }, 1, 0, w->k_plain + d * BLOCK, MR,
