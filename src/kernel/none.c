@@ -105,19 +105,19 @@ static void adamw(pool *team, real *w, real *m, real *v, const real *g, int64_t 
 static const kernels none_f32 = {
     .name = "none",
     .act = DT_F32,
-#define ENTRY(entry) .entry = entry,
+#define ENTRY(entry) .entry = (entry),
 #include "entries.def"
 };
 static const kernels none_bf16 = {
     .name = "none",
     .act = DT_BF16,
-#define ENTRY(entry) .entry = entry,
+#define ENTRY(entry) .entry = (entry),
 #include "entries.def"
 };
 static const kernels none_f64 = {
     .name = "none",
     .act = DT_F64,
-#define ENTRY(entry) .entry = entry,
+#define ENTRY(entry) .entry = (entry),
 #include "entries.def"
 };
 

@@ -166,13 +166,13 @@ static double sum_squares(pool *team, const real *x, int64_t N)
 static const kernels timed_f32 = {
     .name = "timed",
     .act = DT_F32,
-#define ENTRY(entry) .entry = entry,
+#define ENTRY(entry) .entry = (entry),
 #include "entries.def"
 };
 static const kernels timed_bf16 = {
     .name = "timed",
     .act = DT_BF16,
-#define ENTRY(entry) .entry = entry,
+#define ENTRY(entry) .entry = (entry),
 #include "entries.def"
 };
 
