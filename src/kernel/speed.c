@@ -22,7 +22,7 @@ static double best_product(pool *team, const kernels *k, char *memory)
     mat a = { memory, k->act, SIDE, DEPTH, DEPTH }, b = a, c = { NULL, k->act, SIDE, SIDE, SIDE };
     b.p = memory + SIDE * DEPTH * bytes;
     c.p = memory + 2 * SIDE * DEPTH * bytes;
-    float *room = (float *)(memory + 4 * SIDE * DEPTH * bytes);
+    float *room = (void *)(memory + 4 * SIDE * DEPTH * bytes);
     double best = 0, end = clock_seconds() + TRY_SECONDS;
     fill(k, team, a.p, SIDE * DEPTH, room);
     fill(k, team, b.p, SIDE * DEPTH, room);
