@@ -25,7 +25,8 @@ test-peers: build ## compare with transformers, PEFT, tokenizers and gguf (a 6 G
 	@tools/install-packages.sh peers
 	@if [ -e tools/test_peers.sh ]; then tools/test_peers.sh; else echo "SKIPPED: tools/test_peers.sh is not there"; fi
 
-bench: build ## tokens per second and memory beside PEFT's, on the same model and data
+bench: build ## lorac beside PEFT and llama.cpp: speed and memory; ROUNDS=3 LINES=training,merge PEERS=peft
+	@tools/install-packages.sh peers bench
 	bench/run.sh
 
 demo: build ## fine-tune a real model on the example data, in under ten minutes

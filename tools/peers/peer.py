@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = os.environ.get("LORAC", str(ROOT / "build" / "lorac"))
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lorac"
@@ -41,6 +39,8 @@ def metrics(folder):
 
 def same(what, got, expected, tolerance=1e-4):
     """At most `tolerance` of the largest expected value apart."""
+    import numpy
+
     got, expected = numpy.asarray(got, dtype="float64"), numpy.asarray(expected, dtype="float64")
     if got.shape != expected.shape:
         sys.exit(f"FAIL {what}: shape {got.shape}, expected {expected.shape}")

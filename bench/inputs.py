@@ -1,0 +1,92 @@
+"""What the groups work on: the model in its several forms, rows and adapters. Made when first asked for, in a folder that
+lasts as long as the run; the model itself stays in the cache."""
+
+import atexit
+import json
+import random
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from measure import run
+from peer import PROGRAM, real_model, real_text, tokenised
+from programs import PYTHON, THREADS
+
+VOCABULARY = 49152
+ROWS = 32  # of the training lines: 6,400 tokens
+
+
+@cache
+def folder():
+    made = Path(tempfile.mkdtemp(prefix="lorac-bench-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+@cache
+def model_gguf():
+    """SmolLM2-135M-Instruct in Q4_1: 98 MB."""
+    return real_model()
+
+
+@cache
+def model_folder():
+    """The same weights in f32 as a Hugging Face folder, what PEFT trains. transformers decodes them once."""
+    code = "import peer; print(peer.real_model_folder())"
+    return Path(run(PYTHON, "-W", "ignore", "-c", code).text().strip().splitlines()[-1])
+
+
+@cache
+def model_q8():
+    path = folder() / "q8_0.gguf"
+    run(PROGRAM, "export", "-m", model_gguf(), "--to", "gguf", "--outtype", "q8_0", "-o", path)
+    return path
+
+
+@cache
+def model_bf16():
+    """A folder in bf16, as SmolLM2 is published."""
+    path = folder() / "bf16"
+    run(PROGRAM, "merge", "-m", model_gguf(), "--adapter", adapter(), "-o", path, "--outtype", "bf16")
+    return path
+
+
+@cache
+def text_rows():
+    path = folder() / "text.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in real_text(ROWS)))
+    return path
+
+
+@cache
+def rows():
+    """Real text as ids: both programs train on the same numbers."""
+    return tokenised(folder(), model_gguf(), real_text(ROWS))
+
+
+@cache
+def rows_of_length(length, count=8, vocabulary=VOCABULARY):
+    """Made-up rows, every token of them trained. A tokenizer may know fewer ids than the model has rows for."""
+    random.seed(length)
+    path = folder() / f"rows-{length}-{count}-{vocabulary}.jsonl"
+    with path.open("w") as out:
+        for _ in range(count):
+            ids = [random.randrange(3, vocabulary // 2) for _ in range(length)]
+            out.write(json.dumps({"input_ids": ids, "labels": ids}) + "\n")
+    return path
+
+
+@cache
+def adapter(rank=16, target_modules="all-linear", seed=0):
+    """An adapter folder after one step, so that neither of its factors is zero. It holds the tokenizer too."""
+    path = folder() / f"adapter-{rank}-{target_modules}-{seed}"
+    words = ["--rank", rank, "--target-modules", target_modules, "--seed", seed, "--threads", THREADS]
+    words += ["--steps", 1, "--batch-size", 1, "--save-every", 0, "--steps-per-eval", 0]
+    run(PROGRAM, "train", "-m", model_gguf(), "--data", rows(), "-o", path, *words)
+    return path
+
+
+def prompt(length):
+    ids = [id for line in rows().read_text().splitlines() for id in json.loads(line)["input_ids"]]
+    return ids[:length]

@@ -1,0 +1,119 @@
+"""lorac beside the machine: the share of a step that is needed products, long rows, and a second thread."""
+
+import inputs
+from measure import each, median, take_turns
+from programs import THREADS, beside, lorac_json, lorac_train, offers, onednn_rate
+from table import Goal, Line, skipped
+
+SHARES = {"avx512-bf16": 0.65, "amx": 0.45}  # of the products' rate in bf16; f32 has one goal everywhere
+SHARE_F32 = 0.70
+LENGTHS = [512, 1024, 2048, 4096, 8192]
+
+
+def profile_of(dtype):
+    words = ["-m", inputs.model_gguf(), "--dtype", dtype, "--batch-size", 8, "--max-seq-length", 256]
+    return lorac_json("bench", *words, "--steps", 4, "--threads", THREADS, "--profile")
+
+
+def ceiling(rounds, isa):
+    """Floating-point operations really needed / time / rate of products in the same run."""
+    if not offers("bench", "--profile"):
+        return [skipped("ceiling", "share of the products' rate", "this lorac bench has no --profile")]
+    print("share of the products' rate", flush=True)
+    seen = take_turns(rounds, {dtype: lambda d=dtype: profile_of(d) for dtype in ("bf16", "f32")})
+    lines = []
+    for dtype, least in [("bf16", SHARES.get(isa)), ("f32", SHARE_F32)]:
+        runs = seen[dtype]
+        goal = Goal(least=least, of="value") if least else None
+        lines.append(Line("ceiling", f"{dtype}, share of the products' rate", "", each(runs, "share_of_ceiling"), goal=goal))
+        lines.append(Line("ceiling", f"{dtype}, the machine's products", "GFLOP/s", each(runs, "gemm_gflops")))
+    return lines
+
+
+def profile_text(profile):
+    """Part by part, the largest first."""
+    text = [f"{'':22}{'seconds':>9}{'share':>8}{'GFLOP/s':>10}{'GB/s':>8}"]
+    for part in sorted(profile["parts"], key=lambda part: -part["seconds"]):
+        share, rates = 100 * part["share"], f"{part['gflops']:10.0f}{part['gbs']:8.1f}"
+        text.append(f"{part['name']:22}{part['seconds']:9.3f}{share:7.1f}%{rates}")
+    return "\n".join(text)
+
+
+def training_of_length(length):
+    words = dict(max_seq_length=length, dtype="bf16")
+    result = lorac_train(inputs.model_gguf(), inputs.rows_of_length(length, 1), 1, 2, **words)
+    return {"memory": result["memory"], "time": 1e3 / result["steady"]}
+
+
+def operations_per_token(length, about):
+    """Forward and the gradients of the activations: 2 products per weight, 7 for causal attention, half of each masked."""
+    attention = 7 * length * about["heads"] * about["head_size"] * about["layers"]
+    return 4 * about["parameters"] + attention
+
+
+def length(rounds):
+    """One row of 512 … 8192 tokens, bf16."""
+    print("length of rows", flush=True)
+    seen = take_turns(rounds, {n: lambda n=n: training_of_length(n) for n in LENGTHS})
+    if not all(seen.values()):
+        return [skipped("length", "rows of 512 to 8192 tokens", "a run failed")]
+    about = lorac_json("inspect", inputs.model_gguf())
+    short, long = LENGTHS[0], LENGTHS[-1]
+    growth = median(each(seen[long], "time")) / median(each(seen[short], "time"))
+    expected = operations_per_token(long, about) / operations_per_token(short, about)
+    values = dict(lorac=[growth], beside=[expected], beside_name="needed operations", less_is_better=True)
+    lines = [Line("length", f"time per token, {long} beside {short}", "×", **values)]
+    for n in LENGTHS:
+        lines.append(Line("length", f"time per token, row of {n}", "ms", each(seen[n], "time")))
+    lines += memory_slope(seen)
+    if offers("bench", "--profile"):
+        lines += rest_without_attention(rounds)
+    return lines
+
+
+def memory_slope(seen):
+    """Linear means that the last doubling costs as much per token as the one before."""
+    peak = {n: median(each(seen[n], "memory")) for n in LENGTHS}
+    slopes = [(peak[b] - peak[a]) / (b - a) / 1e3 for a, b in [LENGTHS[-2:], LENGTHS[-3:-1]]]
+    values = dict(lorac=slopes[:1], beside=slopes[1:], beside_name="the doubling before")
+    goal = Goal(most=1.1)
+    return [Line("length", f"memory per token to {LENGTHS[-1]}", "kB", **values, goal=goal)] + [
+        Line("length", f"peak memory, row of {n}", "GB", [peak[n] / 1e9]) for n in LENGTHS
+    ]
+
+
+def rest_without_attention(rounds):
+    def rest(n):
+        words = ["-m", inputs.model_gguf(), "--dtype", "bf16", "--batch-size", 1, "--max-seq-length", n, "--steps", 2]
+        parts = lorac_json("bench", *words, "--profile", "--threads", THREADS)["parts"]
+        steps = 2
+        return 1e3 * sum(p["seconds"] for p in parts if "attention" not in p["name"]) / n / steps
+
+    ends = [LENGTHS[0], LENGTHS[-1]]
+    seen = take_turns(rounds, {n: lambda n=n: rest(n) for n in ends})
+    values = dict(lorac=seen[ends[1]], beside=seen[ends[0]], beside_name=f"row of {ends[0]}")
+    return [Line("length", f"time per token without attention, row of {ends[1]}", "ms", **values, goal=Goal(most=1.1))]
+
+
+def threads(rounds):
+    """Scaling of training from one thread to all, beside that of oneDNN's products."""
+    what = f"1 to {THREADS} threads, bf16"
+    if THREADS == 1:
+        return [skipped("threads", what, "there is one processor")]
+    options = dict(batch=8, steps=3, dtype="bf16")
+    programs = {
+        ("lorac", n): lambda n=n: lorac_train(inputs.model_gguf(), inputs.rows(), threads=n, **options)["steady"]
+        for n in (1, THREADS)
+    }
+    if beside("peft"):
+        programs |= {("oneDNN", n): lambda n=n: onednn_rate(n)["gflops"] for n in (1, THREADS)}
+    print("threads", flush=True)
+    seen = take_turns(rounds, programs)
+    ours, theirs = (scaling(seen, name) for name in ("lorac", "oneDNN"))
+    values = dict(lorac=ours, beside=theirs, beside_name="oneDNN's products")
+    return [Line("threads", what, "×", **values, goal=Goal(0.95))]
+
+
+def scaling(seen, name):
+    """Round by round."""
+    return [many / one for one, many in zip(seen.get((name, 1), []), seen.get((name, THREADS), []))]

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Builds llama.cpp's llama-bench into the cache (once, some 12 minutes on two cores) if it is not there: from the source
+# package of tools/llama-cpp-requirements.txt, which holds llama.cpp's tree. Optimised for this processor.
+# Exits with 77 when that cannot be done here, and says why.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+program=${XDG_CACHE_HOME:-$HOME/.cache}/lorac/llama.cpp/bin/llama-bench
+[ -x "$program" ] && exit 0
+
+skip() {
+    echo "SKIPPED: $*"
+    exit 77
+}
+
+for needed in python3 cmake ninja c++; do
+    command -v "$needed" >/dev/null || skip "building llama.cpp needs $needed"
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+echo "building llama.cpp's llama-bench into ${program%/*} (once, some 12 minutes)"
+python3 -m venv "$work/python" || skip "python3 -m venv fails; the package python3-venv may be missing"
+"$work/python/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
+    --require-hashes -r tools/llama-cpp-requirements.txt -d "$work" || skip "llama.cpp cannot be fetched; is there a network?"
+tar -xf "$work"/llama_cpp_python-*.tar.gz -C "$work" || exit 1
+cmake -S "$work"/llama_cpp_python-*/vendor/llama.cpp -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DGGML_NATIVE=ON -DGGML_CUDA=OFF -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF \
+    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_EXAMPLES=OFF >"$work/log" 2>&1 &&
+    cmake --build "$work/build" --target llama-bench >>"$work/log" 2>&1 || {
+    tail -n 20 "$work/log"
+    skip "llama.cpp does not build here"
+}
+mkdir -p "${program%/*}" && cp "$work/build/bin/llama-bench" "$program.new" && mv "$program.new" "$program"

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Makes the virtual environment of tools/peers-requirements.txt in the cache (once, about 6 GB) if it is not complete.
+# Exits with 77 when that cannot be done here, and says why.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lorac
+environment=$cache/peers
+
+skip() {
+    echo "SKIPPED: $*"
+    exit 77
+}
+
+complete() {
+    "$environment/bin/python" - tools/peers-requirements.txt 2>/dev/null <<'PYTHON'
+import sys
+from importlib.metadata import version
+for line in open(sys.argv[1]):
+    name, wanted = line.strip().split("==")
+    assert version(name).split("+")[0] == wanted
+PYTHON
+}
+
+complete && exit 0
+mkdir -p "$cache" || exit 1
+free=$(df --output=avail -k "$cache" | tail -1)
+[ "$free" -ge 10000000 ] || skip "the peers need 10 GB of free disk in $cache; there are $((free / 1000000)) GB"
+command -v python3 >/dev/null || skip "there is no python3"
+python3 -m venv "$environment" || skip "python3 -m venv fails; the package python3-venv may be missing"
+echo "installing the peers into $environment (once, some minutes)"
+"$environment/bin/pip" install --quiet --disable-pip-version-check -r tools/peers-requirements.txt ||
+    skip "the peers cannot be installed; is there a network?"
