@@ -15,13 +15,13 @@ import limits
 import training
 from measure import Failed
 from peer import ROOT
-from programs import THREADS, lorac_json
+from programs import THREADS, machine
 from table import as_text, from_json, skipped, to_json
 
 OUT = ROOT / "build" / "bench.json"
 GROUPS = {
     "training": training.training,
-    "ceiling": limits.ceiling,
+    "ceiling": lambda rounds: limits.ceiling(rounds, machine()["isa"]),
     "memory": training.memory,
     "quantised": training.quantised,
     "rank": training.rank,
@@ -40,11 +40,6 @@ def chosen_groups():
     if unknown:
         sys.exit(f"LINES: there is no group {unknown[0]}; there are {', '.join(GROUPS)}")
     return names
-
-
-def machine():
-    said = lorac_json("doctor")
-    return {"cpu": said["cpu"], "isa": said["isa"], "threads": THREADS}
 
 
 def earlier(here, chosen):

@@ -80,7 +80,7 @@ def merge(rounds):
     name = "PEFT, merge and save"
     return [
         Line("merge", "merge an f32 folder", "s", **values, beside=each(theirs, "seconds"), beside_name=name, goal=Goal(2)),
-        Line("merge", "the same", "s", **values, beside=each(theirs, "whole"), beside_name="PEFT, whole process"),
-        Line("merge", "its peak memory", "GB", gigabytes(ours), **limit),
-        Line("merge", "the same", "GB", gigabytes(ours), gigabytes(theirs), "PEFT", less_is_better=True),
+        Line("merge", "merge an f32 folder", "s", **values, beside=each(theirs, "whole"), beside_name="PEFT, whole process"),
+        Line("merge", "merge, peak memory", "GB", gigabytes(ours), **limit),
+        Line("merge", "merge, peak memory", "GB", gigabytes(ours), gigabytes(theirs), "PEFT", less_is_better=True),
     ]

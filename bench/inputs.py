@@ -15,6 +15,7 @@ from programs import PYTHON, THREADS
 
 VOCABULARY = 49152
 ROWS = 32  # of the training lines: 6,400 tokens
+JOINED = 6  # rows of the example data, to be as long as one of GSM8K
 
 
 @cache
@@ -52,17 +53,30 @@ def model_bf16():
     return path
 
 
+def texts():
+    """GSM8K, or where it is not at hand the example data, several rows in one so that lengths are alike."""
+    found = real_text(ROWS * JOINED)
+    if "prompt" in found[0]:
+        return found[:ROWS]
+    groups = [found[i : i + JOINED] for i in range(0, len(found), JOINED)]
+    return [{"prompt": joined(group, "user"), "completion": joined(group, "assistant")} for group in groups]
+
+
+def joined(group, role):
+    return "\n".join(turn["content"] for row in group for turn in row["messages"] if turn["role"] == role)
+
+
 @cache
 def text_rows():
-    path = folder() / "text.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in real_text(ROWS)))
+    path = folder() / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in texts()))
     return path
 
 
 @cache
 def rows():
-    """Real text as ids: both programs train on the same numbers."""
-    return tokenised(folder(), model_gguf(), real_text(ROWS))
+    """The same as ids: both programs train on the same numbers."""
+    return tokenised(folder(), model_gguf(), texts())
 
 
 @cache

@@ -25,18 +25,16 @@ def ceiling(rounds, isa):
     for dtype, least in [("bf16", SHARES.get(isa)), ("f32", SHARE_F32)]:
         runs = seen[dtype]
         goal = Goal(least=least, of="value") if least else None
-        lines.append(Line("ceiling", f"{dtype}, share of the products' rate", "", each(runs, "share_of_ceiling"), goal=goal))
+        what, shares = f"{dtype}, share of the products' rate", each(runs, "share_of_ceiling")
+        lines.append(Line("ceiling", what, "", shares, goal=goal, detail=typical(runs)))
         lines.append(Line("ceiling", f"{dtype}, the machine's products", "GFLOP/s", each(runs, "gemm_gflops")))
     return lines
 
 
-def profile_text(profile):
-    """Part by part, the largest first."""
-    text = [f"{'':22}{'seconds':>9}{'share':>8}{'GFLOP/s':>10}{'GB/s':>8}"]
-    for part in sorted(profile["parts"], key=lambda part: -part["seconds"]):
-        share, rates = 100 * part["share"], f"{part['gflops']:10.0f}{part['gbs']:8.1f}"
-        text.append(f"{part['name']:22}{part['seconds']:9.3f}{share:7.1f}%{rates}")
-    return "\n".join(text)
+def typical(runs):
+    """The profile of the run whose share is the median."""
+    ranked = sorted(runs, key=lambda run: run["share_of_ceiling"])
+    return ranked[len(ranked) // 2] if ranked else None
 
 
 def training_of_length(length):
@@ -85,9 +83,9 @@ def memory_slope(seen):
 def rest_without_attention(rounds):
     def rest(n):
         words = ["-m", inputs.model_gguf(), "--dtype", "bf16", "--batch-size", 1, "--max-seq-length", n, "--steps", 2]
-        parts = lorac_json("bench", *words, "--profile", "--threads", THREADS)["parts"]
-        steps = 2
-        return 1e3 * sum(p["seconds"] for p in parts if "attention" not in p["name"]) / n / steps
+        said = lorac_json("bench", *words, "--profile", "--threads", THREADS)
+        share = sum(part["share"] for part in said["parts"] if part["name"] == "attention")
+        return 1e3 * (1 - share) * said["seconds_per_step"] / n
 
     ends = [LENGTHS[0], LENGTHS[-1]]
     seen = take_turns(rounds, {n: lambda n=n: rest(n) for n in ends})

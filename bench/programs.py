@@ -35,29 +35,37 @@ def tokens_of(rows, begin, end):
 
 def training_speeds(ran, rows, batch, steps):
     """`steady` leaves the first step out; `whole` is the process from its start to its end."""
-    begins, ends = ran.events("plan"), ran.events("train")
-    result = {"whole": tokens_of(rows, 0, batch * steps) / ran.seconds, "memory": ran.peak, "start": begins[0]}
-    result["seconds"] = ran.seconds
-    if steps > 1:
-        result["steady"] = tokens_of(rows, batch, batch * steps) / (ends[-1] - ends[0])
-    return result
+    ends = ran.events("train")
+    return {
+        "whole": tokens_of(rows, 0, batch * steps) / ran.seconds,
+        "steady": tokens_of(rows, batch, batch * steps) / (ends[-1] - ends[0]),
+        "memory": ran.peak,
+    }
 
 
 def words_of(options):
     return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
-def lorac_train(model, rows, batch, steps, *flags, threads=THREADS, rank=16, target_modules="all-linear", **options):
+def run_lorac_train(model, rows, *flags, **options):
+    options = dict(threads=THREADS, rank=16, target_modules="all-linear") | options
     with tempfile.TemporaryDirectory() as folder:
-        options |= dict(batch_size=batch, steps=steps, threads=threads, rank=rank, target_modules=target_modules)
         command = [PROGRAM, "train", "-m", model, "--data", rows, "-o", folder, "--overwrite", *words_of(options)]
         command += ["--no-shuffle", "--steps-per-report", 1, "--steps-per-eval", 0, "--save-every", 0, "--log", "json"]
-        return training_speeds(run(*command, *flags), rows, batch, steps)
+        return run(*command, *flags)
 
 
-def peft_train(model, rows, batch, steps, threads=THREADS, **options):
-    options |= dict(batch_size=batch, steps=steps, threads=threads)
-    return training_speeds(peer_script("peft_train.py", model, rows, *words_of(options)), rows, batch, steps)
+def run_peft_train(model, rows, **options):
+    return peer_script("peft_train.py", model, rows, *words_of(dict(threads=THREADS) | options))
+
+
+def lorac_train(model, rows, batch, steps, *flags, **options):
+    ran = run_lorac_train(model, rows, *flags, batch_size=batch, steps=steps, **options)
+    return training_speeds(ran, rows, batch, steps)
+
+
+def peft_train(model, rows, batch, steps, **options):
+    return training_speeds(run_peft_train(model, rows, batch_size=batch, steps=steps, **options), rows, batch, steps)
 
 
 def peer_script(name, *arguments):
@@ -103,3 +111,8 @@ def peft_merge(model, adapter):
 
 def onednn_rate(threads):
     return peer_script("onednn_gemm.py", threads).json()
+
+
+def machine():
+    said = lorac_json("doctor")
+    return {"cpu": said["cpu"], "isa": said["isa"], "threads": THREADS}

@@ -3,7 +3,6 @@
 # With an argument, that script of this folder instead, in the same surroundings: bench/run.sh curves.py measure
 set -eu
 cd "$(dirname "$0")/.."
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/lorac
 export LORAC=${LORAC:-$PWD/build/lorac}
 export PYTHONPATH=$PWD/bench:$PWD/tools:$PWD/tools/peers HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TQDM_DISABLE=1
 [ -x "$LORAC" ] || { echo "$LORAC is not there: make build first"; exit 1; }

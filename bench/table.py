@@ -40,6 +40,7 @@ class Line:
     less_is_better: bool = False
     goal: Optional[Goal] = None
     note: str = ""
+    detail: Optional[dict] = None  # what else was measured, for those who read the JSON
 
     def ratio(self):
         if not self.lorac or not self.beside:

@@ -3,8 +3,8 @@ ranks. Every function returns lines of the table."""
 
 import inputs
 from measure import each, take_turns
-from programs import beside, lorac_json, lorac_train, peft_train
-from table import Goal, Line, skipped
+from programs import beside, lorac_json, lorac_train, peft_train, run_lorac_train, run_peft_train
+from table import Goal, Line
 
 # dtype, rows a batch, steps, goal at the same batch: batch 8 takes the 32 rows once; batch 1 half of them
 CASES = [("bf16", 8, 4, 4.5), ("bf16", 1, 16, None), ("f32", 8, 4, 4.0), ("f32", 1, 16, None)]
@@ -46,11 +46,11 @@ def gigabytes(seen):
 
 def start(rounds):
     """From the start of the process to the first training step, 32 rows of text tokenised."""
-    text, options = inputs.text_rows(), dict(batch=1, steps=1, dtype="bf16")
-    programs = {"lorac": lambda: to_first_step(lorac_train, inputs.model_gguf(), text, **options)}
+    text, options = inputs.text_rows(), dict(batch_size=1, steps=1, dtype="bf16")
+    programs = {"lorac": lambda: run_lorac_train(inputs.model_gguf(), text, **options).events("plan")[0]}
     if beside("peft"):
-        theirs = dict(options, tokenizer=inputs.adapter())
-        programs = {"PEFT": lambda: to_first_step(peft_train, inputs.model_folder(), text, **theirs)} | programs
+        model, theirs = inputs.model_folder(), dict(options, tokenizer=inputs.adapter())
+        programs = {"PEFT": lambda: run_peft_train(model, text, **theirs).events("plan")[0]} | programs
     print("start to first step", flush=True)
     seen = {"PEFT": []} | take_turns(rounds, programs)
     values = dict(lorac=seen["lorac"], beside=seen["PEFT"], beside_name="PEFT", less_is_better=True)
@@ -72,8 +72,8 @@ def memory(rounds):
     promise = dict(beside=[planned / 1e9] if planned else [], beside_name="lorac plan", less_is_better=True)
     return [
         Line("memory", what, "GB", ours, **values, goal=Goal(least=10)),
-        Line("memory", "the same, in itself", "GB", ours, goal=Goal(most=0.9, of="value")),
-        Line("memory", "the same, as planned", "GB", ours, **promise, goal=Goal(0.9, 1.1)),
+        Line("memory", what, "GB", ours, goal=Goal(most=0.9, of="value")),
+        Line("memory", what, "GB", ours, **promise, goal=Goal(0.9, 1.1)),
     ]
 
 

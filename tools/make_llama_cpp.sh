@@ -22,11 +22,15 @@ python3 -m venv "$work/python" || skip "python3 -m venv fails; the package pytho
 "$work/python/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
     --require-hashes -r tools/llama-cpp-requirements.txt -d "$work" || skip "llama.cpp cannot be fetched; is there a network?"
 tar -xf "$work"/llama_cpp_python-*.tar.gz -C "$work" || exit 1
-cmake -S "$work"/llama_cpp_python-*/vendor/llama.cpp -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-    -DGGML_NATIVE=ON -DGGML_CUDA=OFF -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF \
-    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_EXAMPLES=OFF >"$work/log" 2>&1 &&
-    cmake --build "$work/build" --target llama-bench >>"$work/log" 2>&1 || {
+build() {
+    cmake -S "$work"/llama_cpp_python-*/vendor/llama.cpp -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DGGML_NATIVE=ON -DGGML_CUDA=OFF -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF \
+        -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_EXAMPLES=OFF &&
+        cmake --build "$work/build" --target llama-bench
+}
+
+if ! build >"$work/log" 2>&1; then
     tail -n 20 "$work/log"
     skip "llama.cpp does not build here"
-}
+fi
 mkdir -p "${program%/*}" && cp "$work/build/bin/llama-bench" "$program.new" && mv "$program.new" "$program"
