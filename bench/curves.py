@@ -35,7 +35,7 @@ class Curve:
         print(f"{self.name}: {x}", flush=True)
         for name, seen in take_turns(int(os.environ.get("ROUNDS", 1)), programs).items():
             if seen:
-                point = [x, median(each(seen, speed)), median(each(seen, "memory"))]
+                point = [x, median(each(seen, speed)), median(each(seen, "peak"))]
                 self.series.setdefault(name, []).append(point)
 
     def trained(self, x, with_peft, model, theirs, rows, batch, steps, **options):

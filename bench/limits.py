@@ -2,7 +2,7 @@
 
 import inputs
 from measure import each, median, take_turns
-from programs import THREADS, beside, lorac_json, lorac_train, offers, onednn_rate
+from programs import THREADS, beside, lorac_json, lorac_train, onednn_rate, words_of
 from table import Goal, Line, skipped
 
 SHARES = {"avx512-bf16": 0.65, "amx": 0.45}  # of the products' rate in bf16; f32 has one goal everywhere
@@ -10,17 +10,16 @@ SHARE_F32 = 0.70
 LENGTHS = [512, 1024, 2048, 4096, 8192]
 
 
-def profile_of(dtype):
-    words = ["-m", inputs.model_gguf(), "--dtype", dtype, "--batch-size", 8, "--max-seq-length", 256]
-    return lorac_json("bench", *words, "--steps", 4, "--threads", THREADS, "--profile")
+def profile_of(dtype, **options):
+    words = ["-m", inputs.model_gguf(), "--dtype", dtype, "--threads", THREADS, *words_of(options)]
+    return lorac_json("bench", *words, "--profile")
 
 
 def ceiling(rounds, isa):
     """Floating-point operations really needed / time / rate of products in the same run."""
-    if not offers("bench", "--profile"):
-        return [skipped("ceiling", "share of the products' rate", "this lorac bench has no --profile")]
+    options = dict(batch_size=8, max_seq_length=256, steps=4)
     print("share of the products' rate", flush=True)
-    seen = take_turns(rounds, {dtype: lambda d=dtype: profile_of(d) for dtype in ("bf16", "f32")})
+    seen = take_turns(rounds, {dtype: lambda d=dtype: profile_of(d, **options) for dtype in ("bf16", "f32")})
     lines = []
     for dtype, least in [("bf16", SHARES.get(isa)), ("f32", SHARE_F32)]:
         runs = seen[dtype]
@@ -40,7 +39,7 @@ def typical(runs):
 def training_of_length(length):
     words = dict(max_seq_length=length, dtype="bf16")
     result = lorac_train(inputs.model_gguf(), inputs.rows_of_length(length, 1), 1, 2, **words)
-    return {"memory": result["memory"], "time": 1e3 / result["steady"]}
+    return {"peak": result["peak"], "time": 1e3 / result["steady"]}
 
 
 def operations_per_token(length, about):
@@ -63,15 +62,12 @@ def length(rounds):
     lines = [Line("length", f"time per token, {long} beside {short}", "×", **values)]
     for n in LENGTHS:
         lines.append(Line("length", f"time per token, row of {n}", "ms", each(seen[n], "time")))
-    lines += memory_slope(seen)
-    if offers("bench", "--profile"):
-        lines += rest_without_attention(rounds)
-    return lines
+    return lines + memory_slope(seen) + rest_without_attention(rounds)
 
 
 def memory_slope(seen):
     """Linear means that the last doubling costs as much per token as the one before."""
-    peak = {n: median(each(seen[n], "memory")) for n in LENGTHS}
+    peak = {n: median(each(seen[n], "peak")) for n in LENGTHS}
     slopes = [(peak[b] - peak[a]) / (b - a) / 1e3 for a, b in [LENGTHS[-2:], LENGTHS[-3:-1]]]
     values = dict(lorac=slopes[:1], beside=slopes[1:], beside_name="the doubling before")
     goal = Goal(most=1.1)
@@ -80,15 +76,16 @@ def memory_slope(seen):
     ]
 
 
-def rest_without_attention(rounds):
-    def rest(n):
-        words = ["-m", inputs.model_gguf(), "--dtype", "bf16", "--batch-size", 1, "--max-seq-length", n, "--steps", 2]
-        said = lorac_json("bench", *words, "--profile", "--threads", THREADS)
-        share = sum(part["share"] for part in said["parts"] if part["name"] == "attention")
-        return 1e3 * (1 - share) * said["seconds_per_step"] / n
+def time_without_attention(length, steps):
+    said = profile_of("bf16", batch_size=1, max_seq_length=length, steps=steps)
+    share = sum(part["share"] for part in said["parts"] if part["name"] == "attention")
+    return 1e3 * (1 - share) * said["seconds_per_step"] / length
 
-    ends = [LENGTHS[0], LENGTHS[-1]]
-    seen = take_turns(rounds, {n: lambda n=n: rest(n) for n in ends})
+
+def rest_without_attention(rounds):
+    ends = {LENGTHS[0]: 3, LENGTHS[-1]: 1}  # and steps
+    seen = take_turns(rounds, {n: lambda n=n: time_without_attention(n, ends[n]) for n in ends})
+    ends = list(ends)
     values = dict(lorac=seen[ends[1]], beside=seen[ends[0]], beside_name=f"row of {ends[0]}")
     return [Line("length", f"time per token without attention, row of {ends[1]}", "ms", **values, goal=Goal(most=1.1))]
 

@@ -39,7 +39,7 @@ def training_speeds(ran, rows, batch, steps):
     return {
         "whole": tokens_of(rows, 0, batch * steps) / ran.seconds,
         "steady": tokens_of(rows, batch, batch * steps) / (ends[-1] - ends[0]),
-        "memory": ran.peak,
+        "peak": ran.peak,
     }
 
 
@@ -75,7 +75,7 @@ def peer_script(name, *arguments):
 def lorac_json(*arguments):
     """What a command says with --json, and the peak memory of its process."""
     ran = run(PROGRAM, *arguments, "--json")
-    return ran.json() | {"memory": ran.peak, "seconds": ran.seconds}
+    return ran.json() | {"peak": ran.peak, "seconds": ran.seconds}
 
 
 def lorac_generate(model, prompt, count, adapters=(), threads=THREADS):
@@ -86,7 +86,7 @@ def lorac_generate(model, prompt, count, adapters=(), threads=THREADS):
     return {
         "prompt": said["prompt_tokens_per_second"],
         "generation": said["generation_tokens_per_second"],
-        "memory": said["memory"],
+        "peak": said["peak"],
     }
 
 
@@ -95,7 +95,7 @@ def llama_generate(model, prompt_tokens, count, threads=THREADS):
     ran = run(LLAMA_BENCH, "-m", model, "-p", prompt_tokens, "-n", count, "-r", 1, "-t", threads, "-o", "json")
     tests = json.loads(ran.text())
     speeds = {("prompt" if test["n_prompt"] else "generation"): test["avg_ts"] for test in tests}
-    return speeds | {"memory": ran.peak}
+    return speeds | {"peak": ran.peak}
 
 
 def lorac_merge(model, adapter):
@@ -106,7 +106,7 @@ def lorac_merge(model, adapter):
 def peft_merge(model, adapter):
     with tempfile.TemporaryDirectory() as folder:
         ran = peer_script("peft_merge.py", model, adapter, Path(folder) / "merged")
-    return {"seconds": ran.json()["seconds"], "whole": ran.seconds, "memory": ran.peak}
+    return {"seconds": ran.json()["seconds"], "whole": ran.seconds, "peak": ran.peak}
 
 
 def onednn_rate(threads):

@@ -41,7 +41,7 @@ def training(rounds):
 
 
 def gigabytes(seen):
-    return [bytes / 1e9 for bytes in each(seen, "memory")]
+    return [bytes / 1e9 for bytes in each(seen, "peak")]
 
 
 def start(rounds):
