@@ -148,7 +148,8 @@ def draw_curves():
         speeds = {who: [(x, speed) for x, speed, _ in points] for who, points in curve["series"].items()}
         memory = {who: [(x, bytes / 1e9) for x, _, bytes in points] for who, points in curve["series"].items()}
         label = curve["x_label"]
-        picture = draw([Panel(curve["title"], label, speeds), Panel("Peak memory, GB", label, memory)])
+        wide = label.startswith("parameters")
+        picture = draw([Panel(curve["title"], label, speeds, wide), Panel("Peak memory, GB", label, memory, wide)])
         (PICTURES / f"{name}.svg").write_text(picture)
 
 

@@ -74,13 +74,13 @@ def merge(rounds):
     programs = {"PEFT": lambda: peft_merge(model, adapter), "lorac": lambda: lorac_merge(model, adapter)}
     seen = take_turns(rounds, programs)
     ours, theirs = seen["lorac"], seen["PEFT"]
-    values = dict(lorac=each(ours, "seconds"), less_is_better=True)
+    took, what, alone = each(ours, "seconds"), "merge an f32 folder", each(theirs, "seconds")
+    whole = each(theirs, "whole")
     size = sum(path.stat().st_size for path in Path(model).iterdir()) / 1e9
     limit = dict(beside=[size], beside_name="the model", goal=Goal(most=1.1))
-    name = "PEFT, merge and save"
     return [
-        Line("merge", "merge an f32 folder", "s", **values, beside=each(theirs, "seconds"), beside_name=name, goal=Goal(2)),
-        Line("merge", "merge an f32 folder", "s", **values, beside=each(theirs, "whole"), beside_name="PEFT, whole process"),
+        Line("merge", what, "s", took, alone, "PEFT, merge and save", less_is_better=True, goal=Goal(2)),
+        Line("merge", what, "s", took, whole, "PEFT, whole process", less_is_better=True),
         Line("merge", "merge, peak memory", "GB", gigabytes(ours), **limit),
         Line("merge", "merge, peak memory", "GB", gigabytes(ours), gigabytes(theirs), "PEFT", less_is_better=True),
     ]

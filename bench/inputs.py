@@ -1,5 +1,5 @@
-"""What the groups work on: the model in its several forms, rows and adapters. Made when first asked for, in a folder that
-lasts as long as the run; the model itself stays in the cache."""
+"""What the groups work on: the model in its several forms, rows and adapters. Made when first asked for, in a folder
+that lasts as long as the run; the model itself stays in the cache."""
 
 import atexit
 import json

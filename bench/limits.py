@@ -16,18 +16,29 @@ def profile_of(dtype, **options):
 
 
 def ceiling(rounds, isa):
-    """Floating-point operations really needed / time / rate of products in the same run."""
+    """Operations that a step needs / its time, beside the rate of large products measured in the same round: lorac's
+    own or oneDNN's, whichever is higher."""
     options = dict(batch_size=8, max_seq_length=256, steps=4)
-    print("share of the products' rate", flush=True)
-    seen = take_turns(rounds, {dtype: lambda d=dtype: profile_of(d, **options) for dtype in ("bf16", "f32")})
     lines = []
     for dtype, least in [("bf16", SHARES.get(isa)), ("f32", SHARE_F32)]:
-        runs = seen[dtype]
-        goal = Goal(least=least, of="value") if least else None
-        what, shares = f"{dtype}, share of the products' rate", each(runs, "share_of_ceiling")
-        lines.append(Line("ceiling", what, "", shares, goal=goal, detail=typical(runs)))
-        lines.append(Line("ceiling", f"{dtype}, the machine's products", "GFLOP/s", each(runs, "gemm_gflops")))
+        print(f"share of the products' rate, {dtype}", flush=True)
+        programs = {"lorac": lambda: profile_of(dtype, **options)}
+        if beside("peft"):
+            programs = {"oneDNN": lambda: onednn_rate(THREADS, dtype)} | programs
+        lines += shares(dtype, {"oneDNN": []} | take_turns(rounds, programs), Goal(least) if least else None)
     return lines
+
+
+def shares(dtype, seen, goal):
+    runs, theirs = seen["lorac"], each(seen["oneDNN"], "gflops")
+    own = each(runs, "gemm_gflops")
+    needed = [run["share_of_ceiling"] * run["gemm_gflops"] for run in runs]
+    best = [max(rates) for rates in zip(own, theirs)] if theirs else own
+    values = dict(beside=best, beside_name="large products", goal=goal, detail=typical(runs))
+    return [
+        Line("ceiling", f"{dtype}, operations of a step by its time", "GFLOP/s", needed, **values),
+        Line("ceiling", f"{dtype}, large products", "GFLOP/s", own, theirs, "oneDNN in PyTorch"),
+    ]
 
 
 def typical(runs):
@@ -43,7 +54,8 @@ def training_of_length(length):
 
 
 def operations_per_token(length, about):
-    """Forward and the gradients of the activations: 2 products per weight, 7 for causal attention, half of each masked."""
+    """Forward and the gradients of the activations: two products per weight, and seven for attention, of which half is
+    masked."""
     attention = 7 * length * about["heads"] * about["head_size"] * about["layers"]
     return 4 * about["parameters"] + attention
 

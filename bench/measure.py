@@ -1,6 +1,6 @@
-"""A fresh process for every measurement: its output lines with the time of each, how long it took, and its peak resident
-memory. Several commands take turns, so that a machine that becomes slower hurts all of them; of the rounds the median
-counts. Knows nothing of what is measured.
+"""A fresh process for every measurement: its output lines with the time of each, how long it took, and its peak
+resident memory. Several commands take turns, so that a machine that becomes slower hurts all of them; of the rounds
+the median counts. Knows nothing of what is measured.
 
 The kernel counts as a child's peak at least what its parent had at the fork, so this process must stay small: the
 modules here need Python's standard library alone, and torch lives in children."""

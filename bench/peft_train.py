@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""PEFT's side of the training lines. Prints {"event": "plan"} when the first step begins and {"event": "train"} when one
-is done, as lorac train --log json does, so that the same clock outside reads both.
+"""PEFT's side of the training lines. Prints {"event": "plan"} when the first step begins and {"event": "train"} when
+one is done, as lorac train --log json does, so that the same clock outside reads both.
 
     peft_train.py MODEL_FOLDER ROWS.jsonl --dtype bf16|f32 --batch-size B --steps N --rank R --target-modules T
 
@@ -32,7 +32,8 @@ def options_given():
 def ids_and_labels(row, tokenizer):
     if "input_ids" in row:
         return row
-    prompt, completion = (tokenizer(row[key], add_special_tokens=False)["input_ids"] for key in ["prompt", "completion"])
+    texts = [row["prompt"], row["completion"]]
+    prompt, completion = tokenizer(texts, add_special_tokens=False)["input_ids"]
     completion.append(tokenizer.eos_token_id)
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
 

@@ -1,23 +1,23 @@
 """Line plots as SVG text: panels side by side, one line per series, named at the top. Pure: numbers in, text out."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 62, 46
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 62, 46
 COLOURS = {"lorac": "#0b6e4f", "PEFT": "#c1440e", "llama.cpp": "#2f4b9c"}
 OTHERS = ["#8a6d00", "#6b3fa0", "#555555"]
 
 
 @dataclass
 class Panel:
-    """`series` is {name: [(x, y), ...]}. The y axis begins at 0; x goes in doublings when `doubling` is set."""
+    """`series` is {name: [(x, y), ...]}. x goes in doublings; the y axis begins at 0, or goes in powers of ten."""
 
     title: str
     x_label: str
     series: dict
-    doubling: bool = True
+    powers: bool = False
 
 
 def steps_to(most):
@@ -30,10 +30,18 @@ def steps_to(most):
     return [step * i for i in range(math.ceil(most / step * 0.999) + 1)]
 
 
+def powers_around(least, most):
+    """1, 2 and 5 times powers of ten: from the last one not above `least` to the first one not below `most`."""
+    lowest, highest = math.floor(math.log10(least)), math.ceil(math.log10(most))
+    all = [factor * 10.0**power for power in range(lowest, highest + 1) for factor in (1, 2, 5)]
+    below, above = [tick for tick in all if tick <= least], [tick for tick in all if tick >= most]
+    return [tick for tick in all if below[-1] <= tick <= above[0]]
+
+
 def short(value):
-    for size, letter in [(1e9, "G"), (1e6, "M"), (1e3, "k")]:
-        if value >= size * 10:
-            return f"{value / size:g}{letter}"
+    for size, letter in [(1e9, "G"), (1e6, "M")]:
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
     return f"{value:g}"
 
 
@@ -47,16 +55,17 @@ class Scale:
 
     def __init__(self, panel):
         points = [point for line in panel.series.values() for point in line]
-        self.place = math.log2 if panel.doubling else float
-        xs = [self.place(x) for x, _ in points]
+        xs, ys = [math.log2(x) for x, _ in points], [y for _, y in points]
         self.first, self.span = min(xs), (max(xs) - min(xs)) or 1.0
-        self.ticks = steps_to(max(y for _, y in points))
+        self.ticks = powers_around(min(ys), max(ys)) if panel.powers else steps_to(max(ys))
+        self.height = math.log10 if panel.powers else float
 
     def x(self, value):
-        return LEFT + (self.place(value) - self.first) / self.span * (WIDTH - LEFT - RIGHT)
+        return LEFT + (math.log2(value) - self.first) / self.span * (WIDTH - LEFT - RIGHT)
 
     def y(self, value):
-        return HEIGHT - BOTTOM - value / self.ticks[-1] * (HEIGHT - TOP - BOTTOM)
+        low, high = self.height(self.ticks[0]), self.height(self.ticks[-1])
+        return HEIGHT - BOTTOM - (self.height(value) - low) / ((high - low) or 1.0) * (HEIGHT - TOP - BOTTOM)
 
 
 def text_at(x, y, words, anchor="middle", **more):
@@ -96,7 +105,7 @@ def line(points, scale, colour):
 
 def draw(panels):
     """One picture of all panels that have points."""
-    panels = [Panel(p.title, p.x_label, {n: s for n, s in p.series.items() if s}, p.doubling) for p in panels]
+    panels = [replace(p, series={name: line for name, line in p.series.items() if line}) for p in panels]
     panels = [panel for panel in panels if panel.series]
     width = WIDTH * len(panels)
     parts = [

@@ -109,8 +109,8 @@ def peft_merge(model, adapter):
     return {"seconds": ran.json()["seconds"], "whole": ran.seconds, "peak": ran.peak}
 
 
-def onednn_rate(threads):
-    return peer_script("onednn_gemm.py", threads).json()
+def onednn_rate(threads, dtype="bf16"):
+    return peer_script("onednn_gemm.py", threads, dtype).json()
 
 
 def machine():

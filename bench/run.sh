@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 export LORAC=${LORAC:-$PWD/build/lorac}
 export PYTHONPATH=$PWD/bench:$PWD/tools:$PWD/tools/peers HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TQDM_DISABLE=1
+export PYTHONDONTWRITEBYTECODE=1
 [ -x "$LORAC" ] || { echo "$LORAC is not there: make build first"; exit 1; }
 command -v python3 >/dev/null || { echo "the bench needs python3"; exit 1; }
 

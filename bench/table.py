@@ -64,7 +64,8 @@ def number(value):
     """Three digits or so: what a measurement is good for."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    decimals = 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:.{decimals}f}"
 
 
 def amount(values, unit):
@@ -81,7 +82,7 @@ def cells(line):
         amount(line.lorac, line.unit),
         amount(line.beside, line.unit),
         line.beside_name,
-        "–" if ratio is None else f"{ratio:.2f} ×",
+        "–" if ratio is None else f"{number(ratio)} ×",
         line.goal.text(line.unit) if line.goal else "",
         {True: "met", False: "missed", None: ""}[met],
     ]

@@ -12,7 +12,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 from measure import Failed, run, take_turns
-from plot import Panel, draw, steps_to
+from plot import Panel, draw, powers_around, steps_to
 from random_models import SHAPES, Shape, make_model
 from report import profile_table, replaced
 from table import Goal, Line, as_markdown, as_text, from_json, number, skipped, to_json
@@ -38,7 +38,8 @@ class Table(unittest.TestCase):
         self.assertIsNone(Line("g", "w", "s", [1], [1]).met())
 
     def test_numbers(self):
-        self.assertEqual([number(x) for x in (1234.5, 99.94, 10, 1.2345, 0.003)], ["1,234", "99.9", "10.0", "1.23", "0.00"])
+        written = [number(x) for x in (1234.5, 99.94, 10, 1.2345, 0.6484, 0.003)]
+        self.assertEqual(written, ["1,234", "99.9", "10.0", "1.23", "0.648", "0.003"])
 
     def test_text_shows_what_is_skipped(self):
         lines = [Line("a", "speed", "tok/s", [30], [10], "PEFT", goal=Goal(2)), skipped("b", "streams", "no flag")]
@@ -49,7 +50,8 @@ class Table(unittest.TestCase):
         self.assertNotIn("streams", as_markdown(lines))
 
     def test_json_and_back(self):
-        lines = [Line("a", "speed", "tok/s", [30, 31], [10], "PEFT", True, Goal(2), "note", {"x": 1}), skipped("b", "c", "d")]
+        full = Line("a", "speed", "tok/s", [30, 31], [10], "PEFT", True, Goal(2), "note", {"x": 1})
+        lines = [full, skipped("b", "c", "d")]
         self.assertEqual(from_json(json.loads(json.dumps(to_json(lines)))), lines)
 
 
@@ -89,11 +91,17 @@ class Plots(unittest.TestCase):
             self.assertGreaterEqual(ticks[-1], most * 0.999)
             self.assertTrue(4 <= len(ticks) <= 8, ticks)
 
+    def test_powers_enclose_the_values(self):
+        self.assertEqual(powers_around(3, 40), [2, 5, 10, 20, 50])
+        self.assertEqual(powers_around(1, 1), [1])
+        self.assertEqual(powers_around(0.07, 0.3), [0.05, 0.1, 0.2, 0.5])
+
     def test_picture(self):
         series = {"lorac": [(1, 100), (2, 150), (8, 200)], "PEFT": [(1, 50)], "none": []}
         root = xml.fromstring(draw([Panel("Speed", "rows <b>", series), Panel("Memory", "rows", {"none": []})]))
         inside = "{http://www.w3.org/2000/svg}"
-        lines = [[tuple(map(float, p.split(","))) for p in e.get("points").split()] for e in root.iter(f"{inside}polyline")]
+        texts = [element.get("points").split() for element in root.iter(f"{inside}polyline")]
+        lines = [[tuple(map(float, point.split(","))) for point in points] for points in texts]
         self.assertEqual([len(points) for points in lines], [3, 1])
         (x1, y1), (x2, y2), (x8, y8) = lines[0]
         self.assertAlmostEqual(x8 - x1, 3 * (x2 - x1), delta=0.2)  # doublings are equally wide

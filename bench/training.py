@@ -1,5 +1,5 @@
-"""Training beside PEFT: speed, time to the first step, memory; and lorac beside itself with quantised weights and higher
-ranks. Every function returns lines of the table."""
+"""Training beside PEFT: speed, time to the first step, memory; and lorac beside itself with quantised weights and
+higher ranks. Every function returns lines of the table."""
 
 import inputs
 from measure import each, take_turns

@@ -20,7 +20,8 @@ trap 'rm -rf "$work"' EXIT
 echo "building llama.cpp's llama-bench into ${program%/*} (once, some 12 minutes)"
 python3 -m venv "$work/python" || skip "python3 -m venv fails; the package python3-venv may be missing"
 "$work/python/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
-    --require-hashes -r tools/llama-cpp-requirements.txt -d "$work" || skip "llama.cpp cannot be fetched; is there a network?"
+    --require-hashes -r tools/llama-cpp-requirements.txt -d "$work" ||
+    skip "llama.cpp cannot be fetched; is there a network?"
 tar -xf "$work"/llama_cpp_python-*.tar.gz -C "$work" || exit 1
 build() {
     cmake -S "$work"/llama_cpp_python-*/vendor/llama.cpp -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
