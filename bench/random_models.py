@@ -12,7 +12,7 @@ from peer import ROOT
 
 # Sign and seven bits of the exponent of numbers between 2^-7 and 2^-5; the other byte is random.
 SMALL = bytes(0x3C | (byte & 0x80) for byte in range(256))
-CHUNK = 1 << 24
+CHUNK = 1 << 19
 
 
 @dataclass
