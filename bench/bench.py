@@ -10,7 +10,6 @@ import os
 import sys
 
 import inference
-import inputs
 import limits
 import training
 from measure import Failed
@@ -61,7 +60,7 @@ def main():
             lines += GROUPS[name](rounds)
         except Failed as problem:
             print(problem, file=sys.stderr)
-            lines.append(skipped(name, name, str(problem).splitlines()[0]))
+            lines.append(skipped(name, name, str(problem).strip().splitlines()[-1]))
         lines.sort(key=lambda line: list(GROUPS).index(line.group))
         OUT.write_text(json.dumps(here | {"rounds": rounds, "lines": to_json(lines)}, indent=1) + "\n")
     print()

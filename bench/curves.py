@@ -116,7 +116,7 @@ def generation_threads():
 
 
 def generators(path, threads=THREADS):
-    programs = {"lorac": lambda: lorac_generate(path, [3], 64, threads=threads)}
+    programs = {"lorac": lambda: lorac_generate(path, 1, 64, threads=threads)}
     if beside("llama.cpp"):
         programs["llama.cpp"] = lambda: llama_generate(path, 0, 64, threads=threads)
     return programs

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import inputs
 from measure import each, take_turns
-from programs import THREADS, beside, lorac_generate, lorac_json, lorac_merge, llama_generate, offers, peft_merge
+from programs import beside, llama_generate, lorac_generate, lorac_merge, peft_merge
 from table import Goal, Line, skipped
 from training import gigabytes
 
@@ -12,10 +12,9 @@ PROMPT, GENERATED, STREAMS = 512, 128, 8
 
 
 def both_speeds(adapters=()):
-    """Generation is measured after a prompt of one token, as llama-bench does."""
-    model, ids = inputs.model_gguf(), inputs.prompt(PROMPT)
-    said = lorac_generate(model, ids[:1], GENERATED, adapters)
-    return said | {"prompt": lorac_generate(model, ids, 1, adapters)["prompt"]}
+    """A long prompt, and generation after a prompt of one token, as llama-bench does."""
+    said = lorac_generate(inputs.model_gguf(), 1, GENERATED, adapters)
+    return said | {"prompt": lorac_generate(inputs.model_gguf(), PROMPT, 1, adapters)["prompt"]}
 
 
 def generation(rounds):
@@ -42,25 +41,17 @@ def generation(rounds):
     return lines + [Line("generation", "peak memory", "GB", *memory, "llama.cpp", less_is_better=True)]
 
 
-def bench_streams(streams, adapters):
-    words = ["-m", inputs.model_gguf(), "--generate", GENERATED, "--streams", streams, "--threads", THREADS]
-    words += [word for adapter in adapters for word in ("--adapter", adapter)]
-    return lorac_json("bench", *words)
-
-
 def streams(rounds):
     what = f"{STREAMS} streams, {STREAMS} adapters r 8 q,v"
-    if not offers("bench", "--generate"):
-        return [skipped("streams", what, "this lorac bench has no --generate")]
     adapters = [inputs.adapter(8, "q_proj,v_proj", seed) for seed in range(STREAMS)]
-    print("streams", flush=True)
+    ours = dict(model=inputs.model_gguf(), prompt_tokens=1, count=GENERATED)
     programs = {
-        "one": lambda: bench_streams(1, adapters[:1]),
-        "bare": lambda: bench_streams(STREAMS, []),
-        "all": lambda: bench_streams(STREAMS, adapters),
+        "one": lambda: lorac_generate(**ours, adapters=adapters[:1]),
+        "bare": lambda: lorac_generate(**ours, streams=STREAMS),
+        "all": lambda: lorac_generate(**ours, streams=STREAMS, adapters=adapters),
     }
-    seen = take_turns(rounds, programs)
-    speeds = {name: each(runs, "generation_tokens_per_second") for name, runs in seen.items()}
+    print("streams", flush=True)
+    speeds = {name: each(runs, "generation") for name, runs in take_turns(rounds, programs).items()}
     lines = [Line("streams", what, "tok/s", speeds["all"], speeds["one"], "one stream", goal=Goal(4))]
     return lines + [Line("streams", what, "tok/s", speeds["all"], speeds["bare"], "no adapters", goal=Goal(0.9))]
 

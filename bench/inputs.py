@@ -91,16 +91,11 @@ def rows_of_length(length, count=8, vocabulary=VOCABULARY):
     return path
 
 
-@cache
 def adapter(rank=16, target_modules="all-linear", seed=0):
     """An adapter folder after one step, so that neither of its factors is zero. It holds the tokenizer too."""
     path = folder() / f"adapter-{rank}-{target_modules}-{seed}"
-    words = ["--rank", rank, "--target-modules", target_modules, "--seed", seed, "--threads", THREADS]
-    words += ["--steps", 1, "--batch-size", 1, "--save-every", 0, "--steps-per-eval", 0]
-    run(PROGRAM, "train", "-m", model_gguf(), "--data", rows(), "-o", path, *words)
+    if not path.exists():
+        words = ["--rank", rank, "--target-modules", target_modules, "--seed", seed, "--threads", THREADS]
+        words += ["--steps", 1, "--batch-size", 1, "--save-every", 0, "--steps-per-eval", 0]
+        run(PROGRAM, "train", "-m", model_gguf(), "--data", rows(), "-o", path, *words)
     return path
-
-
-def prompt(length):
-    ids = [id for line in rows().read_text().splitlines() for id in json.loads(line)["input_ids"]]
-    return ids[:length]

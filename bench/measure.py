@@ -55,7 +55,8 @@ def run(*command):
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             errors.seek(0)
-            raise Failed(f"{' '.join(words)[:300]}\nends with {child.returncode}\n{errors.read()[-2000:]}")
+            said = errors.read() + "".join(text for _, text in lines[-3:])
+            raise Failed(f"{' '.join(words)[:300]}\nends with {child.returncode}\n{said[-2000:]}")
     return Ran(seconds, usage.ru_maxrss * 1024, lines)
 
 

@@ -4,7 +4,6 @@ dictionary of what was measured; speeds are tokens per second, memory is in byte
 import json
 import os
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from measure import run
@@ -19,12 +18,6 @@ THREADS = len(os.sched_getaffinity(0))
 def beside(name):
     """Whether that peer takes part; run.sh has made sure that it is there."""
     return name in os.environ.get("PEERS", "").replace(",", " ").split()
-
-
-@cache
-def offers(command, flag):
-    """Whether this build of lorac knows a flag."""
-    return flag in run(PROGRAM, command, "--help").text()
 
 
 def tokens_of(rows, begin, end):
@@ -78,16 +71,14 @@ def lorac_json(*arguments):
     return ran.json() | {"peak": ran.peak, "seconds": ran.seconds}
 
 
-def lorac_generate(model, prompt, count, adapters=(), threads=THREADS):
-    """`prompt` is a list of ids."""
-    words = ["-m", model, "--ids", ",".join(map(str, prompt)), "-n", count, "--ignore-eos", "--temp", 0]
+def lorac_generate(model, prompt_tokens, count, adapters=(), streams=1, threads=THREADS):
+    """Made-up prompts of so many tokens in every stream, each with the next of the adapters; it warms up first. The
+    speeds are those of all streams together."""
+    words = ["-m", model, "--max-seq-length", prompt_tokens, "--generate", count, "--streams", streams]
     words += ["--threads", threads] + [word for adapter in adapters for word in ("--adapter", adapter)]
-    said = lorac_json("generate", *words)
-    return {
-        "prompt": said["prompt_tokens_per_second"],
-        "generation": said["generation_tokens_per_second"],
-        "peak": said["peak"],
-    }
+    said = lorac_json("bench", *words)
+    speeds = {key: said[f"{key}_tokens_per_second"] for key in ("prompt", "generation")}
+    return speeds | {"peak": said["peak"]}
 
 
 def llama_generate(model, prompt_tokens, count, threads=THREADS):

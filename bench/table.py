@@ -84,7 +84,7 @@ def cells(line):
         line.beside_name,
         "–" if ratio is None else f"{number(ratio)} ×",
         line.goal.text(line.unit) if line.goal else "",
-        {True: "met", False: "missed", None: ""}[met],
+        {True: "met", False: "missed", None: ""}[met] if line.lorac else "not measured",
     ]
 
 
