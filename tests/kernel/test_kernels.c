@@ -442,6 +442,29 @@ static void convert(const kernels *k)
         }
 }
 
+/* To half precision bit for bit: a float of every exponent and sign, with every pattern of the bits around the last that stays. */
+static void convert_halves(const kernels *k)
+{
+    enum { N = 1 << 18 };
+    float *x = malloc(N * sizeof *x);
+    output y = output_new(DT_F16, N);
+    assert_non_null(x);
+    for (uint32_t i = 0; i < N; i++) {
+        uint32_t bits = (i >> 9) << 23 | (i >> 5 & 15) << 19 | (i >> 2 & 7) << 11 | (i & 3 ? 1u << (i & 3) * 3 : 0);
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+    FOR_THREADS
+    {
+        k->convert(teams[threads], output_start(&y), DT_F16, x, DT_F32, N);
+        output_end(&y, threads);
+    }
+    for (uint32_t i = 0; i < N; i++)
+        if (((const uint16_t *)(const void *)y.first)[i] != f32_to_f16(x[i]))
+            fail_msg("%s: %g becomes 0x%04x, expected 0x%04x", k->name, (double)x[i], ((const uint16_t *)(const void *)y.first)[i], f32_to_f16(x[i]));
+    free(x);
+    output_free(&y);
+}
+
 static void optimiser(const kernels *k)
 {
     const int64_t N = pick(0, 1) ? 40000 : pick(1, 100);
@@ -503,6 +526,7 @@ TEST(dropout)
 TEST(cross_entropy)
 TEST(rows)
 TEST(convert)
+TEST(convert_halves)
 TEST(optimiser)
 
 int main(void)
@@ -512,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_rope),        cmocka_unit_test(test_glu),     cmocka_unit_test(test_glu_extremes),
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dropout), cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_rows),        cmocka_unit_test(test_convert), cmocka_unit_test(test_optimiser),
+        cmocka_unit_test(test_convert_halves),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -95,6 +95,17 @@ typedef struct convert_job {
     int64_t N;
 } convert_job;
 
+static void store_halves(uint16_t *y, const real *values, int64_t n)
+{
+    int64_t i = 0;
+#if defined(__F16C__) && !defined(ACT_F64)
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(values + i), _MM_FROUND_TO_NEAREST_INT));
+#endif
+    for (; i < n; i++)
+        y[i] = f32_to_f16((float)values[i]);
+}
+
 static void store(void *y, dtype to, int64_t at, const real *values, int64_t n)
 {
     switch (to) {
@@ -112,8 +123,7 @@ static void store(void *y, dtype to, int64_t at, const real *values, int64_t n)
         break;
     default:
         assert(to == DT_F16);
-        for (int64_t i = 0; i < n; i++)
-            ((uint16_t *)y)[at + i] = f32_to_f16((float)values[i]);
+        store_halves((uint16_t *)y + at, values, n);
     }
 }
 

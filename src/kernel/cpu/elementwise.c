@@ -44,10 +44,11 @@ static void squares_piece(void *arg, int64_t piece, int thread)
     const squares_job *j = arg;
     (void)thread;
     const int64_t from = j->from + piece * SUM_PIECE, to = smaller(j->N, from + SUM_PIECE);
+    const real *x = j->x; /* read through j in the loop, it would not become vectors */
     double sum = 0;
     SIMD_SUM(sum)
     for (int64_t i = from; i < to; i++)
-        sum += (double)j->x[i] * (double)j->x[i];
+        sum += (double)x[i] * (double)x[i];
     j->sums[piece] = sum;
 }
 
