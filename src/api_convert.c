@@ -41,48 +41,39 @@ static int check_free(const char *output, bool is_gguf, bool overwrite)
     return LORAC_OK;
 }
 
-static int compare(const model *base, const lorac_run_options *run, const char *written, comparison *out)
-{
-    runner before = { 0 }, after = { 0 };
-    session *reference = NULL, *other = NULL;
-    model *merged = NULL;
-    lorac_text *text = NULL;
-    lorac_run_options plain = { .dtype = LORAC_DTYPE_F32, .threads = run->threads };
-    int status = model_open(&merged, written, false);
-    if (status == LORAC_OK)
-        status = runner_open(&before, base, run);
-    if (status == LORAC_OK)
-        status = runner_open(&after, merged, &plain);
-    if (status == LORAC_OK)
-        status = session_new(&reference, base, before.c);
-    if (status == LORAC_OK)
-        status = session_new(&other, merged, after.c);
-    if (status == LORAC_OK)
-        status = text_open_if_any(&text, base->path, NULL);
-    if (status == LORAC_OK)
-        status = compare_models(reference, other, text ? text->tokenizer : NULL, out);
-    lorac_text_close(text);
-    session_free(reference);
-    session_free(other);
-    runner_close(&before);
-    runner_close(&after);
-    model_close(merged);
-    return status;
-}
-
 typedef struct merge_job {
-    const model *m;
-    const lorac_run_options *run;
     export_plan plan;
     bool is_gguf;
     const char *output;
     export_loss loss;
+    reference expected;           /* of base and adapters */
     comparison result;
 } merge_job;
 
+static int expect(merge_job *job)
+{
+    lorac_text *text = NULL;
+    TRY(text_open_if_any(&text, job->plan.m->path, NULL));
+    int status = reference_new(&job->expected, job->plan.m, job->plan.c, text ? text->tokenizer : NULL);
+    lorac_text_close(text);
+    return status;
+}
+
+static int compare(merge_job *job, const char *written)
+{
+    context *c = job->plan.c;
+    model *merged;
+    TRY(model_open(&merged, written, false));
+    c->adapters = NULL;
+    c->adapter_count = 0;
+    int status = reference_compare(&job->expected, merged, c, &job->result);
+    model_close(merged);
+    return status;
+}
+
 static int verify(merge_job *job, const char *written)
 {
-    TRY(compare(job->m, job->run, written, &job->result));
+    TRY(compare(job, written));
     double limit = logit_limit(job->plan.type) * job->result.largest;
     if (job->result.max_difference <= limit)
         return LORAC_OK;
@@ -134,9 +125,13 @@ static int merge(merge_job *job, const runner *r)
         return fail_memory();
     for (size_t i = 0; i < r->count; i++)
         adapters[i] = (folded){ r->adapters[i], (double)r->uses[i].weight };
+    job->plan.c = r->c;
     job->plan.adapters = adapters;
     job->plan.adapter_count = r->count;
-    int status = job->is_gguf ? write_gguf(job) : write_folder(job);
+    int status = expect(job);
+    if (status == LORAC_OK)
+        status = job->is_gguf ? write_gguf(job) : write_folder(job);
+    reference_free(&job->expected);
     mem_free(adapters);
     return status;
 }
@@ -147,7 +142,7 @@ lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *ada
     static const lorac_merge_options standard;
     options = options ? options : &standard;
     lorac_run_options run = { .dtype = LORAC_DTYPE_F32, .threads = options->threads, .adapters = adapters, .adapter_count = count };
-    merge_job job = { .m = handle->m, .run = &run, .plan.m = handle->m, .output = output, .is_gguf = slice_ends(slice_of(output), ".gguf") };
+    merge_job job = { .plan.m = handle->m, .output = output, .is_gguf = slice_ends(slice_of(output), ".gguf") };
     runner r;
     TRY(output_type(handle->m, options->dtype, job.is_gguf, &job.plan.type));
     TRY(check_free(output, job.is_gguf, options->overwrite));

@@ -74,6 +74,12 @@ void file_unmap(mapped *m)
     *m = (mapped){ 0 };
 }
 
+void file_let_go(const mapped *m)
+{
+    if (m->n > 0)
+        madvise((void *)(uintptr_t)m->p, m->n, MADV_DONTNEED);
+}
+
 int file_read(buf *out, const char *path, size_t limit)
 {
     mapped m;

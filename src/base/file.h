@@ -10,6 +10,8 @@ typedef struct mapped { const uint8_t *p; size_t n; } mapped;
 /* Maps a regular file for reading. Missing, not regular or unreadable: LORAC_ERROR_DATA with the path. */
 int file_map(mapped *out, const char *path);
 void file_unmap(mapped *m);
+/* What was read so far no longer counts as this process's memory; it is read again when it is touched. */
+void file_let_go(const mapped *m);
 /* Reads a whole regular file of at most `limit` bytes; the buffer is the caller's. */
 int file_read(buf *out, const char *path, size_t limit);
 

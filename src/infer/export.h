@@ -8,6 +8,7 @@ typedef struct folded { const adapter *adapter; double weight; } folded;
 
 typedef struct export_plan {
     const model *m;
+    context *c;                   /* of f32: whose kernels and threads do the work */
     const folded *adapters; size_t adapter_count;
     dtype type;                   /* of matrices: DT_F32, DT_F16, DT_BF16, or DT_Q8_0 (GGUF) */
 } export_plan;

@@ -129,8 +129,7 @@ static int write_tensors(gguf_writer *w, const pieces *p, const float *divisors,
         TRY(gguf_declare(w, p->list[i].name, p->list[i].type, p->list[i].source.ndim, p->list[i].source.dim));
     if (divisors)
         TRY(gguf_declare(w, "rope_freqs.weight", DT_F32, 1, &half));
-    for (size_t i = 0; i < p->count; i++)
-        TRY(piece_write(p, &p->list[i], sink, w, loss));
+    TRY(pieces_write(p, sink, w, loss));
     return divisors ? gguf_data(w, divisors, (size_t)half * sizeof *divisors) : LORAC_OK;
 }
 

@@ -32,8 +32,8 @@ static int write_weights(const export_plan *plan, const char *path, export_loss 
     if (status == LORAC_OK) {
         for (size_t i = 0; i < p.count && status == LORAC_OK; i++)
             status = safetensors_declare(w, p.list[i].name, p.list[i].type, p.list[i].source.ndim, p.list[i].source.dim);
-        for (size_t i = 0; i < p.count && status == LORAC_OK; i++)
-            status = piece_write(&p, &p.list[i], sink, w, loss);
+        if (status == LORAC_OK)
+            status = pieces_write(&p, sink, w, loss);
         if (status == LORAC_OK)
             status = safetensors_finish(w);
         else

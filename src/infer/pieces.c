@@ -1,13 +1,7 @@
-/* pieces.c: listing a model's tensors, and making their rows: decode, add the deltas, round to the output type. */
+/* pieces.c: listing a model's tensors. */
 #include "pieces.h"
 
 #include "err.h"
-#include "mem.h"
-#include "quant.h"
-
-#include <string.h>
-
-enum { RUN_ELEMENTS = 1 << 20 };
 
 /* Halves of a head become pairs: file row 2j + t of a head is model row t · half + j. */
 int64_t paired_row(int64_t row, int64_t head_size)
@@ -121,65 +115,4 @@ int pieces_new(pieces *p, const export_plan *plan, bool for_gguf)
 void pieces_free(pieces *p)
 {
     arena_free(&p->memory);
-}
-
-/* W[row] + D[row] in f32; *delta, room for a row, receives D[row]. */
-static bool make_row(const pieces *p, const piece *x, int64_t row, int64_t cols, float *out, float *delta)
-{
-    bool changed = false;
-    size_t row_bytes = (size_t)dtype_row_bytes(x->source.type, cols);
-    quant_decode(out, (const char *)x->source.data + (size_t)row * row_bytes, x->source.type, cols);
-    if (x->slot < 0)
-        return false;
-    memset(delta, 0, (size_t)cols * sizeof *delta);
-    for (size_t i = 0; i < p->plan->adapter_count; i++) {
-        const folded *f = &p->plan->adapters[i];
-        adapter_add_row(f->adapter, x->slot, f->weight, row, delta);
-        changed |= f->adapter->modules[x->slot].rank > 0;
-    }
-    for (int64_t c = 0; c < cols && changed; c++)
-        out[c] += delta[c];
-    return changed;
-}
-
-static void add_loss(export_loss *loss, const void *written, dtype type, const float *wanted, const float *delta, int64_t cols, float *scratch)
-{
-    quant_decode(scratch, written, type, cols);
-    for (int64_t c = 0; c < cols; c++) {
-        double lost = (double)scratch[c] - (double)wanted[c];
-        loss->error += lost * lost;
-        loss->delta += (double)delta[c] * (double)delta[c];
-    }
-}
-
-static int write_rows(const pieces *p, const piece *x, float *row, char *bytes, piece_sink sink, void *to, export_loss *loss)
-{
-    /* A vector is a column of rows when its order changes, and one row otherwise. */
-    bool vector = x->source.ndim == 1, split = vector && x->paired_rows;
-    int64_t cols = split ? 1 : tensor_cols(&x->source), rows = tensor_count(&x->source) / cols;
-    size_t row_bytes = (size_t)dtype_row_bytes(x->type, cols);
-    int64_t run = RUN_ELEMENTS / cols > 0 ? RUN_ELEMENTS / cols : 1;
-    for (int64_t first = 0; first < rows; first += run) {
-        int64_t count = rows - first < run ? rows - first : run;
-        for (int64_t i = 0; i < count; i++) {
-            int64_t from = x->paired_rows ? paired_row(first + i, p->plan->m->config.head_size) : first + i;
-            bool changed = make_row(p, x, from, cols, row, row + cols);
-            quant_encode(bytes + (size_t)i * row_bytes, x->type, row, cols);
-            if (changed)
-                add_loss(loss, bytes + (size_t)i * row_bytes, x->type, row, row + cols, cols, row + 2 * cols);
-        }
-        TRY(sink(to, bytes, (size_t)count * row_bytes));
-    }
-    return LORAC_OK;
-}
-
-int piece_write(const pieces *p, const piece *x, piece_sink sink, void *to, export_loss *loss)
-{
-    size_t cols = (size_t)tensor_cols(&x->source), run = RUN_ELEMENTS > cols ? RUN_ELEMENTS : cols;
-    float *row = mem_new(3 * cols, sizeof *row);
-    char *bytes = mem_new(run, sizeof(float));
-    int status = row && bytes ? write_rows(p, x, row, bytes, sink, to, loss) : fail_memory();
-    mem_free(row);
-    mem_free(bytes);
-    return status;
 }

@@ -25,9 +25,9 @@ bool head_is_untied(const export_plan *plan);
 int pieces_new(pieces *out, const export_plan *plan, bool for_gguf);
 void pieces_free(pieces *p);
 
-/* Gives the finished bytes of one tensor, a run of rows at a time. */
+/* Takes the bytes of all tensors in order, in parts of any size; called by the caller's thread alone. */
 typedef int (*piece_sink)(void *to, const void *bytes, size_t count);
-int piece_write(const pieces *p, const piece *x, piece_sink sink, void *to, export_loss *loss);
+int pieces_write(const pieces *p, piece_sink sink, void *to, export_loss *loss);
 /* The row of a rotary weight that stands at `row` in llama.cpp's order. */
 int64_t paired_row(int64_t row, int64_t head_size);
 

@@ -1,4 +1,4 @@
-/* verify.c: the held prompts and the comparison. */
+/* verify.c: the held prompts, one pass of a model over all of them, and the comparison. */
 #include "verify.h"
 
 #include "err.h"
@@ -16,81 +16,157 @@ static const char *const prompts[] = {
 
 enum { PROMPTS = sizeof prompts / sizeof *prompts, RANDOM_IDS = 48 };
 
-static double log_sum_exp(const float *x, int64_t n)
-{
-    double most = (double)x[0], sum = 0;
-    for (int64_t i = 1; i < n; i++)
-        most = fmax(most, (double)x[i]);
-    for (int64_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - most);
-    return most + log(sum);
-}
+/* ---- Texts ---- */
 
-static void compare_row(const float *want, const float *got, int64_t n, comparison *out)
+static int add_text(reference *r, const int32_t *ids, int64_t count)
 {
-    double want_lse = log_sum_exp(want, n), got_lse = log_sum_exp(got, n), kl = 0;
-    int64_t want_best = 0, got_best = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double p = (double)want[i] - want_lse, q = (double)got[i] - got_lse;
-        double difference = fabs((double)want[i] - (double)got[i]);
-        kl += exp(p) * (p - q);
-        out->max_difference = isfinite(difference) ? fmax(out->max_difference, difference) : INFINITY;
-        out->largest = fmax(out->largest, fabs((double)want[i]));
-        want_best = want[i] > want[want_best] ? i : want_best;
-        got_best = got[i] > got[got_best] ? i : got_best;
+    int64_t total = r->count + count;
+    int32_t *grown = mem_grow(r->ids, (size_t)total, sizeof *grown);
+    r->ids = grown ? grown : r->ids;
+    int32_t *positions = mem_grow(r->positions, (size_t)total, sizeof *positions);
+    r->positions = positions ? positions : r->positions;
+    attention_span *spans = mem_grow(r->spans, (size_t)r->n_spans + 1, sizeof *spans);
+    r->spans = spans ? spans : r->spans;
+    if (!grown || !positions || !spans)
+        return fail_memory();
+    spans[r->n_spans++] = (attention_span){ r->count, count, r->count, count };
+    for (int64_t i = 0; i < count; i++) {
+        grown[r->count + i] = ids[i];
+        positions[r->count + i] = (int32_t)i;
     }
-    out->kl_divergence += kl;
-    out->top1_agreement += want_best == got_best;
-    out->tokens++;
+    r->count = total;
+    return LORAC_OK;
 }
 
-static int compare_ids(session *reference, session *other, const int32_t *ids, size_t count, comparison *out)
-{
-    int64_t vocabulary = reference->m->config.vocabulary;
-    float *want = mem_new(count, (size_t)vocabulary * sizeof *want), *got = mem_new(count, (size_t)vocabulary * sizeof *got);
-    int status = want && got ? session_logits(reference, ids, count, want) : fail_memory();
-    if (status == LORAC_OK)
-        status = session_logits(other, ids, count, got);
-    for (size_t i = 0; i < count && status == LORAC_OK; i++)
-        compare_row(want + (int64_t)i * vocabulary, got + (int64_t)i * vocabulary, vocabulary, out);
-    mem_free(want);
-    mem_free(got);
-    return status;
-}
-
-static int compare_random(session *reference, session *other, comparison *out)
+static int add_random(reference *r, const model *m)
 {
     int32_t ids[RANDOM_IDS];
-    int64_t count = reference->m->config.context < RANDOM_IDS ? reference->m->config.context : RANDOM_IDS;
-    rng r = rng_new(0, rng_stream("verify"));
+    rng random = rng_new(0, rng_stream("verify"));
     for (int i = 0; i < RANDOM_IDS; i++)
-        ids[i] = (int32_t)(rng_next(&r) % (uint64_t)reference->m->config.vocabulary);
-    return compare_ids(reference, other, ids, (size_t)count, out);
+        ids[i] = (int32_t)(rng_next(&random) % (uint64_t)m->config.vocabulary);
+    return add_text(r, ids, m->config.context < RANDOM_IDS ? m->config.context : RANDOM_IDS);
 }
 
-static int compare_prompts(session *reference, session *other, const tokenizer *t, comparison *out)
+static int add_prompts(reference *r, const model *m, const tokenizer *t)
 {
     for (int i = 0; i < PROMPTS; i++) {
         encoding e = { 0 };
         int status = tokenizer_encode(t, slice_of(prompts[i]), -1, &e);
-        size_t longest = (size_t)reference->m->config.context;
-        if (status == LORAC_OK && e.count)
-            status = compare_ids(reference, other, e.ids, e.count < longest ? e.count : longest, out);
+        int64_t count = (int64_t)e.count, longest = m->config.context;
+        if (status == LORAC_OK)
+            status = model_check_ids(m, e.ids, e.count);
+        if (status == LORAC_OK && count)
+            status = add_text(r, e.ids, count < longest ? count : longest);
         encoding_free(&e);
         TRY(status);
     }
     return LORAC_OK;
 }
 
-int compare_models(session *reference, session *other, const tokenizer *t, comparison *out)
+/* ---- Logits ---- */
+
+static int run_texts(const reference *r, const model *m, context *c, float *logits)
+{
+    batch b = { .count = r->count, .ids = r->ids, .positions = r->positions, .spans = r->spans, .n_spans = r->n_spans, .once = true };
+    size_t bytes;
+    TRY(model_measure_logits(m, c, &b, b.count, &bytes));
+    TRY(context_reserve(c, bytes));
+    return model_logits(m, c, &b, NULL, b.count, logits);
+}
+
+static float *new_logits(const reference *r)
+{
+    return mem_new((size_t)r->count, (size_t)r->vocabulary * sizeof(float));
+}
+
+int reference_new(reference *r, const model *m, context *c, const tokenizer *t)
+{
+    *r = (reference){ .vocabulary = m->config.vocabulary };
+    int status = t ? add_prompts(r, m, t) : add_random(r, m);
+    if (status == LORAC_OK) {
+        r->logits = new_logits(r);
+        status = r->logits ? run_texts(r, m, c, r->logits) : fail_memory();
+    }
+    if (status != LORAC_OK)
+        reference_free(r);
+    return status;
+}
+
+void reference_free(reference *r)
+{
+    mem_free(r->ids);
+    mem_free(r->positions);
+    mem_free(r->spans);
+    mem_free(r->logits);
+    *r = (reference){ 0 };
+}
+
+/* ---- Comparison ---- */
+
+/* With p and q the softmax of want and got:  KL = sum p (want - got) - lse(want) + lse(got). */
+static comparison compare_row(const float *want, const float *got, int64_t n)
+{
+    comparison out = { .tokens = 1 };
+    int64_t want_best = 0, got_best = 0;
+    double want_sum = 0, got_sum = 0, apart = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double difference = fabs((double)want[i] - (double)got[i]);
+        out.max_difference = isfinite(difference) ? fmax(out.max_difference, difference) : INFINITY;
+        out.largest = fmax(out.largest, fabs((double)want[i]));
+        want_best = want[i] > want[want_best] ? i : want_best;
+        got_best = got[i] > got[got_best] ? i : got_best;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double p = exp((double)want[i] - (double)want[want_best]);
+        want_sum += p;
+        got_sum += exp((double)got[i] - (double)got[got_best]);
+        apart += p * ((double)want[i] - (double)got[i]);
+    }
+    out.kl_divergence = apart / want_sum - (double)want[want_best] - log(want_sum) + (double)got[got_best] + log(got_sum);
+    out.top1_agreement = want_best == got_best;
+    return out;
+}
+
+typedef struct compare_job {
+    const reference *r;
+    const float *got;
+    comparison *rows;
+} compare_job;
+
+static void compare_piece(void *arg, int64_t row, int thread)
+{
+    const compare_job *j = arg;
+    int64_t at = row * j->r->vocabulary;
+    (void)thread;
+    j->rows[row] = compare_row(j->r->logits + at, j->got + at, j->r->vocabulary);
+}
+
+static comparison sum_up(const comparison *rows, int64_t count)
+{
+    comparison all = { .tokens = count };
+    for (int64_t i = 0; i < count; i++) {
+        all.max_difference = fmax(all.max_difference, rows[i].max_difference);
+        all.largest = fmax(all.largest, rows[i].largest);
+        all.kl_divergence += rows[i].kl_divergence / (double)count;
+        all.top1_agreement += rows[i].top1_agreement / (double)count;
+    }
+    return all;
+}
+
+int reference_compare(const reference *r, const model *other, context *c, comparison *out)
 {
     *out = (comparison){ 0 };
-    if (reference->m->config.vocabulary != other->m->config.vocabulary)
+    if (r->vocabulary != other->config.vocabulary)
         return fail(LORAC_ERROR_RUNTIME, "the two models have vocabularies of different sizes");
-    TRY(t ? compare_prompts(reference, other, t, out) : compare_random(reference, other, out));
-    if (out->tokens) {
-        out->kl_divergence /= (double)out->tokens;
-        out->top1_agreement /= (double)out->tokens;
+    float *got = new_logits(r);
+    comparison *rows = mem_new((size_t)r->count, sizeof *rows);
+    int status = got && rows ? run_texts(r, other, c, got) : fail_memory();
+    if (status == LORAC_OK) {
+        compare_job job = { r, got, rows };
+        pool_run(c->pool, r->count, compare_piece, &job);
+        *out = sum_up(rows, r->count);
     }
-    return LORAC_OK;
+    mem_free(got);
+    mem_free(rows);
+    return status;
 }

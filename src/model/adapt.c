@@ -467,18 +467,3 @@ parameter_counts adapter_counts(const adapter *a, const model *m)
 {
     return (parameter_counts){ a->parameters, m->parameters + a->parameters };
 }
-
-void adapter_add_row(const adapter *a, int slot, double weight, int64_t row, float *out)
-{
-    const lora *module = &a->modules[slot];
-    if (module->rank == 0)
-        return;
-    int64_t in = module->a.t.dim[1];
-    const real *b = (const real *)module->b.t.data + row * module->rank;
-    for (int64_t r = 0; r < module->rank; r++) {
-        const real *a_row = (const real *)module->a.t.data + r * in;
-        float factor = (float)(weight * (double)module->scale * (double)b[r]);
-        for (int64_t col = 0; col < in; col++)
-            out[col] += factor * (float)a_row[col];
-    }
-}

@@ -20,7 +20,4 @@ void adapter_free(adapter *a);
 typedef struct parameter_counts { int64_t trainable, all; } parameter_counts;
 parameter_counts adapter_counts(const adapter *a, const model *m);
 
-/* One row of a module's delta, added to `out` [in]: weight · scale · B[row] A. */
-void adapter_add_row(const adapter *a, int slot, double weight, int64_t row, float *out);
-
 #endif

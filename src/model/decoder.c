@@ -2,6 +2,7 @@
 #include "arch.h"
 #include "err.h"
 #include "mem.h"
+#include "source.h"
 
 #include <assert.h>
 #include <math.h>
@@ -33,8 +34,11 @@ static var *run_blocks(pass *p)
     context *c = p->c;
     var *x = op_embed(c, &m->embedding, p->b->ids, p->b->count);
     p->rope = rope_angles(c, p->b->positions, p->b->count, m->config.rope_frequency, m->config.rotated, (real)m->config.rope_scale);
-    for (int64_t layer = 0; layer < m->config.layers; layer++)
+    for (int64_t layer = 0; layer < m->config.layers; layer++) {
         x = segment(c, m->family->block, p, m->blocks + (size_t)layer * m->family->block_size, x);
+        if (p->b->once)
+            source_let_go(m->source);
+    }
     return x;
 }
 

@@ -65,6 +65,7 @@ typedef struct batch {
     int64_t n_spans;
     kv_cache *cache;
     const int32_t *cache_row;
+    bool once;                    /* the model is not run again soon: after each layer the pages of its files are let go */
 } batch;
 
 /* Loss over a batch, added to *result; gradients (of c->recording contexts) are added to those of the adapters in use.

@@ -136,6 +136,14 @@ void source_close(model_source *s)
     arena_free(&s->memory);
 }
 
+void source_let_go(const model_source *s)
+{
+    if (s->is_gguf)
+        file_let_go(&s->gguf.file);
+    for (size_t i = 0; i < s->shard_count; i++)
+        file_let_go(&s->shards[i].file);
+}
+
 const tensor *source_find(const model_source *s, const char *name)
 {
     if (s->is_gguf)

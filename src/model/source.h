@@ -17,6 +17,8 @@ typedef struct model_source {
 /* Fills `out` in place; source_close also ends a half-open one. A folder without weights is LORAC_ERROR_DATA. */
 int source_open(model_source *out, const char *path);
 void source_close(model_source *s);
+/* See file_let_go. */
+void source_let_go(const model_source *s);
 const tensor *source_find(const model_source *s, const char *name);
 /* Every tensor in turn, for listing: NULL after the last. */
 const tensor *source_at(const model_source *s, size_t i, const char **name);

@@ -219,6 +219,13 @@ void quant_decode(float *out, const void *blocks, dtype t, int64_t n)
             decoders[t](out + i, p);
 }
 
+/* Half away from zero. Plain arithmetic, which unlike roundf becomes vectors everywhere: x + the float before 1/2 is
+ * never rounded past a whole number that x + 1/2 does not reach. */
+static int32_t round_away(float x)
+{
+    return (int32_t)(x + copysignf(0x1.fffffep-2f, x));
+}
+
 /* d = max |x| / 127, q = round half away (x / d), d itself then rounded to half precision: as ggml's reference. */
 static void encode_q8_0(uint8_t *block, const float *x)
 {
@@ -233,32 +240,16 @@ static void encode_q8_0(uint8_t *block, const float *x)
     block[0] = (uint8_t)half;
     block[1] = (uint8_t)(half >> 8);
     for (int i = 0; i < 32; i++) {
-        float q = roundf(x[i] * inverse);
-        block[2 + i] = (uint8_t)(int8_t)(q >= -127 && q <= 127 ? q : 0); /* NaN and infinity have no code */
+        float q = x[i] * inverse;
+        block[2 + i] = (uint8_t)(int8_t)round_away(fabsf(q) < 127.5f ? q : 0); /* NaN and infinity have no code */
     }
 }
 
-void quant_encode(void *blocks, dtype t, const float *x, int64_t n)
+void quant_encode_q8_0(void *blocks, const float *x, int64_t n)
 {
     uint8_t *p = blocks;
 
-    assert(t == DT_Q8_0 || dtype_is_float(t));
-    assert(n % dtype_block(t) == 0);
-    if (t == DT_F32) {
-        memcpy(p, x, (size_t)n * sizeof *x);
-        return;
-    }
-    if (t == DT_Q8_0) {
-        for (int64_t i = 0; i < n; i += 32, p += 34)
-            encode_q8_0(p, x + i);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t half = t == DT_F16 ? f32_to_f16(x[i]) : f32_to_bf16(x[i]);
-        double wide = x[i];
-        if (t == DT_F64)
-            memcpy(p + 8 * i, &wide, 8);
-        else
-            memcpy(p + 2 * i, &half, 2);
-    }
+    assert(n % 32 == 0);
+    for (int64_t i = 0; i < n; i += 32, p += 34)
+        encode_q8_0(p, x + i);
 }

@@ -65,11 +65,14 @@ static void a_file_is_mapped(void **state)
     assert_ok(file_map(&m, path));
     assert_int_equal(m.n, 3);
     assert_memory_equal(m.p, "abc", 3);
+    file_let_go(&m);
+    assert_memory_equal(m.p, "abc", 3);
     file_unmap(&m);
     assert_ok(file_write(path, "", 0));
     assert_ok(file_map(&m, path));
     assert_int_equal(m.n, 0);
     assert_non_null(m.p);
+    file_let_go(&m);
     file_unmap(&m);
 }
 
