@@ -221,12 +221,12 @@ INLINE __m512bh cells_of_q4_1(const uint8_t *block)
 /* Brings cells, 32 by 32, into the order of cells_of_nibbles. */
 INLINE void pair_order(cell *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 32) {
-        cell in[32];
-        memcpy(in, x + i, sizeof in);
-        for (int to = 0; to < 32; to++)
-            x[i + to] = in[to / 16 * 16 + to % 8 * 2 + to / 8 % 2];
-    }
+    cell from[32];
+    for (cell to = 0; to < 32; to++)
+        from[to] = to / 16 * 16 + to % 8 * 2 + to / 8 % 2;
+    const __m512i order = _mm512_loadu_si512(from);
+    for (int64_t i = 0; i < n; i += 32)
+        _mm512_storeu_si512(x + i, _mm512_permutexvar_epi16(order, _mm512_loadu_si512(x + i)));
 }
 #endif
 

@@ -6,7 +6,8 @@
 
 _Static_assert((int)TOGETHER_MOST == (int)GEMV_ROWS, "all rows of a are taken together");
 
-enum { STEP = 2048, BLOCK_MOST = 256 };
+/* Rows of b whose sums are added up at once: one after the other, each would wait for itself. */
+enum { GROUP = 16, STEP = 2048, BLOCK_MOST = 256 };
 
 /* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks. */
 typedef struct part {
@@ -153,8 +154,9 @@ static void add_part(const part *p, int64_t n, int64_t rows, sums_of_row *sums)
 static void store_sums_of(const gemv_job *j, int64_t n, int64_t rows, sums_of_row *sums)
 {
     for (int64_t m = 0; m < j->c.rows; m++) {
-        real sum[4];
-        add_up(sum, sums[0][m], sums[1][m], sums[2][m], sums[3][m]);
+        real sum[GROUP];
+        for (int r = 0; r < GROUP; r += 4)
+            add_up(sum + r, sums[r][m], sums[r + 1][m], sums[r + 2][m], sums[r + 3][m]);
         for (int64_t r = 0; r < rows; r++) {
             const int64_t at = m * j->c.ld + n + r;
             act *c = (act *)j->c.p + at;
@@ -167,15 +169,15 @@ static void store_sums_of(const gemv_job *j, int64_t n, int64_t rows, sums_of_ro
     }
 }
 
-/* Rows of b in groups of ROWS_MOST. */
+/* Rows of b in groups of GROUP. */
 static void gemv_groups(const void *arg, int64_t from, int64_t to, int thread)
 {
     const gemv_job *j = arg;
     (void)thread;
-    for (int64_t n = from * ROWS_MOST; n < smaller(to * ROWS_MOST, j->c.cols); n += ROWS_MOST) {
-        const int64_t rows = smaller(ROWS_MOST, j->c.cols - n);
-        sums_of_row sums[ROWS_MOST];
-        for (int r = 0; r < ROWS_MOST; r++)
+    for (int64_t n = from * GROUP; n < smaller(to * GROUP, j->c.cols); n += GROUP) {
+        const int64_t rows = smaller(GROUP, j->c.cols - n);
+        sums_of_row sums[GROUP];
+        for (int r = 0; r < GROUP; r++)
             for (int64_t m = 0; m < j->c.rows; m++)
                 sums[r][m] = (vec){ 0 };
         for (const part *p = j->parts; p < j->parts + j->n_parts; p++)
@@ -210,5 +212,5 @@ void NAME(gemv)(pool *team, mat c, const gemm_term *terms, int n_terms, real bet
     }
     gemv_job job = { c, parts, n_terms, beta };
     /* A number is done with sooner here than in other loops: pieces of twice as many. */
-    split_rows(team, divide_up(c.cols, ROWS_MOST), cost * ROWS_MOST / 2, gemv_groups, &job);
+    split_rows(team, divide_up(c.cols, GROUP), cost * GROUP / 2, gemv_groups, &job);
 }
