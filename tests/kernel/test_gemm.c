@@ -218,7 +218,8 @@ static void few_rows(const kernels *k)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         for (int64_t M = 1; M <= FEW_ROWS; M++) {
             const int shift = (int)(M % 4);
-            check_product(k, (product_case){ M, 2 * M + 3, 256 * (M % 3 + 1), k->act, types[i], DT_REAL, 0, 1, 0, 1, 0, shift });
+            check_product(
+                k, (product_case){ M, 2 * M + 3, 256 * (M % 3 + 1), k->act, types[i], DT_REAL, 0, 1, 0, 1, 0, shift });
             check_product(k, (product_case){ M, 13, 40 + 3 * M, k->act, types[i], k->act, 0, 1, 1, 0.5f, 1, shift });
             check_product(k, (product_case){ M, 9, 96, DT_REAL, types[i], DT_REAL, 0, 1, 1, 1, 0, shift });
         }

@@ -8,7 +8,7 @@
 #include "tile.h"
 
 /* Most rows of weights and of numbers at a time, and sums that fit the registers. */
-enum { ROWS_MOST = 4, TOGETHER_MOST = 8, SUMS_MOST = VECTOR_BYTES == 64 ? 16 : 8 };
+enum { ROWS_MOST = 4, TOGETHER_MOST = 8, SUMS_MOST = VECTOR_BYTES == 64 ? 16 : 8, REST_AHEAD = 4096 };
 
 /* 32 weights of a type: their size in memory, and how they become what numbers are. */
 typedef struct block_form {
@@ -93,8 +93,11 @@ INLINE void multiply_rest(sums_of_row *sum, const dots_job *j, const int rows, c
 {
     real w[ROWS_MOST][32] __attribute__((aligned(64)));
     UNROLL
-    for (int r = 0; r < rows; r++)
-        read_rest(w[r], j->weights[r] + (size_t)j->blocks * 32 * sizeof(real), j->rest);
+    for (int r = 0; r < rows; r++) {
+        const uint8_t *p = j->weights[r] + (size_t)j->blocks * 32 * sizeof(real);
+        read_rest(w[r], p, j->rest);
+        __builtin_prefetch(p + REST_AHEAD, 0, 2);
+    }
     multiply_reals(sum, w, j, j->blocks * 32, rows, together);
 }
 
@@ -107,9 +110,9 @@ INLINE void dots(const dots_job *j, const int rows, const int together, const bl
         for (int m = 0; m < together; m++)
             sum[r][m] = (vec){ 0 };
     }
-    /* Several short rows side by side are no pattern that processors see: what the rows after the next will need is fetched
-     * by hand. Into the second cache, which waits for more lines at a time than the first: three times as fast as without,
-     * from memory, for 8 bits a weight. */
+    /* Several short rows side by side are no pattern that processors see: what the rows after the next will need is
+     * fetched by hand. Into the second cache, which waits for more lines at a time than the first: three times as fast
+     * as without, from memory, for 8 bits a weight. */
     const int64_t ahead = 2 * rows * j->blocks * form.bytes;
     for (int64_t block = 0; block < j->blocks; block++) {
         UNROLL
@@ -169,7 +172,8 @@ INLINE void decode_bf16(real *out, const uint8_t *block)
 }
 #endif
 
-/* ---- 32 weights as cells. Nibbles come in the order that costs least, and numbers are brought into it (pair_order). */
+/* ---- 32 weights as cells. Nibbles come in the order that costs least, and numbers are brought into it (pair_order).
+ */
 
 #if defined(DOT_BF16)
 INLINE __m512bh round_reals(const real *x)
@@ -194,13 +198,13 @@ INLINE __m512bh cells_of_q8_0(const uint8_t *block)
     return round_reals(x);
 }
 
-/* The 16-bit words of q, shifted by 0, 8, 4 and 12, hold the nibbles of the even and the odd bytes, low and high, in their low
- * bits; a look-up sees five of them, so the values stand there twice. */
+/* The 16-bit words of q, shifted by 0, 8, 4 and 12, hold the nibbles of the even and the odd bytes, low and high, in
+ * their low bits; a look-up sees five of them, so the values stand there twice. */
 INLINE __m512bh cells_of_nibbles(const uint8_t *q, vec d, vec offset)
 {
     const __m512 values = nibble_values(d, offset);
-    const __m512i shift = _mm512_set_epi64(0x000c000c000c000c, 0x000c000c000c000c, 0x0004000400040004, 0x0004000400040004,
-                                           0x0008000800080008, 0x0008000800080008, 0, 0);
+    const __m512i shift = _mm512_set_epi64(0x000c000c000c000c, 0x000c000c000c000c, 0x0004000400040004,
+                                           0x0004000400040004, 0x0008000800080008, 0x0008000800080008, 0, 0);
     const __m512i nibbles = _mm512_srlv_epi16(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)q)), shift);
     return (__m512bh)_mm512_permutexvar_epi16(nibbles, (__m512i)_mm512_cvtne2ps_pbh(values, values));
 }

@@ -7,7 +7,7 @@
 _Static_assert((int)TOGETHER_MOST == (int)GEMV_ROWS, "all rows of a are taken together");
 
 /* Rows of b whose sums are added up at once: one after the other, each would wait for itself. */
-enum { GROUP = 16, STEP = 2048, BLOCK_MOST = 256 };
+enum { GROUP = 16, STEP = 2048, BLOCK_MOST = 256, FETCH_MOST = 128 << 10 };
 
 /* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks. */
 typedef struct part {
@@ -169,6 +169,13 @@ static void store_sums_of(const gemv_job *j, int64_t n, int64_t rows, sums_of_ro
     }
 }
 
+/* What is as small as an adapter's factor is over before fetching ahead has begun, so it is fetched as a whole. */
+static void fetch(const char *p, int64_t bytes)
+{
+    for (int64_t i = 0; i < smaller(bytes, FETCH_MOST); i += 64)
+        __builtin_prefetch(p + i, 0, 2);
+}
+
 /* Rows of b in groups of GROUP. */
 static void gemv_groups(const void *arg, int64_t from, int64_t to, int thread)
 {
@@ -210,6 +217,8 @@ void NAME(gemv)(pool *team, mat c, const gemm_term *terms, int n_terms, real bet
             fill_reals((real *)numbers, &parts[i]);
         numbers += number_bytes(&parts[i]);
     }
+    if (c.cols <= GROUP)
+        fetch(parts->term->b.p, parts->row_bytes * c.cols);
     gemv_job job = { c, parts, n_terms, beta };
     /* A number is done with sooner here than in other loops: pieces of twice as many. */
     split_rows(team, divide_up(c.cols, GROUP), cost * GROUP / 2, gemv_groups, &job);

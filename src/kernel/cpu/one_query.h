@@ -1,5 +1,5 @@
-/* one_query.h: the products of a single query, as in generation, for several heads of a key head. Keys and values are used
- * where they lie and all is real: packing them would cost more than it saves. D is a multiple of LANES. */
+/* one_query.h: the products of a single query, as in generation, for several heads of a key head. Keys and values are
+ * used where they lie and all is real: packing them would cost more than it saves. D is a multiple of LANES. */
 #ifndef LORAC_ONE_QUERY_H
 #define LORAC_ONE_QUERY_H
 
