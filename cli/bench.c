@@ -1,6 +1,6 @@
 /* bench.c: lorac bench: training steps on made-up rows of one length, timed. The run's files go to a temporary folder
  * that is removed. */
-#include "cli.h"
+#include "bench_generate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -206,7 +206,9 @@ int command_bench(arguments *a)
     lorac_model *model = NULL;
     int status = open_model(a, &model);
 
-    if (status == LORAC_OK && !mkdtemp(folder)) {
+    if (status == LORAC_OK && a->generate > 0) {
+        status = bench_generate(a, model);
+    } else if (status == LORAC_OK && !mkdtemp(folder)) {
         status = problem(a, LORAC_ERROR_RUNTIME, folder, NULL, "cannot make a folder here: %s", strerror(errno));
     } else if (status == LORAC_OK) {
         status = measure(a, model, folder);

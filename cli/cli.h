@@ -25,7 +25,7 @@ typedef struct arguments {
     int dry_run;
     text_list adapters, stop;
     const char *prompt, *ids, *system, *file, *jsonl, *detokenize, *messages, *bos, *eos, *date, *split, *output, *to;
-    int64_t max_tokens, top_k, seed, batches, rows, limit;
+    int64_t max_tokens, top_k, seed, batches, rows, limit, generate, streams;
     double temperature, top_p, min_p, repetition_penalty;
     int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile;
     const char *positional[2];

@@ -72,11 +72,13 @@ const command commands[] = {
     {"inspect", "what stands in a model or an adapter", "PATH", "peft-config json", NULL,
      "lorac inspect smollm2-135m\nlorac inspect adapters --json\nlorac inspect models/mine --peft-config adapter_config.json",
      command_inspect},
-    {"bench", "training speed on this machine", NULL,
+    {"bench", "training or generation speed on this machine", NULL,
      "model steps batch-size max-seq-length rank target-modules grad-accumulation-steps tokens-per-pass dtype threads expand "
-     "profile json",
-     "Trains on made-up rows of the given length (256 when not given) for a few steps, and writes nothing.",
-     "lorac bench -m smollm2-135m --batch-size 8 --steps 3\nlorac bench -m smollm2-135m --profile", command_bench},
+     "profile generate streams adapter json",
+     "Trains on made-up rows of the given length (256 when not given) for a few steps, and writes nothing. With --generate, "
+     "answers made-up prompts of the given length (128 when not given).",
+     "lorac bench -m smollm2-135m --batch-size 8 --steps 3\nlorac bench -m smollm2-135m --profile\n"
+     "lorac bench -m smollm2-135m --generate 64 --streams 8", command_bench},
     {"doctor", "this machine, and whether a model works here", NULL, "model dtype threads json", NULL,
      "lorac doctor\nlorac doctor -m smollm2-135m", command_doctor},
     {"pull", "fetch a model of the catalogue", "[NAME]", "list json",

@@ -199,5 +199,11 @@ run 0 bench -m "$model" --steps 2 --max-seq-length 32 --json
 json_keys tokens_per_second
 run 0 bench -m "$model" --steps 2 --max-seq-length 32 --profile --json
 json_keys parts needed_gflop gemm_gflops bandwidth_gbs share_of_ceiling
+run 0 bench -m "$model" --generate 3 --max-seq-length 20 --threads 1 --json
+json_keys prompt_tokens_per_second generation_tokens_per_second streams
+run 0 bench -m "$model" --generate 3 --streams 3 --adapter "$work/a" --adapter "$work/a:0.5" --dtype f32 --json
+out_has '"streams":3'
+run 2 bench -m "$model" --generate 3 --streams 0
+run 3 bench -m "$model" --generate 3 --adapter "$work/none"
 
 finish

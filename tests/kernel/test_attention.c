@@ -209,6 +209,22 @@ static void cached_keys(const kernels *k)
     check_attention(k, t);
 }
 
+/* As in generation, where heads are usually whole vectors wide. */
+static void one_query(const kernels *k)
+{
+    static const int64_t widths[] = { 16, 32, 64, 80, 128, 24 };
+    for (int64_t group = 1; group <= 6; group++) {
+        attention_case t = new_case(2 * group, 2, widths[group - 1]);
+        t.shape.window = group == 4 ? 200 : 0;
+        t.shape.softcap = group == 5 ? 3 : 0;
+        t.shape.causal = group != 6;
+        for (int64_t keys = 1; keys < 700; keys = keys * 5 - 2 * (keys > 1))
+            add_span(&t, 1, keys);
+        add_span(&t, 1, 192);
+        check_attention(k, t);
+    }
+}
+
 static void window(const kernels *k)
 {
     for (int64_t width = 1; width < 300; width = width * 3 + 2) {
@@ -285,6 +301,7 @@ static void random_shapes(const kernels *k)
 TEST(documents)
 TEST(long_document)
 TEST(cached_keys)
+TEST(one_query)
 TEST(window)
 TEST(both_directions)
 TEST(softcap)
@@ -296,7 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_documents), cmocka_unit_test(test_long_document),   cmocka_unit_test(test_cached_keys),
         cmocka_unit_test(test_window),    cmocka_unit_test(test_both_directions), cmocka_unit_test(test_softcap),
-        cmocka_unit_test(test_bias),      cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_bias),      cmocka_unit_test(test_random_shapes),   cmocka_unit_test(test_one_query),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -38,6 +38,18 @@ static double *values(const kernels *k, mat m, real alpha, int transposed, int r
     return out;
 }
 
+enum { FEW_ROWS = 8 };
+
+/* A few rows times a transposed b are multiplied without rounding to the compute type, except for weights that meet
+ * activations in bf16 where the processor multiplies pairs of those. */
+static int rounds(const kernels *k, int64_t rows, int transpose_a, int transpose_b, dtype a, dtype b, real alpha)
+{
+    if (rows > FEW_ROWS || transpose_a || !transpose_b)
+        return 1;
+    const int pairs = strcmp(k->name, "avx512-bf16") == 0 || strcmp(k->name, "amx") == 0;
+    return k->act == DT_BF16 && pairs && a == DT_BF16 && b != DT_F32 && alpha == 1;
+}
+
 static void check_product(const kernels *k, product_case t)
 {
     mat a = random_matrix(t.a, t.transpose_a ? t.K : t.M, t.transpose_a ? t.M : t.K, t.strided, t.shift);
@@ -49,9 +61,8 @@ static void check_product(const kernels *k, product_case t)
         k->gemm(teams[threads], target, a, t.transpose_a, b, t.transpose_b, t.alpha, t.beta);
         output_end(&c, threads);
     }
-    /* A few rows times a transposed b are multiplied without rounding to the compute type. */
-    const int exact = t.M <= 8 && !t.transpose_a && t.transpose_b;
-    double *x = values(k, a, 1, t.transpose_a, !exact), *y = values(k, b, 1, !t.transpose_b, !exact);
+    const int round = rounds(k, t.M, t.transpose_a, t.transpose_b, t.a, t.b, t.alpha);
+    double *x = values(k, a, 1, t.transpose_a, round), *y = values(k, b, 1, !t.transpose_b, round);
     char what[200];
     snprintf(what, sizeof what, "%lldx%lldx%lld %s%s %s%s -> %s alpha %g beta %g", (long long)t.M, (long long)t.N,
              (long long)t.K, dtype_name(t.a), t.transpose_a ? "'" : "", dtype_name(t.b), t.transpose_b ? "'" : "",
@@ -93,9 +104,10 @@ static void check_sum(const kernels *k, int64_t M, int64_t N, int64_t K, int tra
                                 turned,
                                 i == 0 ? 1 : 0.01f,
                                 first[i] };
-        const int exact = M <= 8 && transpose_b;
-        x[i] = values(k, terms[i].a, terms[i].alpha, 0, !exact);
-        y[i] = values(k, terms[i].b, 1, !turned, !exact);
+        const int few = M <= FEW_ROWS && transpose_b; /* of all terms */
+        const int round = !few || rounds(k, M, 0, 1, terms[i].a.type, type, terms[i].alpha);
+        x[i] = values(k, terms[i].a, terms[i].alpha, 0, round);
+        y[i] = values(k, terms[i].b, 1, !turned, round);
     }
     output c = output_new(k->act, M * N);
     for (int threads = 1; threads <= THREADS; threads++) {
@@ -186,16 +198,50 @@ static void random_shapes(const kernels *k)
     }
 }
 
+static const dtype types[] = { DT_F32,  DT_F16,  DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0,
+                               DT_Q5_1, DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
+
 static void all_operand_types(const kernels *k)
 {
-    static const dtype types[] = { DT_F32,  DT_F16,  DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0,
-                                   DT_Q5_1, DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         check_product(k, (product_case){ 21, 256, 70, k->act, types[i], c_type(k), 0, 0, 1, 1, 0, 0 });
         check_product(k, (product_case){ 21, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 1, 0, 0 });
         check_product(k, (product_case){ 3, 37, 512, k->act, types[i], c_type(k), 0, 1, 1, 0.5f, 1, 0 });
         check_product(k, (product_case){ 9, 20, 256, types[i], k->act, c_type(k), 0, 0, 1, 1, 1, 0 });
         check_product(k, (product_case){ 256, 20, 33, types[i], k->act, c_type(k), 1, 0, 1, 1, 0, 0 });
+    }
+}
+
+/* As in generation: every number of rows, at any address, with ends that fill no group of rows and no block. */
+static void few_rows(const kernels *k)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (int64_t M = 1; M <= FEW_ROWS; M++) {
+            const int shift = (int)(M % 4);
+            check_product(
+                k, (product_case){ M, 2 * M + 3, 256 * (M % 3 + 1), k->act, types[i], DT_REAL, 0, 1, 0, 1, 0, shift });
+            check_product(k, (product_case){ M, 13, 40 + 3 * M, k->act, types[i], k->act, 0, 1, 1, 0.5f, 1, shift });
+            check_product(k, (product_case){ M, 9, 96, DT_REAL, types[i], DT_REAL, 0, 1, 1, 1, 0, shift });
+        }
+}
+
+/* What a row of the result is may not depend on the rows beside it. */
+static void rows_are_alone(const kernels *k)
+{
+    enum { N = 11, K = 320 };
+    static const dtype plain_and_blocks[] = { DT_F32, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_1 };
+    for (size_t i = 0; i < sizeof plain_and_blocks / sizeof *plain_and_blocks; i++) {
+        const mat a = random_matrix(k->act, FEW_ROWS, K, 0, 0), b = random_matrix(plain_and_blocks[i], N, K, 0, 0);
+        real all[FEW_ROWS][N], some[FEW_ROWS][N];
+        k->gemm(teams[1], (mat){ all, DT_REAL, FEW_ROWS, N, N }, a, 0, b, 1, 1, 0);
+        for (int64_t M = 1; M < FEW_ROWS; M++)
+            for (int64_t first = 0; first + M <= FEW_ROWS; first++) {
+                const mat rows = { (char *)a.p + bytes_of(k->act, first * K), k->act, M, K, K };
+                k->gemm(teams[2], (mat){ some, DT_REAL, M, N, N }, rows, 0, b, 1, 1, 0);
+                assert_memory_equal(some, all[first], (size_t)(M * N) * sizeof(real));
+            }
+        free(a.p);
+        free(b.p);
     }
 }
 
@@ -253,6 +299,18 @@ static void test_all_operand_types(void **state)
     with_all_tables(all_operand_types);
 }
 
+static void test_few_rows(void **state)
+{
+    (void)state;
+    with_all_tables(few_rows);
+}
+
+static void test_rows_are_alone(void **state)
+{
+    (void)state;
+    with_all_tables(rows_are_alone);
+}
+
 static void test_several_chunks(void **state)
 {
     (void)state;
@@ -293,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_shapes),  cmocka_unit_test(test_all_operand_types),
+        cmocka_unit_test(test_few_rows),       cmocka_unit_test(test_rows_are_alone),
         cmocka_unit_test(test_several_chunks), cmocka_unit_test(test_any_address),
         cmocka_unit_test(test_sums),           cmocka_unit_test(test_small_term),
         cmocka_unit_test(test_large),          cmocka_unit_test(test_no_terms_at_all),

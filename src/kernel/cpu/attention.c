@@ -1,7 +1,7 @@
 /* attention.c: out = softmax(mask(q kᵀ scale)) v with a running softmax over blocks of keys (Milakov & Gimelshein 2018,
  * Dao et al. 2022): scores never leave the cache. A piece is QUERIES queries of a span for all heads of a key head, so
  * that each block of keys is packed once for them all. */
-#include "attention.h"
+#include "one_query.h"
 
 enum { QUERIES = 256 };
 
@@ -60,8 +60,8 @@ static bool find_room(piece_of *p, pool *team, int thread, int64_t D)
     return true;
 }
 
-/* Turns a row of scores into cells of exp(score - largest) and brings the row's sums to the new largest score. */
-static void soften(cell *probability, real *score, int64_t n, real *sums, int64_t width, real *largest, real *total)
+/* Turns a row of scores into exp(score - largest) and brings the row's sums to the new largest score. */
+static void soften(real *score, int64_t n, real *sums, int64_t width, real *largest, real *total)
 {
     real most = *largest, sum = 0;
     _Pragma("omp simd reduction(max : most)") for (int64_t j = 0; j < n; j++) most = score[j] > most ? score[j] : most;
@@ -72,7 +72,6 @@ static void soften(cell *probability, real *score, int64_t n, real *sums, int64_
         sum += e;
         score[j] = e;
     }
-    to_cells(probability, score, n);
     *total = *total * shrink + sum;
     *largest = most;
     if (shrink != 1)
@@ -96,8 +95,8 @@ static void visit(const forward_job *j, const piece_of *p, int64_t head, int64_t
         const int64_t query = p->first + i + r;
         finish_scores(score + r * BLOCK, n, block, keys_seen(p->span, shape, query), shape,
                       bias_row(shape, p->span, p->kv_head * p->group + head, query));
-        soften(probability + r * BLOCK, score + r * BLOCK, n, p->sums + (at + r) * p->width, p->width,
-               p->largest + at + r, p->total + at + r);
+        soften(score + r * BLOCK, n, p->sums + (at + r) * p->width, p->width, p->largest + at + r, p->total + at + r);
+        to_cells(probability + r * BLOCK, score + r * BLOCK, n);
     }
     memset(probability + rows * BLOCK, 0, (size_t)((MR - rows) * BLOCK) * sizeof(cell));
     const int64_t k = smaller(n, round_up(keys, KP));
@@ -134,6 +133,48 @@ static void write_out(const forward_job *j, const piece_of *p)
         }
 }
 
+/* `heads` heads of the group from `head` on, for a piece with one query. */
+INLINE void attend_alone(const forward_job *j, const piece_of *p, int64_t head, const int heads)
+{
+    const attention_shape *shape = j->shape;
+    const int64_t D = shape->head_size, vectors = D / LANES;
+    const key_range seen = keys_seen(p->span, shape, p->first);
+    const act *query = rows_of_head(j->q, p->span.q + p->first, shape->heads, p->kv_head * p->group + head, D).p;
+    real score[HEADS_MOST][BLOCK] __attribute__((aligned(64))), *queries = (real *)p->queries, *sums[HEADS_MOST];
+    for (int64_t i = 0; i < heads * D; i++)
+        queries[i] = widen(query[i]);
+    for (int64_t block = seen.from; block < seen.to; block += BLOCK) {
+        const int64_t n = smaller(BLOCK, seen.to - block);
+        const head_rows values = rows_of_head(j->v, p->span.kv + block, shape->kv_heads, p->kv_head, D);
+        score_keys(score, queries, rows_of_head(j->k, p->span.kv + block, shape->kv_heads, p->kv_head, D), n, heads);
+        for (int h = 0; h < heads; h++) {
+            const int64_t at = (head + h) * p->rows;
+            sums[h] = p->sums + at * p->width;
+            finish_scores(score[h], round_up(n, LANES), block, seen, shape,
+                          bias_row(shape, p->span, p->kv_head * p->group + head + h, p->first));
+            soften(score[h], round_up(n, LANES), sums[h], D, p->largest + at, p->total + at);
+        }
+        int64_t i = 0;
+        for (; i + WIDE <= vectors; i += WIDE)
+            add_values(sums, score, values, i * LANES, n, heads, WIDE);
+        for (; i < vectors; i++)
+            add_values(sums, score, values, i * LANES, n, heads, 1);
+    }
+}
+
+static void attend_group_alone(const forward_job *j, const piece_of *p)
+{
+    int64_t head = 0;
+    for (; head + HEADS_MOST <= p->group; head += HEADS_MOST)
+        attend_alone(j, p, head, HEADS_MOST);
+    if (p->group - head == 3)
+        attend_alone(j, p, head, 3);
+    else if (p->group - head == 2)
+        attend_alone(j, p, head, 2);
+    else if (p->group - head == 1)
+        attend_alone(j, p, head, 1);
+}
+
 static void forward_piece(void *arg, int64_t piece, int thread)
 {
     const forward_job *j = arg;
@@ -142,6 +183,11 @@ static void forward_piece(void *arg, int64_t piece, int thread)
     piece_of p = find_piece(j, piece);
     if (!find_room(&p, j->team, thread, D))
         return;
+    if (p.n == 1 && D % LANES == 0) {
+        attend_group_alone(j, &p);
+        write_out(j, &p);
+        return;
+    }
     pack_queries(j, &p);
     const int64_t end = keys_seen(p.span, shape, p.first + p.n - 1).to;
     for (int64_t block = keys_seen(p.span, shape, p.first).from; block < end; block += BLOCK) {

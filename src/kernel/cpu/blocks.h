@@ -4,11 +4,7 @@
 #ifndef LORAC_BLOCKS_H
 #define LORAC_BLOCKS_H
 
-#include "level.h"
-
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "vectors.h"
 
 /* ---- Blocks of 32 */
 
@@ -36,63 +32,84 @@ INLINE float half_at(const uint8_t *p)
 #endif
 }
 
-#if defined(ACT_F64)
-typedef int64_t int_vec __attribute__((vector_size(VECTOR_BYTES)));
-#else
-typedef int32_t int_vec __attribute__((vector_size(VECTOR_BYTES)));
-#endif
-
-/* LANES bytes as integers as wide as real; gcc has no good code of its own for it. */
-INLINE int_vec unsigned_bytes(const uint8_t *p)
-{
-#if defined(__AVX512F__)
-    return (int_vec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
-#elif defined(__AVX2__)
-    return (int_vec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
-#else
-    int_vec out;
-    for (int i = 0; i < LANES; i++)
-        out[i] = p[i];
-    return out;
-#endif
-}
-
-INLINE int_vec signed_bytes(const uint8_t *p)
-{
-    const int bits = 8 * (int)(sizeof(real) - 1);
-    return unsigned_bytes(p) << bits >> bits;
-}
-
 INLINE void put_scaled(real *out, int_vec q, real d, real offset)
 {
     *(vec *)out = __builtin_convertvector(q, vec) * d + offset;
 }
 
-INLINE void decode_q8_0(real *out, const uint8_t *block)
+/* The half at p in every lane. */
+INLINE vec half_everywhere(const uint8_t *p)
 {
-    const float d = half_at(block);
-    for (int i = 0; i < 32; i += LANES)
-        put_scaled(out + i, signed_bytes(block + 2 + i), d, 0);
+#if defined(__AVX2__)
+    int16_t half;
+    memcpy(&half, p, sizeof half);
+#endif
+#if defined(__AVX512F__)
+    return (vec)_mm512_cvtph_ps(_mm256_set1_epi16(half));
+#elif defined(__AVX2__)
+    return (vec)_mm256_cvtph_ps(_mm_set1_epi16(half));
+#else
+    return (vec){ 0 } + half_at(p);
+#endif
 }
 
-INLINE void decode_nibbles(real *out, const uint8_t *q, float d, float offset)
+INLINE void decode_q8_0(real *out, const uint8_t *block)
+{
+    const vec d = half_everywhere(block);
+    for (int i = 0; i < 32; i += LANES)
+        *(vec *)(out + i) = __builtin_convertvector(signed_bytes(block + 2 + i), vec) * d;
+}
+
+#if defined(__AVX512F__)
+/* The sixteen values of a nibble, to be looked up. */
+INLINE __m512 nibble_values(vec d, vec offset)
+{
+    const vec quant = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    return (__m512)(quant * d + offset);
+}
+#endif
+
+INLINE void decode_nibbles(real *out, const uint8_t *q, vec d, vec offset)
 {
     for (int i = 0; i < 16; i += LANES) {
         const int_vec both = unsigned_bytes(q + i);
-        put_scaled(out + i, both & 15, d, offset);
-        put_scaled(out + 16 + i, both >> 4, d, offset);
+#if defined(__AVX512F__) /* a look-up sees the low four bits only */
+        const __m512 values = nibble_values(d, offset);
+        *(vec *)out = (vec)_mm512_permutexvar_ps((__m512i)both, values);
+        *(vec *)(out + 16) = (vec)_mm512_permutexvar_ps((__m512i)(both >> 4), values);
+#else
+        *(vec *)(out + i) = __builtin_convertvector(both & 15, vec) * d + offset;
+        *(vec *)(out + 16 + i) = __builtin_convertvector(both >> 4, vec) * d + offset;
+#endif
     }
 }
 
 INLINE void decode_q4_0(real *out, const uint8_t *block)
 {
-    const float d = half_at(block);
+    const vec d = half_everywhere(block);
     decode_nibbles(out, block + 2, d, -8 * d);
+}
+
+/* The halves at p and p + 2. */
+INLINE void two_halves(vec *d, vec *offset, const uint8_t *p)
+{
+#if defined(__AVX512F__)
+    int32_t halves;
+    memcpy(&halves, p, sizeof halves);
+    const __m512 both = _mm512_cvtph_ps(_mm256_set1_epi32(halves));
+    *d = (vec)_mm512_moveldup_ps(both);
+    *offset = (vec)_mm512_movehdup_ps(both);
+#else
+    *d = half_everywhere(p);
+    *offset = half_everywhere(p + 2);
+#endif
 }
 
 INLINE void decode_q4_1(real *out, const uint8_t *block)
 {
-    decode_nibbles(out, block + 4, half_at(block), half_at(block + 2));
+    vec d, offset;
+    two_halves(&d, &offset, block);
+    decode_nibbles(out, block + 4, d, offset);
 }
 
 /* The fifth bits stand in one 32-bit word before the nibbles; bit i belongs to quant i. */

@@ -1,96 +1,225 @@
-/* gemv.c: a few rows of a times the rows of a large b, as in generation: every weight is read once, decoded next to the
- * registers and used in real (nothing is rounded to the compute type). Bound by memory, not by arithmetic. */
+/* gemv.c: a few rows of a times the rows of a large b, as in generation: every weight is read once and decoded in
+ * registers (dots.h). Nothing is rounded to the compute type, except for weights that meet activations in bf16 where
+ * the processor multiplies pairs of those; b in real, as adapters are, stays real there too. */
+#include "dots.h"
 #include "gemm.h"
 
-enum { STEP = 2048 };
+_Static_assert((int)TOGETHER_MOST == (int)GEMV_ROWS, "all rows of a are taken together");
+
+/* Rows of b whose sums are added up at once: one after the other, each would wait for itself. */
+enum { GROUP = 16, STEP = 2048, BLOCK_MOST = 256, FETCH_MOST = 128 << 10 };
+
+/* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks. */
+typedef struct part {
+    const gemm_term *term;
+    const char *numbers;
+    int64_t stride, row_bytes; /* of the numbers, in them; of b */
+    int together, taken;       /* rows of numbers, and of b, at a time */
+    bool cells;                /* what the numbers are: cells, not real */
+} part;
 
 typedef struct gemv_job {
     mat c;
-    const gemm_term *terms;
-    int n_terms;
-    const real *rows; /* the terms' a, one after the other */
+    const part *parts;
+    int n_parts;
     real beta;
 } gemv_job;
 
-static void store(const gemv_job *j, int64_t m, int64_t n, real sum)
+static part part_of(const gemm_term *t)
 {
-    const int64_t at = m * j->c.ld + n;
-    if (j->c.type == DT_REAL) {
-        real *c = (real *)j->c.p + at;
-        *c = j->beta == 0 ? sum : sum + j->beta * *c;
-    } else {
-        act *c = (act *)j->c.p + at;
-        *c = narrow(j->beta == 0 ? sum : sum + j->beta * widen(*c));
+    part p = { .term = t, .together = 1, .stride = round_up(t->a.cols, BLOCK_MOST) };
+    while (p.together < t->a.rows)
+        p.together *= 2;
+    p.taken = rows_with(p.together);
+    p.row_bytes = dtype_row_bytes(t->b.type, t->b.ld);
+#if defined(DOT_BF16)
+    p.cells = t->a.type == ACT_TYPE && t->b.type != DT_REAL && t->alpha == 1;
+#endif
+    return p;
+}
+
+static size_t number_bytes(const part *p)
+{
+    return (size_t)(p->together * p->stride) * (p->cells ? sizeof(cell) : sizeof(real));
+}
+
+static void fill_cells(cell *out, const part *p)
+{
+    const mat a = p->term->a;
+    for (int64_t m = 0; m < a.rows; m++)
+        memcpy(out + m * p->stride, (const char *)a.p + (size_t)(m * a.ld) * sizeof(cell),
+               (size_t)a.cols * sizeof(cell));
+#if defined(DOT_BF16)
+    if (p->term->b.type == DT_Q4_0 || p->term->b.type == DT_Q4_1)
+        pair_order(out, p->together * p->stride);
+#endif
+}
+
+static void fill_reals(real *out, const part *p)
+{
+    const mat a = p->term->a;
+    for (int64_t m = 0; m < a.rows; m++, out += p->stride) {
+        decode(out, a, m, 0, a.cols);
+        for (int64_t k = 0; k < a.cols && p->term->alpha != 1; k++)
+            out[k] *= p->term->alpha;
     }
 }
 
-/* Four chains of sums, since one would wait for itself. */
-INLINE real dot(const real *a, const real *w, int64_t n)
+#if defined(DOT_BF16)
+#define FORM(name, bytes) ((block_form){ bytes, decode_##name, cells_of_##name })
+#else
+#define FORM(name, bytes) ((block_form){ bytes, decode_##name })
+#endif
+
+/* False for a type that is not read block by block. */
+static bool dots_of_type(const dots_job *j, dtype type, int together)
 {
-    vec sum[4] = { 0 };
-    real total = 0;
-    int64_t i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES) {
-        UNROLL
-        for (int j = 0; j < 4; j++)
-            sum[j] += *(const vec *)(a + i + j * LANES) * *(const vec *)(w + i + j * LANES);
+    switch (type) {
+    case DT_REAL:
+        dots_together(j, together, FORM(reals, 32 * sizeof(real)), true);
+        return true;
+#if !defined(ACT_F64)
+    case DT_BF16:
+        dots_together(j, together, FORM(bf16, 64), false);
+        return true;
+#endif
+    case DT_Q8_0:
+        dots_together(j, together, FORM(q8_0, 34), false);
+        return true;
+    case DT_Q4_0:
+        dots_together(j, together, FORM(q4_0, 18), false);
+        return true;
+    case DT_Q4_1:
+        dots_together(j, together, FORM(q4_1, 20), false);
+        return true;
+    default:
+        return false;
     }
-    for (; i + LANES <= n; i += LANES)
-        sum[0] += *(const vec *)(a + i) * *(const vec *)(w + i);
-    for (; i < n; i++)
-        total += a[i] * w[i];
-    const vec sums = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    for (int j = 0; j < LANES; j++)
-        total += sums[j];
-    return total;
 }
 
-/* Adds a term's products with row n of its b to the sums of its rows. */
-static void add_term(const gemm_term *t, const real *rows, int64_t n, real *sums)
+/* With real numbers. Where there are cells too, that is what adapters need. */
+static bool dots_of_reals(const dots_job *j, dtype type, int together)
 {
-    real room[STEP];
+#if defined(DOT_BF16)
+    if (type == DT_REAL)
+        dots_together(j, together, (block_form){ 32 * sizeof(real), decode_reals, NULL }, true);
+    return type == DT_REAL;
+#else
+    return dots_of_type(j, type, together);
+#endif
+}
+
+/* Decodes weights from `done` on aside, for types and ends of rows that dots does not read. */
+static void add_decoded(const part *p, dots_job *j, int64_t n, int64_t rows, int64_t done)
+{
+    const int64_t K = p->term->a.cols;
+    real room[ROWS_MOST][STEP];
+    for (; done < K; done += STEP) {
+        const int64_t count = smaller(STEP, K - done);
+        j->blocks = divide_up(count, 32);
+        j->rest = 0;
+        j->numbers = p->numbers + (size_t)done * (p->cells ? sizeof(cell) : sizeof(real));
+        for (int64_t r = 0; r < rows; r++) {
+            decode(room[r], p->term->b, n + r, done, count);
+            memset(room[r] + count, 0, (size_t)(j->blocks * 32 - count) * sizeof(real));
+        }
+        for (int r = 0; r < p->taken; r++)
+            j->weights[r] = (const uint8_t *)room[smaller(r, rows - 1)];
+        (p->cells ? dots_of_type : dots_of_reals)(j, DT_REAL, p->together);
+    }
+}
+
+/* Adds a term's products with rows n.. of its b to the sums. There are `rows` of those; dots may take more, which then
+ * are the last again. */
+static void add_part(const part *p, int64_t n, int64_t rows, sums_of_row *sums)
+{
+    const gemm_term *t = p->term;
     const int64_t K = t->a.cols;
-    for (int64_t k = 0; k < K; k += STEP) {
-        const int64_t count = smaller(STEP, K - k);
-        const real *w = room;
-        if (t->b.type == DT_REAL && (uintptr_t)t->b.p % sizeof(real) == 0)
-            w = (const real *)t->b.p + n * t->b.ld + k;
-        else
-            decode(room, t->b, n, k, count);
-        for (int64_t m = 0; m < t->a.rows; m++)
-            sums[t->first + m] += t->alpha * dot(rows + m * K + k, w, count);
+    const bool plain = dtype_block(t->b.type) == 1;
+    dots_job j = { .blocks = plain ? K / 32 : divide_up(K, 32),
+                   .rest = t->b.type == DT_REAL ? K % 32 : 0,
+                   .numbers = p->numbers,
+                   .stride = p->stride,
+                   .sums = sums,
+                   .first = t->first,
+                   .count = t->a.rows };
+    for (int r = 0; r < p->taken; r++)
+        j.weights[r] = (const uint8_t *)t->b.p + (n + smaller(r, rows - 1)) * p->row_bytes;
+    if (!(p->cells ? dots_of_type : dots_of_reals)(&j, t->b.type, p->together))
+        add_decoded(p, &j, n, rows, 0);
+    else if (j.blocks * 32 + j.rest < K)
+        add_decoded(p, &j, n, rows, j.blocks * 32);
+}
+
+static void store_sums_of(const gemv_job *j, int64_t n, int64_t rows, sums_of_row *sums)
+{
+    for (int64_t m = 0; m < j->c.rows; m++) {
+        real sum[GROUP];
+        for (int r = 0; r < GROUP; r += 4)
+            add_up(sum + r, sums[r][m], sums[r + 1][m], sums[r + 2][m], sums[r + 3][m]);
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t at = m * j->c.ld + n + r;
+            act *c = (act *)j->c.p + at;
+            real *whole = (real *)j->c.p + at;
+            if (j->c.type == DT_REAL)
+                *whole = j->beta == 0 ? sum[r] : sum[r] + j->beta * *whole;
+            else
+                *c = narrow(j->beta == 0 ? sum[r] : sum[r] + j->beta * widen(*c));
+        }
     }
 }
 
-static void gemv_rows(const void *arg, int64_t from, int64_t to, int thread)
+/* What is as small as an adapter's factor is over before fetching ahead has begun, so it is fetched as a whole. */
+static void fetch(const char *p, int64_t bytes)
+{
+    for (int64_t i = 0; i < smaller(bytes, FETCH_MOST); i += 64)
+        __builtin_prefetch(p + i, 0, 2);
+}
+
+/* Rows of b in groups of GROUP. */
+static void gemv_groups(const void *arg, int64_t from, int64_t to, int thread)
 {
     const gemv_job *j = arg;
     (void)thread;
-    for (int64_t n = from; n < to; n++) {
-        real sums[GEMV_ROWS] = { 0 };
-        const real *rows = j->rows;
-        for (const gemm_term *t = j->terms; t < j->terms + j->n_terms; t++) {
-            add_term(t, rows, n, sums);
-            rows += t->a.rows * t->a.cols;
-        }
-        for (int64_t m = 0; m < j->c.rows; m++)
-            store(j, m, n, sums[m]);
+    for (int64_t n = from * GROUP; n < smaller(to * GROUP, j->c.cols); n += GROUP) {
+        const int64_t rows = smaller(GROUP, j->c.cols - n);
+        sums_of_row sums[GROUP];
+        for (int r = 0; r < GROUP; r++)
+            for (int64_t m = 0; m < j->c.rows; m++)
+                sums[r][m] = (vec){ 0 };
+        for (const part *p = j->parts; p < j->parts + j->n_parts; p++)
+            for (int64_t r = 0; r < rows; r += p->taken)
+                add_part(p, n + r, smaller(p->taken, rows - r), sums + r);
+        store_sums_of(j, n, rows, sums);
     }
 }
 
-void NAME(gemv)(pool *p, mat c, const gemm_term *terms, int n_terms, real beta)
+void NAME(gemv)(pool *team, mat c, const gemm_term *terms, int n_terms, real beta)
 {
-    int64_t count = 1, cost = 0;
-    for (const gemm_term *t = terms; t < terms + n_terms; t++) {
-        count += t->a.rows * t->a.cols;
-        cost += t->a.cols;
+    size_t bytes = round_up((int64_t)((size_t)n_terms * sizeof(part)), 64);
+    int64_t cost = 0;
+    for (int i = 0; i < n_terms; i++) {
+        const part p = part_of(&terms[i]);
+        bytes += number_bytes(&p);
+        cost += terms[i].a.cols;
     }
-    real *rows = pool_scratch(p, 0, 0, (size_t)count * sizeof(real)), *out = rows;
-    if (!rows)
+    part *parts = pool_scratch(team, 0, 0, bytes);
+    if (!parts)
         return;
-    for (const gemm_term *t = terms; t < terms + n_terms; t++)
-        for (int64_t m = 0; m < t->a.rows; m++, out += t->a.cols)
-            decode(out, t->a, m, 0, t->a.cols);
-    gemv_job job = { c, terms, n_terms, rows, beta };
-    split_rows(p, c.cols, cost, gemv_rows, &job);
+    char *numbers = (char *)parts + round_up((int64_t)((size_t)n_terms * sizeof(part)), 64);
+    for (int i = 0; i < n_terms; i++) {
+        parts[i] = part_of(&terms[i]);
+        parts[i].numbers = numbers;
+        memset(numbers, 0, number_bytes(&parts[i]));
+        if (parts[i].cells)
+            fill_cells((cell *)numbers, &parts[i]);
+        else
+            fill_reals((real *)numbers, &parts[i]);
+        numbers += number_bytes(&parts[i]);
+    }
+    if (c.cols <= GROUP)
+        fetch(parts->term->b.p, parts->row_bytes * c.cols);
+    gemv_job job = { c, parts, n_terms, beta };
+    /* A number is done with sooner here than in other loops: pieces of twice as many. */
+    split_rows(team, divide_up(c.cols, GROUP), cost * GROUP / 2, gemv_groups, &job);
 }

@@ -107,17 +107,17 @@ void NAME(gather_rows)(pool *p, void *y, const void *x, const int32_t *row, int6
 
 typedef struct scatter_job {
     move_job move;
-    int64_t N;
+    int64_t N, columns; /* of a piece */
 } scatter_job;
 
-enum { SCATTER_COLUMNS = 128 };
+enum { SCATTER_LEAST = 128, SCATTER_ELEMENTS = 16384 };
 
 /* Several i may name the same row, so a piece is a range of columns, which goes through all i in order. */
 static void scatter_piece(void *arg, int64_t piece, int thread)
 {
     const scatter_job *j = arg;
     (void)thread;
-    const int64_t C = j->move.C, from = piece * SCATTER_COLUMNS, n = smaller(C - from, SCATTER_COLUMNS);
+    const int64_t C = j->move.C, from = piece * j->columns, n = smaller(C - from, j->columns);
     for (int64_t i = 0; i < j->N; i++) {
         const act *x = j->move.x + i * C + from;
         act *y = (act *)j->move.y.p + j->move.row[i] * C + from;
@@ -134,6 +134,7 @@ void NAME(scatter_rows)(pool *p, grad y, const void *x, const int32_t *row, int6
 {
     if (!y.p)
         return;
-    scatter_job job = { { y, x, row, C }, N };
-    pool_run(p, divide_up(C, SCATTER_COLUMNS), scatter_piece, &job);
+    const int64_t few_rows = N > 0 ? SCATTER_ELEMENTS / N : SCATTER_ELEMENTS;
+    scatter_job job = { { y, x, row, C }, N, few_rows < SCATTER_LEAST ? SCATTER_LEAST : round_up(few_rows, 64) };
+    pool_run(p, divide_up(C, job.columns), scatter_piece, &job);
 }
