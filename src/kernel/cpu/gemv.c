@@ -7,9 +7,10 @@
 _Static_assert((int)TOGETHER_MOST == (int)GEMV_ROWS, "all rows of a are taken together");
 
 /* Rows of b whose sums are added up at once: one after the other, each would wait for itself. */
-enum { GROUP = 16, STEP = 2048, BLOCK_MOST = 256, FETCH_MOST = 128 << 10 };
+enum { GROUP = 16, STEP = 2048, FETCH_MOST = 128 << 10 };
 
-/* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks. */
+/* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks, and to one more: rows
+ * a power of two apart would share their places in the cache. */
 typedef struct part {
     const gemm_term *term;
     const char *numbers;
@@ -27,7 +28,7 @@ typedef struct gemv_job {
 
 static part part_of(const gemm_term *t)
 {
-    part p = { .term = t, .together = 1, .stride = round_up(t->a.cols, BLOCK_MOST) };
+    part p = { .term = t, .together = 1, .stride = round_up(t->a.cols, 32) + 32 };
     while (p.together < t->a.rows)
         p.together *= 2;
     p.taken = rows_with(p.together);
@@ -46,9 +47,12 @@ static size_t number_bytes(const part *p)
 static void fill_cells(cell *out, const part *p)
 {
     const mat a = p->term->a;
-    for (int64_t m = 0; m < a.rows; m++)
-        memcpy(out + m * p->stride, (const char *)a.p + (size_t)(m * a.ld) * sizeof(cell),
-               (size_t)a.cols * sizeof(cell));
+    for (int64_t m = 0; m < a.rows; m++) {
+        cell *row = out + m * p->stride;
+        memcpy(row, (const char *)a.p + (size_t)(m * a.ld) * sizeof(cell), (size_t)a.cols * sizeof(cell));
+        memset(row + a.cols, 0, (size_t)(p->stride - a.cols) * sizeof(cell));
+    }
+    memset(out + a.rows * p->stride, 0, (size_t)((p->together - a.rows) * p->stride) * sizeof(cell));
 #if defined(DOT_BF16)
     if (p->term->b.type == DT_Q4_0 || p->term->b.type == DT_Q4_1)
         pair_order(out, p->together * p->stride);
@@ -62,7 +66,9 @@ static void fill_reals(real *out, const part *p)
         decode(out, a, m, 0, a.cols);
         for (int64_t k = 0; k < a.cols && p->term->alpha != 1; k++)
             out[k] *= p->term->alpha;
+        memset(out + a.cols, 0, (size_t)(p->stride - a.cols) * sizeof(real));
     }
+    memset(out, 0, (size_t)((p->together - a.rows) * p->stride) * sizeof(real));
 }
 
 #if defined(DOT_BF16)
@@ -210,7 +216,6 @@ void NAME(gemv)(pool *team, mat c, const gemm_term *terms, int n_terms, real bet
     for (int i = 0; i < n_terms; i++) {
         parts[i] = part_of(&terms[i]);
         parts[i].numbers = numbers;
-        memset(numbers, 0, number_bytes(&parts[i]));
         if (parts[i].cells)
             fill_cells((cell *)numbers, &parts[i]);
         else
