@@ -8,7 +8,7 @@
 #include "tile.h"
 
 /* Most rows of weights and of numbers at a time, and sums that fit the registers. */
-enum { ROWS_MOST = 4, TOGETHER_MOST = 8, SUMS_MOST = VECTOR_BYTES == 64 ? 16 : 8, REST_AHEAD = 4096 };
+enum { ROWS_MOST = 4, TOGETHER_MOST = 8, SUMS_MOST = VECTOR_BYTES == 64 ? 16 : 8 };
 
 /* 32 weights of a type: their size in memory, and how they become what numbers are. */
 typedef struct block_form {
@@ -24,8 +24,8 @@ typedef vec sums_of_row[TOGETHER_MOST];
 
 typedef struct dots_job {
     const uint8_t *weights[ROWS_MOST];
-    int64_t blocks, rest; /* whole blocks, and weights after them that are real (elsewhere 0) */
-    const void *numbers;  /* rows `stride` apart, 0 beyond their end */
+    int64_t blocks;
+    const void *numbers; /* rows `stride` apart, 0 beyond their end */
     int64_t stride;
     sums_of_row *sums;    /* of each row of weights; added to, for `count` rows of numbers, */
     int64_t first, count; /* of which the first counts as number `first` */
@@ -76,32 +76,7 @@ INLINE void multiply_blocks(sums_of_row *sum, const dots_job *j, int64_t block, 
     multiply_reals(sum, w, j, block * 32, rows, together);
 }
 
-/* n < 32 numbers, then zeros. */
-INLINE void read_rest(real *out, const uint8_t *p, int64_t n)
-{
-#if defined(__AVX512F__)
-    const uint32_t there = (1u << n) - 1;
-    _mm512_store_ps(out, _mm512_maskz_loadu_ps((__mmask16)there, p));
-    _mm512_store_ps(out + 16, _mm512_maskz_loadu_ps((__mmask16)(there >> 16), p + 64));
-#else
-    memset(out, 0, 32 * sizeof *out);
-    memcpy(out, p, (size_t)n * sizeof *out);
-#endif
-}
-
-INLINE void multiply_rest(sums_of_row *sum, const dots_job *j, const int rows, const int together)
-{
-    real w[ROWS_MOST][32] __attribute__((aligned(64)));
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-        const uint8_t *p = j->weights[r] + (size_t)j->blocks * 32 * sizeof(real);
-        read_rest(w[r], p, j->rest);
-        __builtin_prefetch(p + REST_AHEAD, 0, 2);
-    }
-    multiply_reals(sum, w, j, j->blocks * 32, rows, together);
-}
-
-INLINE void dots(const dots_job *j, const int rows, const int together, const block_form form, const bool has_rest)
+INLINE void dots(const dots_job *j, const int rows, const int together, const block_form form)
 {
     sums_of_row sum[ROWS_MOST];
     UNROLL
@@ -120,8 +95,6 @@ INLINE void dots(const dots_job *j, const int rows, const int together, const bl
             __builtin_prefetch(j->weights[r] + ahead + block * form.bytes, 0, 2);
         multiply_blocks(sum, j, block, rows, together, form);
     }
-    if (has_rest && j->rest > 0)
-        multiply_rest(sum, j, rows, together);
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
@@ -137,20 +110,20 @@ INLINE int rows_with(int together)
     return SUMS_MOST / together < ROWS_MOST ? SUMS_MOST / together : ROWS_MOST;
 }
 
-INLINE void dots_together(const dots_job *j, int together, const block_form form, const bool has_rest)
+INLINE void dots_together(const dots_job *j, int together, const block_form form)
 {
     switch (together) {
     case 1:
-        dots(j, rows_with(1), 1, form, has_rest);
+        dots(j, rows_with(1), 1, form);
         break;
     case 2:
-        dots(j, rows_with(2), 2, form, has_rest);
+        dots(j, rows_with(2), 2, form);
         break;
     case 4:
-        dots(j, rows_with(4), 4, form, has_rest);
+        dots(j, rows_with(4), 4, form);
         break;
     default:
-        dots(j, rows_with(8), 8, form, has_rest);
+        dots(j, rows_with(8), 8, form);
     }
 }
 

@@ -7,9 +7,10 @@
 _Static_assert((int)TOGETHER_MOST == (int)GEMV_ROWS, "all rows of a are taken together");
 
 /* Rows of b whose sums are added up at once: one after the other, each would wait for itself. */
-enum { GROUP = 16, STEP = 2048, BLOCK_MOST = 256, FETCH_MOST = 128 << 10 };
+enum { GROUP = 16, STEP = 2048, FETCH_MOST = 128 << 10, REST_AHEAD = 4096 };
 
-/* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks. */
+/* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks, and to one
+ * more: rows a power of two apart would share their places in the cache. */
 typedef struct part {
     const gemm_term *term;
     const char *numbers;
@@ -27,7 +28,7 @@ typedef struct gemv_job {
 
 static part part_of(const gemm_term *t)
 {
-    part p = { .term = t, .together = 1, .stride = round_up(t->a.cols, BLOCK_MOST) };
+    part p = { .term = t, .together = 1, .stride = round_up(t->a.cols, 32) + 32 };
     while (p.together < t->a.rows)
         p.together *= 2;
     p.taken = rows_with(p.together);
@@ -46,9 +47,12 @@ static size_t number_bytes(const part *p)
 static void fill_cells(cell *out, const part *p)
 {
     const mat a = p->term->a;
-    for (int64_t m = 0; m < a.rows; m++)
-        memcpy(out + m * p->stride, (const char *)a.p + (size_t)(m * a.ld) * sizeof(cell),
-               (size_t)a.cols * sizeof(cell));
+    for (int64_t m = 0; m < a.rows; m++) {
+        cell *row = out + m * p->stride;
+        memcpy(row, (const char *)a.p + (size_t)(m * a.ld) * sizeof(cell), (size_t)a.cols * sizeof(cell));
+        memset(row + a.cols, 0, (size_t)(p->stride - a.cols) * sizeof(cell));
+    }
+    memset(out + a.rows * p->stride, 0, (size_t)((p->together - a.rows) * p->stride) * sizeof(cell));
 #if defined(DOT_BF16)
     if (p->term->b.type == DT_Q4_0 || p->term->b.type == DT_Q4_1)
         pair_order(out, p->together * p->stride);
@@ -62,7 +66,9 @@ static void fill_reals(real *out, const part *p)
         decode(out, a, m, 0, a.cols);
         for (int64_t k = 0; k < a.cols && p->term->alpha != 1; k++)
             out[k] *= p->term->alpha;
+        memset(out + a.cols, 0, (size_t)(p->stride - a.cols) * sizeof(real));
     }
+    memset(out, 0, (size_t)((p->together - a.rows) * p->stride) * sizeof(real));
 }
 
 #if defined(DOT_BF16)
@@ -76,21 +82,21 @@ static bool dots_of_type(const dots_job *j, dtype type, int together)
 {
     switch (type) {
     case DT_REAL:
-        dots_together(j, together, FORM(reals, 32 * sizeof(real)), true);
+        dots_together(j, together, FORM(reals, 32 * sizeof(real)));
         return true;
 #if !defined(ACT_F64)
     case DT_BF16:
-        dots_together(j, together, FORM(bf16, 64), false);
+        dots_together(j, together, FORM(bf16, 64));
         return true;
 #endif
     case DT_Q8_0:
-        dots_together(j, together, FORM(q8_0, 34), false);
+        dots_together(j, together, FORM(q8_0, 34));
         return true;
     case DT_Q4_0:
-        dots_together(j, together, FORM(q4_0, 18), false);
+        dots_together(j, together, FORM(q4_0, 18));
         return true;
     case DT_Q4_1:
-        dots_together(j, together, FORM(q4_1, 20), false);
+        dots_together(j, together, FORM(q4_1, 20));
         return true;
     default:
         return false;
@@ -102,7 +108,7 @@ static bool dots_of_reals(const dots_job *j, dtype type, int together)
 {
 #if defined(DOT_BF16)
     if (type == DT_REAL)
-        dots_together(j, together, (block_form){ 32 * sizeof(real), decode_reals, NULL }, true);
+        dots_together(j, together, (block_form){ 32 * sizeof(real), decode_reals, NULL });
     return type == DT_REAL;
 #else
     return dots_of_type(j, type, together);
@@ -117,7 +123,6 @@ static void add_decoded(const part *p, dots_job *j, int64_t n, int64_t rows, int
     for (; done < K; done += STEP) {
         const int64_t count = smaller(STEP, K - done);
         j->blocks = divide_up(count, 32);
-        j->rest = 0;
         j->numbers = p->numbers + (size_t)done * (p->cells ? sizeof(cell) : sizeof(real));
         for (int64_t r = 0; r < rows; r++) {
             decode(room[r], p->term->b, n + r, done, count);
@@ -129,15 +134,27 @@ static void add_decoded(const part *p, dots_job *j, int64_t n, int64_t rows, int
     }
 }
 
-/* Adds a term's products with rows n.. of its b to the sums. There are `rows` of those; dots may take more, which then
- * are the last again. */
-static void add_part(const part *p, int64_t n, int64_t rows, sums_of_row *sums)
+/* Rows of real numbers from `done` on, where less than a block is left of them: all that there is of an adapter's B. */
+static void add_rest(const part *p, int64_t n, int64_t rows, int64_t done, sums_of_row *sums)
 {
     const gemm_term *t = p->term;
-    const int64_t K = t->a.cols;
-    const bool plain = dtype_block(t->b.type) == 1;
-    dots_job j = { .blocks = plain ? K / 32 : divide_up(K, 32),
-                   .rest = t->b.type == DT_REAL ? K % 32 : 0,
+    const uint8_t *b = (const uint8_t *)t->b.p + n * p->row_bytes;
+    for (int64_t r = 0; r < rows; r++, b += p->row_bytes) {
+        __builtin_prefetch(b + REST_AHEAD, 0, 2);
+        for (int64_t k = done; k < t->a.cols; k += LANES) {
+            const vec weights = read_some(b + (size_t)k * sizeof(real), t->a.cols - k);
+            for (int64_t m = 0; m < t->a.rows; m++)
+                sums[r][t->first + m] += weights * *(const vec *)((const real *)p->numbers + m * p->stride + k);
+        }
+    }
+}
+
+/* Adds a term's products with rows n.. of its b to the sums. There are `rows` of those; dots may take more, which then
+ * are the last again. */
+static void add_blocks(const part *p, int64_t blocks, int64_t n, int64_t rows, sums_of_row *sums)
+{
+    const gemm_term *t = p->term;
+    dots_job j = { .blocks = blocks,
                    .numbers = p->numbers,
                    .stride = p->stride,
                    .sums = sums,
@@ -147,8 +164,18 @@ static void add_part(const part *p, int64_t n, int64_t rows, sums_of_row *sums)
         j.weights[r] = (const uint8_t *)t->b.p + (n + smaller(r, rows - 1)) * p->row_bytes;
     if (!(p->cells ? dots_of_type : dots_of_reals)(&j, t->b.type, p->together))
         add_decoded(p, &j, n, rows, 0);
-    else if (j.blocks * 32 + j.rest < K)
-        add_decoded(p, &j, n, rows, j.blocks * 32);
+    else if (blocks * 32 < t->a.cols && t->b.type != DT_REAL)
+        add_decoded(p, &j, n, rows, blocks * 32);
+}
+
+static void add_part(const part *p, int64_t n, int64_t rows, sums_of_row *sums)
+{
+    const int64_t K = p->term->a.cols;
+    const int64_t blocks = dtype_block(p->term->b.type) == 1 ? K / 32 : divide_up(K, 32);
+    for (int64_t r = 0; r < rows && (blocks > 0 || p->term->b.type != DT_REAL); r += p->taken)
+        add_blocks(p, blocks, n + r, smaller(p->taken, rows - r), sums + r);
+    if (p->term->b.type == DT_REAL && blocks * 32 < K)
+        add_rest(p, n, rows, blocks * 32, sums);
 }
 
 static void store_sums_of(const gemv_job *j, int64_t n, int64_t rows, sums_of_row *sums)
@@ -188,8 +215,7 @@ static void gemv_groups(const void *arg, int64_t from, int64_t to, int thread)
             for (int64_t m = 0; m < j->c.rows; m++)
                 sums[r][m] = (vec){ 0 };
         for (const part *p = j->parts; p < j->parts + j->n_parts; p++)
-            for (int64_t r = 0; r < rows; r += p->taken)
-                add_part(p, n + r, smaller(p->taken, rows - r), sums + r);
+            add_part(p, n, rows, sums);
         store_sums_of(j, n, rows, sums);
     }
 }
@@ -210,7 +236,6 @@ void NAME(gemv)(pool *team, mat c, const gemm_term *terms, int n_terms, real bet
     for (int i = 0; i < n_terms; i++) {
         parts[i] = part_of(&terms[i]);
         parts[i].numbers = numbers;
-        memset(numbers, 0, number_bytes(&parts[i]));
         if (parts[i].cells)
             fill_cells((cell *)numbers, &parts[i]);
         else

@@ -66,6 +66,18 @@ INLINE vec widen_vector(const act *p)
 #endif
 }
 
+/* n real numbers from anywhere, or LANES if there are more; then zeros. */
+INLINE vec read_some(const uint8_t *p, int64_t n)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)(n < LANES ? (1u << n) - 1 : 0xffff), p);
+#else
+    vec out = { 0 };
+    memcpy(&out, p, (size_t)(n < LANES ? n : LANES) * sizeof(real));
+    return out;
+#endif
+}
+
 /* out[i] = the sum of v[i]: the halves of each are added until one number is left. */
 INLINE void add_up(real out[4], vec a, vec b, vec c, vec d)
 {
