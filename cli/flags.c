@@ -19,7 +19,7 @@ static const flag own[] = {
     {"adapter", "adapter-path,lora", FLAG_LIST, FIELD(adapters), NULL, 0, 0, NULL, "Model",
      "adapter to apply, as PATH or PATH:WEIGHT; several add up", NULL},
     {"expand", NULL, FLAG_SWITCH, FIELD(expand), "false", 0, 0, NULL, "Model",
-     "decode quantised weights once: more memory, a little faster", NULL},
+     "decode quantised weights once, when the model is opened: more memory, rarely faster", NULL},
     {"profile", NULL, FLAG_SWITCH, FIELD(profile), "false", 0, 0, NULL, "Reports and checkpoints",
      "where a step's time goes, beside what this machine can do", NULL},
     {"prompt", "p", FLAG_TEXT, FIELD(prompt), NULL, 0, 0, NULL, "Text", "the text; - reads it from stdin", NULL},

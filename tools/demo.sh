@@ -46,7 +46,7 @@ answer() {
     local number=$1 out=$2 request
     shift 2
     request=$(sed -n "${number}p" "$folder/requests")
-    "$LORAC" generate -m "$model" "$@" -p "$request" -n 48 --temp 0 --threads 1 --expand 2>"$out/$number.log" |
+    "$LORAC" generate -m "$model" "$@" -p "$request" -n 48 --temp 0 --threads 1 2>"$out/$number.log" |
         tr '\n' ' ' | sed 's/ *$//' >"$out/$number"
 }
 
