@@ -4,8 +4,9 @@
  *
  * never x (W + s·BA)ᵀ: the product BA would cost out·in·r and a matrix as large as W. Backward, with h kept:
  *
- *     dB = s · dyᵀ h      dh = s · dy B      dA = dhᵀ drop(x)      dx = dy W + drop'(dh A)
+ *     dB = s · dyᵀ h      dh = dy B      dA = s · dhᵀ drop(x)      dx = dy W + s · drop'(dh A)
  *
+ * A factor is cheapest at the smaller operand of a product, so dh goes without it.
  * At the start B = 0, so dh = 0 and A gets no gradient in the first step. That is not a bug.
  * The dropout mask is a function of (seed, step, site) and is made again in backward instead of being kept.
  */
@@ -74,26 +75,26 @@ static void term_backward(context *c, mat dh, mat dy, mat x, const lowrank *term
 {
     dy = rows_of(dy, term);
     grad da = grad_of(c, term->a), db = grad_of(c, term->b);
-    c->k->gemm(c->pool, dh, dy, 0, matrix_of(term->b), 0, scale * term->scale, 0);
+    c->k->gemm(c->pool, dh, dy, 0, matrix_of(term->b), 0, 1, 0);
     if (db.p)
         c->k->gemm(c->pool, real_matrix(db.p, term->b->t.dim[0], dh.cols), dy, 1, real_matrix(h, dh.rows, dh.cols), 0,
                    scale * term->scale, 1);
     if (da.p) {
         context_mark mark = context_here(c);
         mat xi = dropped(c, rows_of(x, term), term);
-        c->k->gemm(c->pool, real_matrix(da.p, dh.cols, xi.cols), dh, 1, xi, 0, 1, 1);
+        c->k->gemm(c->pool, real_matrix(da.p, dh.cols, xi.cols), dh, 1, xi, 0, scale * term->scale, 1);
         context_rewind_high(c, mark);
     }
 }
 
 /* What a term whose input was masked adds to dx. */
-static void add_masked(context *c, mat dx, mat dh, const lowrank *term)
+static void add_masked(context *c, mat dx, mat dh, const lowrank *term, real scale)
 {
     context_mark mark = context_here(c);
     mat part = rows_of(dx, term);
     int64_t count = part.rows * part.cols;
     part.p = context_scratch(c, (size_t)(count * dtype_block_bytes(c->act)));
-    c->k->gemm(c->pool, part, dh, 0, matrix_of(term->a), 0, 1, 0);
+    c->k->gemm(c->pool, part, dh, 0, matrix_of(term->a), 0, scale * term->scale, 0);
     c->k->dropout(c->pool, part.p, part.p, count, term->dropout, c->seed, dropout_site(c, term));
     c->k->accumulate(c->pool, (grad){ rows_of(dx, term).p, 1 }, part.p, count);
     context_rewind_high(c, mark);
@@ -115,13 +116,13 @@ void product_backward(context *c, grad dx, mat dy, mat x, const product *p, real
         dh[i] = real_matrix(context_scratch(c, (size_t)(rows * rank) * sizeof(real)), rows, rank);
         term_backward(c, dh[i], dy, x, term, h[i], scale);
         if (term->dropout == 0 || !c->training)
-            sum[terms++] = (gemm_term){ dh[i], matrix_of(term->a), 0, 0, 1, term->first };
+            sum[terms++] = (gemm_term){ dh[i], matrix_of(term->a), 0, 0, scale * term->scale, term->first };
     }
     if (dx.p)
         c->k->gemm_sum(c->pool, gx, sum, terms, (real)dx.add);
     for (int i = 0; i < p->n_terms; i++)
         if (dx.p && p->terms[i].dropout > 0 && c->training)
-            add_masked(c, gx, dh[i], &p->terms[i]);
+            add_masked(c, gx, dh[i], &p->terms[i], scale);
     context_rewind_high(c, mark);
 }
 
