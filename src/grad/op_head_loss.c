@@ -22,13 +22,13 @@ typedef struct head_loss_node { node base; var *x; void *dx; } head_loss_node;
 
 enum { CHUNK_BYTES = 72 << 20, CHUNK_LEAST = 16 };
 
-/* Each chunk decodes the whole weight, so chunks are few, and all of about the same size. */
+/* Each chunk decodes the whole weight, so chunks are few. They must not grow when `count` shrinks: memory is planned for the
+ * most labels that a pass can have. */
 static int64_t chunk_rows(int64_t vocabulary, int64_t count)
 {
-    int64_t most = CHUNK_BYTES / (vocabulary * (int64_t)sizeof(real));
-    most = most < CHUNK_LEAST ? CHUNK_LEAST : most;
-    int64_t chunks = (count + most - 1) / most;
-    return chunks > 0 ? (count + chunks - 1) / chunks : 0;
+    int64_t rows = CHUNK_BYTES / (vocabulary * (int64_t)sizeof(real));
+    rows = rows < CHUNK_LEAST ? CHUNK_LEAST : rows;
+    return rows < count ? rows : count;
 }
 
 static void add_losses(const context *c, const real *loss, const uint8_t *hit, int64_t rows, loss_result *result)
