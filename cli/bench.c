@@ -1,6 +1,6 @@
 /* bench.c: lorac bench: training steps on made-up rows of one length, timed. The run's files go to a temporary folder
  * that is removed. */
-#include "bench_generate.h"
+#include "bench.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,8 +29,13 @@ static void on_event(void *user, const lorac_event *e)
     }
 }
 
-/* Rows of random ids, all of them trained. The upper half of the vocabulary is left out: a tokenizer may know fewer ids
- * than the model has rows for. */
+int32_t made_up_id(uint32_t *state, int64_t vocabulary)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (int32_t)((*state >> 8) % (uint64_t)(vocabulary / 2 + 1));
+}
+
+/* Rows of random ids, all of them trained. */
 static int write_rows(const arguments *a, const char *path, int64_t rows, int64_t length, int64_t vocabulary)
 {
     FILE *file = fopen(path, "w");
@@ -42,10 +47,8 @@ static int write_rows(const arguments *a, const char *path, int64_t rows, int64_
         for (int pass = 0; pass < 2; pass++) {
             state = first;
             fputs(pass ? "],\"labels\":[" : "{\"input_ids\":[", file);
-            for (int64_t j = 0; j < length; j++) {
-                state = state * 1664525u + 1013904223u;
-                fprintf(file, "%s%lld", j ? "," : "", (long long)((state >> 8) % (uint64_t)(vocabulary / 2 + 1)));
-            }
+            for (int64_t j = 0; j < length; j++)
+                fprintf(file, "%s%d", j ? "," : "", (int)made_up_id(&state, vocabulary));
         }
         fputs("]}\n", file);
     }

@@ -1,6 +1,6 @@
 /* bench_generate.c: lorac bench --generate: prompts of random ids, answered greedily by several streams of one session.
  * Streams take the adapters in turn. A short round before the measured one reads the model's file into memory. */
-#include "bench_generate.h"
+#include "bench.h"
 
 #include <stdlib.h>
 
@@ -13,16 +13,13 @@ typedef struct streams {
     double prompt_seconds, generation_seconds;
 } streams;
 
-/* The upper half of the vocabulary is left out, as in training rows. */
 static int append_prompt(lorac_sequence *sequence, int64_t length, int64_t vocabulary, uint32_t seed)
 {
     int32_t *ids = allocate((size_t)length, sizeof *ids);
     int status;
 
-    for (int64_t i = 0; i < length; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        ids[i] = (int32_t)((seed >> 8) % (uint64_t)(vocabulary / 2 + 1));
-    }
+    for (int64_t i = 0; i < length; i++)
+        ids[i] = made_up_id(&seed, vocabulary);
     status = lorac_sequence_append(sequence, ids, (size_t)length);
     free(ids);
     return status;

@@ -20,9 +20,9 @@ mat matrix_of(const var *v)
     return (mat){ v->t.data, v->t.type, tensor_rows(&v->t), tensor_cols(&v->t), tensor_cols(&v->t) };
 }
 
-static mat real_matrix(void *p, int64_t rows, int64_t cols)
+mat real_matrix(const void *p, int64_t rows, int64_t cols)
 {
-    return (mat){ p, DT_REAL, rows, cols, cols };
+    return (mat){ (void *)(uintptr_t)p, DT_REAL, rows, cols, cols };
 }
 
 static mat rows_of(mat m, const lowrank *term)

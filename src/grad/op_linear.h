@@ -11,6 +11,8 @@ typedef struct product {
 } product;
 
 mat matrix_of(const var *v);
+/* rows x cols numbers of the type real, row after row. */
+mat real_matrix(const void *p, int64_t rows, int64_t cols);
 bool product_is_trained(const product *p);
 /* y = beta · y + x Wᵀ + b + terms; h[i], real [rows, r], receives the i-th inner product. */
 void product_forward(context *c, mat y, mat x, const product *p, real *const *h, real beta);

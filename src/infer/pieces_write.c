@@ -6,6 +6,7 @@
 
 #include "err.h"
 #include "mem.h"
+#include "op_linear.h"
 #include "quant.h"
 #include "source.h"
 #include "split.h"
@@ -25,11 +26,6 @@ typedef struct run {
 
 /* What a run is made in: its rows with the deltas added, the deltas alone, and a spare. */
 typedef struct room { float *values, *delta, *spare; int32_t *order; } room;
-
-static mat real_matrix(const void *p, int64_t rows, int64_t cols)
-{
-    return (mat){ (void *)(uintptr_t)p, DT_REAL, rows, cols, cols };
-}
 
 /* delta = the adapters' weight · scale · B[rows] A. False: no adapter changes this tensor. */
 static bool make_delta(const export_plan *plan, pool *one, const run *r, float *delta)

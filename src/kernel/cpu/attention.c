@@ -64,7 +64,9 @@ static bool find_room(piece_of *p, pool *team, int thread, int64_t D)
 static void soften(real *score, int64_t n, real *sums, int64_t width, real *largest, real *total)
 {
     real most = *largest, sum = 0;
-    _Pragma("omp simd reduction(max : most)") for (int64_t j = 0; j < n; j++) most = score[j] > most ? score[j] : most;
+    SIMD_MAX(most)
+    for (int64_t j = 0; j < n; j++)
+        most = score[j] > most ? score[j] : most;
     const real shift = finite_or_zero(most), shrink = exp_real(*largest - shift);
     SIMD_SUM(sum)
     for (int64_t j = 0; j < n; j++) {

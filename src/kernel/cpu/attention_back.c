@@ -97,8 +97,8 @@ INLINE void row_gradient(real *score, real *ds, int64_t n, real lse, real delta,
         }
         return;
     }
-    SIMD for (int64_t i = 0; i < n; i++)
-    {
+    SIMD
+    for (int64_t i = 0; i < n; i++) {
         const real p = exp_real(score[i] - shift);
         score[i] = p;
         ds[i] = p * (ds[i] - delta) * scale;
@@ -117,8 +117,8 @@ INLINE void put_in_panels(cell *panels, int64_t row, const cell *x, int64_t n)
         }
 }
 
-/* Queries i..i+MR-1 of the span, rows of the strip that begins at `strip`, against a block of keys. Those that the last of
- * them does not see get zeros in the panels, and no work. */
+/* Queries i..i+MR-1 of the span, rows of the strip that begins at `strip`, against a block of keys. Those that the last
+ * of them does not see get zeros in the panels, and no work. */
 static void visit(const back_job *j, const head_work *w, int64_t strip, int64_t i, int64_t block, int64_t keys)
 {
     const attention_shape *shape = j->shape;

@@ -14,8 +14,9 @@ typedef struct loss_job {
 INLINE real row_max(const real *x, int64_t n)
 {
     real largest = x[0];
-    _Pragma("omp simd reduction(max : largest)") for (int64_t i = 0; i < n; i++) largest =
-        x[i] > largest ? x[i] : largest;
+    SIMD_MAX(largest)
+    for (int64_t i = 0; i < n; i++)
+        largest = x[i] > largest ? x[i] : largest;
     return largest;
 }
 
@@ -64,7 +65,9 @@ static void loss_rows(const void *arg, int64_t from, int64_t to, int thread)
         if (!j->back)
             continue;
         const real factor = (real)(weight / sum);
-        SIMD for (int64_t i = 0; i < j->V; i++) x[i] *= factor;
+        SIMD
+        for (int64_t i = 0; i < j->V; i++)
+            x[i] *= factor;
         x[label] -= weight;
     }
 }

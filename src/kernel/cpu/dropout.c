@@ -28,8 +28,8 @@ static void philox_blocks(uint32_t words[4 * BLOCKS], uint64_t seed, uint64_t st
     }
     uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
-        SIMD for (int i = 0; i < BLOCKS; i++)
-        {
+        SIMD
+        for (int i = 0; i < BLOCKS; i++) {
             const uint64_t p = (uint64_t)0xD2511F53u * a[i], q = (uint64_t)0xCD9E8D57u * c[i];
             a[i] = (uint32_t)(q >> 32) ^ b[i] ^ key0;
             b[i] = (uint32_t)q;
@@ -57,8 +57,8 @@ static void dropout_groups(const void *arg, int64_t from, int64_t to, int thread
         const int64_t first = group * 4 * BLOCKS, n = smaller(j->N - first, 4 * BLOCKS);
         const act *x = j->x + first;
         act *y = j->y + first;
-        SIMD for (int64_t i = 0; i < n; i++)
-        {
+        SIMD
+        for (int64_t i = 0; i < n; i++) {
             const real scaled = widen(x[i]) * j->scale;
             y[i] = narrow(words[i] >= j->threshold ? scaled : 0);
         }

@@ -14,7 +14,9 @@ static void add_range(const void *arg, int64_t from, int64_t to, int thread)
     (void)thread;
     act *d = j->d;
     const act *x = j->x;
-    SIMD for (int64_t i = from; i < to; i++) d[i] = narrow(widen(d[i]) + widen(x[i]));
+    SIMD
+    for (int64_t i = from; i < to; i++)
+        d[i] = narrow(widen(d[i]) + widen(x[i]));
 }
 
 static void copy_range(const void *arg, int64_t from, int64_t to, int thread)
@@ -84,8 +86,8 @@ static void adamw_range(const void *arg, int64_t from, int64_t to, int thread)
     real *w = j->w, *m = j->m, *v = j->v;
     const real keep = 1 - s.learning_rate * s.weight_decay, step = s.learning_rate / s.correction1;
     const real root = sqrt_real(s.correction2);
-    SIMD for (int64_t i = from; i < to; i++)
-    {
+    SIMD
+    for (int64_t i = from; i < to; i++) {
         const real g = j->g[i] * s.scale;
         m[i] += (g - m[i]) * (1 - s.beta1);
         v[i] = v[i] * s.beta2 + g * g * (1 - s.beta2);

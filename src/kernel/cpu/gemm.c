@@ -4,21 +4,6 @@
 
 enum { ROW_BLOCK = 64, GROUP = 2 };
 
-/* c[at..at+n-1] from sums. */
-INLINE void store_row(const chunk *g, const real *sum, int64_t at, int64_t n)
-{
-    const real beta = g->beta;
-    if (g->c.type == DT_REAL) {
-        real *c = (real *)g->c.p + at;
-        for (int64_t j = 0; j < n; j++)
-            c[j] = beta == 0 ? sum[j] : sum[j] + beta * c[j];
-    } else {
-        act *c = (act *)g->c.p + at;
-        for (int64_t j = 0; j < n; j++)
-            c[j] = narrow(beta == 0 ? sum[j] : sum[j] + beta * widen(c[j]));
-    }
-}
-
 void store_sums(const chunk *g, real *sums, int64_t stride, int64_t m, int64_t n, int64_t rows, int64_t columns)
 {
     for (int64_t i = 0; i < rows; i++) {
@@ -33,11 +18,11 @@ void store_sums(const chunk *g, real *sums, int64_t stride, int64_t m, int64_t n
             }
         }
         if (!g->turned) {
-            store_row(g, sum, (g->m0 + m + i) * g->c.ld + g->n0 + n, columns);
+            store_row(g->c, g->beta, sum, (g->m0 + m + i) * g->c.ld + g->n0 + n, columns);
             continue;
         }
         for (int64_t j = 0; j < columns; j++)
-            store_row(g, sum + j, (g->n0 + n + j) * g->c.ld + g->m0 + m + i, 1);
+            store_row(g->c, g->beta, sum + j, (g->n0 + n + j) * g->c.ld + g->m0 + m + i, 1);
     }
 }
 

@@ -73,6 +73,20 @@ INLINE rows_of rows_of_a(const chunk *g, const segment *s)
     return (rows_of){ p + g->m0 * a->ld + s->k0, a->ld, 1 };
 }
 
+/* c[at..at+n-1] = sum + beta c, rounded once. */
+INLINE void store_row(mat to, real beta, const real *sum, int64_t at, int64_t n)
+{
+    if (to.type == DT_REAL) {
+        real *c = (real *)to.p + at;
+        for (int64_t j = 0; j < n; j++)
+            c[j] = beta == 0 ? sum[j] : sum[j] + beta * c[j];
+    } else {
+        act *c = (act *)to.p + at;
+        for (int64_t j = 0; j < n; j++)
+            c[j] = narrow(beta == 0 ? sum[j] : sum[j] + beta * widen(c[j]));
+    }
+}
+
 /* Cells col..col+n-1 of a row: where they lie, if they are cells already, else made in `room`. n <= KB. */
 const cell *NAME(cells_of)(mat m, int64_t row, int64_t col, int64_t n, cell *room);
 #define cells_of NAME(cells_of)

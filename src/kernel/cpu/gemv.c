@@ -184,15 +184,7 @@ static void store_sums_of(const gemv_job *j, int64_t n, int64_t rows, sums_of_ro
         real sum[GROUP];
         for (int r = 0; r < GROUP; r += 4)
             add_up(sum + r, sums[r][m], sums[r + 1][m], sums[r + 2][m], sums[r + 3][m]);
-        for (int64_t r = 0; r < rows; r++) {
-            const int64_t at = m * j->c.ld + n + r;
-            act *c = (act *)j->c.p + at;
-            real *whole = (real *)j->c.p + at;
-            if (j->c.type == DT_REAL)
-                *whole = j->beta == 0 ? sum[r] : sum[r] + j->beta * *whole;
-            else
-                *c = narrow(j->beta == 0 ? sum[r] : sum[r] + j->beta * widen(*c));
-        }
+        store_row(j->c, j->beta, sum, m * j->c.ld + n, rows);
     }
 }
 

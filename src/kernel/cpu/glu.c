@@ -41,7 +41,9 @@ INLINE void forward_range(const glu_job *j, int64_t from, int64_t to, glu_kind k
 {
     act *y = j->y;
     const act *gate = j->gate, *up = j->up;
-    SIMD for (int64_t i = from; i < to; i++) y[i] = narrow(gate_function(widen(gate[i]), kind).value * widen(up[i]));
+    SIMD
+    for (int64_t i = from; i < to; i++)
+        y[i] = narrow(gate_function(widen(gate[i]), kind).value * widen(up[i]));
 }
 
 static void forward(const void *arg, int64_t from, int64_t to, int thread)
@@ -65,8 +67,8 @@ void NAME(glu)(pool *p, void *y, const void *gate, const void *up, int64_t N, gl
 INLINE void backward_range(grad dgate, grad dup, const glu_job *j, int64_t from, int64_t to, glu_kind kind)
 {
     const act *dy = j->dy, *gate = j->gate, *up = j->up;
-    SIMD for (int64_t i = from; i < to; i++)
-    {
+    SIMD
+    for (int64_t i = from; i < to; i++) {
         const value_slope f = gate_function(widen(gate[i]), kind);
         const real d = widen(dy[i]), u = widen(up[i]);
         if (dgate.p)

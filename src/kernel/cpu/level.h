@@ -32,6 +32,7 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))
 #endif
 #define SIMD _Pragma("omp simd")
 #define SIMD_SUM(variable) SIMD_PRAGMA_(omp simd reduction(+ : variable))
+#define SIMD_MAX(variable) SIMD_PRAGMA_(omp simd reduction(max : variable))
 #define SIMD_PRAGMA_(...) SIMD_STRING_(__VA_ARGS__)
 #define SIMD_STRING_(...) _Pragma(#__VA_ARGS__)
 #define INLINE static inline __attribute__((always_inline))

@@ -30,7 +30,9 @@ static void forward_rows(const void *arg, int64_t from, int64_t to, int thread)
             sum += widen(x[c]) * widen(x[c]);
         const real s = 1 / sqrt(sum / (real)C + j->epsilon);
         j->rstd[t] = s;
-        SIMD for (int64_t c = 0; c < C; c++) y[c] = narrow(w[c] * (widen(x[c]) * s));
+        SIMD
+        for (int64_t c = 0; c < C; c++)
+            y[c] = narrow(w[c] * (widen(x[c]) * s));
     }
 }
 
@@ -63,10 +65,13 @@ static void backward_rows(const void *arg, int64_t from, int64_t to, int thread)
             sum += w[c] * widen(dy[c]) * widen(x[c]);
         const real pull = sum / (real)C * s * s;
         if (j->dx.add) {
-            SIMD for (int64_t c = 0; c < C; c++) dx[c] =
-                narrow(widen(dx[c]) + s * (w[c] * widen(dy[c]) - widen(x[c]) * pull));
+            SIMD
+            for (int64_t c = 0; c < C; c++)
+                dx[c] = narrow(widen(dx[c]) + s * (w[c] * widen(dy[c]) - widen(x[c]) * pull));
         } else {
-            SIMD for (int64_t c = 0; c < C; c++) dx[c] = narrow(s * (w[c] * widen(dy[c]) - widen(x[c]) * pull));
+            SIMD
+            for (int64_t c = 0; c < C; c++)
+                dx[c] = narrow(s * (w[c] * widen(dy[c]) - widen(x[c]) * pull));
         }
     }
 }
@@ -85,7 +90,9 @@ static void weight_columns(void *arg, int64_t piece, int thread)
         for (int64_t t = block; t < smaller(j->T, block + SUM_ROWS); t++) {
             const act *x = j->x + t * j->C + from, *dy = j->dy + t * j->C + from;
             const real s = j->rstd[t];
-            SIMD for (int64_t c = 0; c < n; c++) sum[c] += widen(dy[c]) * (widen(x[c]) * s);
+            SIMD
+            for (int64_t c = 0; c < n; c++)
+                sum[c] += widen(dy[c]) * (widen(x[c]) * s);
         }
         for (int64_t c = 0; c < n; c++)
             dw[c] += sum[c];

@@ -41,8 +41,8 @@ typedef struct turn_job {
 
 INLINE void turn_head(grad y, int64_t at, const act *x, const real *cosine, const real *sine, int64_t half, real sign)
 {
-    SIMD for (int64_t i = 0; i < half; i++)
-    {
+    SIMD
+    for (int64_t i = 0; i < half; i++) {
         const real a = widen(x[at + i]), b = widen(x[at + half + i]), s = sign * sine[i];
         add_to(y, at + i, a * cosine[i] - b * s);
         add_to(y, at + half + i, b * cosine[i] + a * s);

@@ -13,7 +13,9 @@ static void bias_rows(const void *arg, int64_t from, int64_t to, int thread)
     (void)thread;
     for (int64_t t = from; t < to; t++) {
         act *y = j->y + t * j->C;
-        SIMD for (int64_t c = 0; c < j->C; c++) y[c] = narrow(widen(y[c]) + j->bias[c]);
+        SIMD
+        for (int64_t c = 0; c < j->C; c++)
+            y[c] = narrow(widen(y[c]) + j->bias[c]);
     }
 }
 
@@ -41,7 +43,9 @@ static void bias_columns(void *arg, int64_t piece, int thread)
         real sum[SUM_COLUMNS] = { 0 };
         for (int64_t t = block; t < smaller(j->T, block + SUM_ROWS); t++) {
             const act *dy = j->dy + t * j->C + from;
-            SIMD for (int64_t c = 0; c < n; c++) sum[c] += widen(dy[c]);
+            SIMD
+            for (int64_t c = 0; c < n; c++)
+                sum[c] += widen(dy[c]);
         }
         for (int64_t c = 0; c < n; c++)
             j->dbias[from + c] += sum[c];
