@@ -19,7 +19,7 @@ enum {
     KV_HEADS = 3,
     D = 64,
     VOCABULARY = 49152,
-    LOSS_ROWS = 128,
+    LOSS_ROWS = 384,
     RANK = 16
 };
 
@@ -121,10 +121,14 @@ static void bench_products(void)
         bench_product("head", LOSS_ROWS, VOCABULARY, WIDTH, DT_F32, act, w, 0, 1);
         bench_product("dX of head", LOSS_ROWS, WIDTH, VOCABULARY, act, DT_F32, w, 0, 0);
     }
-    bench_product("H = X A'", T, RANK, HIDDEN, act, act, DT_F32, 0, 1);
-    bench_product("Y = H B'", T, HIDDEN, RANK, act, act, DT_F32, 0, 1);
-    bench_product("dA = dH' X", RANK, HIDDEN, T, DT_F32, act, act, 1, 0);
-    bench_product("dB = dY' H", HIDDEN, RANK, T, DT_F32, act, act, 1, 0);
+    bench_product("H = X A'", T, RANK, HIDDEN, DT_F32, act, DT_F32, 0, 1);
+    bench_product("dH = dY B", T, RANK, HIDDEN, DT_F32, act, DT_F32, 0, 0);
+    bench_product("dA = dH' X", RANK, HIDDEN, T, DT_F32, DT_F32, act, 1, 0);
+    bench_product("dB = dY' H", HIDDEN, RANK, T, DT_F32, act, DT_F32, 1, 0);
+    bench_product("H = X A' of q", T, RANK, WIDTH, DT_F32, act, DT_F32, 0, 1);
+    bench_product("dH = dY B of q", T, RANK, WIDTH, DT_F32, act, DT_F32, 0, 0);
+    bench_product("dA = dH' X of q", RANK, WIDTH, T, DT_F32, DT_F32, act, 1, 0);
+    bench_product("dB = dY' H of q", WIDTH, RANK, T, DT_F32, act, DT_F32, 1, 0);
     for (int i = 0; i < 4; i++) {
         bench_product("1 token", 1, HIDDEN, WIDTH, act, act, weights[i], 0, 1);
         bench_product("1 token head", 1, VOCABULARY, WIDTH, DT_F32, act, weights[i], 0, 1);
