@@ -11,6 +11,7 @@ import sys
 
 import inference
 import limits
+import plans
 import training
 from measure import Failed
 from peer import ROOT
@@ -30,6 +31,7 @@ GROUPS = {
     "merge": inference.merge,
     "length": limits.length,
     "threads": limits.threads,
+    "plans": plans.plans,
 }
 
 

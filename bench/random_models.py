@@ -25,9 +25,10 @@ class Shape:
     kv_heads: int
     head_size: int = 64
     vocabulary: int = 49152
+    tied: bool = True  # the head is the embedding
 
     def tensors(self):
-        """(name, rows, columns); norms have one row. The head is the embedding."""
+        """(name, rows, columns); norms have one row."""
         queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
         yield "model.embed_tokens.weight", self.vocabulary, self.hidden
         for i in range(self.layers):
@@ -42,6 +43,8 @@ class Shape:
             yield f"{block}.mlp.up_proj.weight", self.intermediate, self.hidden
             yield f"{block}.mlp.down_proj.weight", self.hidden, self.intermediate
         yield "model.norm.weight", 1, self.hidden
+        if not self.tied:
+            yield "lm_head.weight", self.vocabulary, self.hidden
 
     def parameters(self):
         return sum(rows * columns for _, rows, columns in self.tensors())
@@ -61,7 +64,7 @@ class Shape:
             "rms_norm_eps": 1e-5,
             "rope_theta": 10000.0,
             "hidden_act": "silu",
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": self.tied,
             "torch_dtype": "bfloat16",
             "bos_token_id": 1,
             "eos_token_id": 2,
@@ -75,6 +78,13 @@ SHAPES = [
     Shape("362M", 960, 2560, 32, 15, 5),
     Shape("1.1B", 2048, 8192, 16, 32, 8),
 ]
+# As large as fits this size of machine, and shapes that do not need to fit: their files are holes.
+LARGE = Shape("3.2B", 3072, 8192, 28, 24, 8, head_size=128, vocabulary=128256)
+HOLLOW = [
+    Shape("Qwen2.5-7B", 3584, 18944, 28, 28, 4, 128, 152064, tied=False),
+    Shape("Llama-3-8B", 4096, 14336, 32, 32, 8, 128, 128256, tied=False),
+    Shape("Llama-3-70B", 8192, 28672, 80, 64, 8, 128, 128256, tied=False),
+]
 
 
 def random_numbers(count):
@@ -84,7 +94,7 @@ def random_numbers(count):
     return numbers
 
 
-def write_tensors(path, shape):
+def write_tensors(path, shape, hollow):
     header, offset = {}, 0
     for name, rows, columns in shape.tensors():
         size = 2 * rows * columns
@@ -96,16 +106,19 @@ def write_tensors(path, shape):
     block = random_numbers(CHUNK)
     with path.open("wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
+        if hollow:
+            out.truncate(8 + len(text) + offset)
+            return
         for start in range(0, offset, len(block)):
             out.write(block[: offset - start])
 
 
-def make_model(folder, shape):
-    """A folder of that shape, with the tokenizer of the tiny example model."""
+def make_model(folder, shape, hollow=False):
+    """A folder of that shape, with the tokenizer of the tiny example model; a hollow one has no numbers in it."""
     folder = Path(folder)
     folder.mkdir(parents=True)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(ROOT / "examples" / "tiny-llama" / name, folder)
     (folder / "config.json").write_text(json.dumps(shape.config(), indent=1) + "\n")
-    write_tensors(folder / "model.safetensors", shape)
+    write_tensors(folder / "model.safetensors", shape, hollow)
     return folder

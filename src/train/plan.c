@@ -86,7 +86,6 @@ static void count_bytes(run *r, int64_t parameters)
 {
     lorac_plan *p = &r->plan;
 
-    p->weights = r->in->model->bytes;
     p->adapter = (uint64_t)parameters * 2 * sizeof(real);   /* values and gradients */
     p->optimizer = (uint64_t)parameters * 2 * sizeof(real); /* two moments */
     p->other = row_bytes(&r->train) + row_bytes(&r->valid) + other_bytes;
@@ -117,10 +116,12 @@ static int try_pass(run *r, int64_t tokens_per_pass, bool recompute, bool *done)
     return LORAC_OK;
 }
 
-static int fail_too_large(const run *r)
+int run_check_fits(const run *r)
 {
     char found[64], expected[64];
 
+    if (r->plan.peak <= r->plan.available)
+        return LORAC_OK;
     snprintf(found, sizeof found, "%" PRIu64 " MiB needed", r->plan.peak >> 20);
     snprintf(expected, sizeof expected, "at most %" PRIu64 " MiB", r->plan.available >> 20);
     return fail_at(LORAC_ERROR_MEMORY,
@@ -137,7 +138,8 @@ int run_plan_adapter(run *r, int64_t parameters)
     if (parameters > INT64_MAX / 64)
         parameters = INT64_MAX / 64;
     count_bytes(r, parameters);
-    return fits(r, 0) ? LORAC_OK : fail_too_large(r);
+    fits(r, 0);
+    return run_check_fits(r);
 }
 
 int run_plan(run *r)
@@ -148,12 +150,13 @@ int run_plan(run *r)
 
     count_rows(r);
     count_bytes(r, r->adapter->parameters);
+    r->plan.weights = r->in->model->bytes;
     TRY(try_pass(r, first, false, &done));
     TRY(try_pass(r, first, true, &done));
     if (!wanted)
         TRY(try_pass(r, r->train.longest, true, &done));
     r->facts.tokens_per_pass = r->tokens_per_pass;
-    return done ? LORAC_OK : fail_too_large(r);
+    return LORAC_OK;
 }
 
 int run_reserve(run *r)

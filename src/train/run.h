@@ -50,10 +50,13 @@ typedef struct run {
 int run_prepare(run *r, const trainer_input *in);
 void run_close(run *r);
 
-/* A first look before the adapter is made: LORAC_ERROR_MEMORY when one of so many parameters cannot fit. */
+/* A first look before the adapter is made: LORAC_ERROR_MEMORY when one of so many parameters cannot fit, whatever the
+ * weights need, which are mapped and not taken. */
 int run_plan_adapter(run *r, int64_t parameters);
-/* Chooses tokens per pass and recomputation, and fills r->plan; LORAC_ERROR_MEMORY when the run does not fit. */
+/* Chooses tokens per pass and recomputation, and fills r->plan. */
 int run_plan(run *r);
+/* LORAC_ERROR_MEMORY when what was planned does not fit. */
+int run_check_fits(const run *r);
 /* Fills in what a step will cost; takes about a second. */
 int run_predict(run *r);
 /* Sets aside the memory that the plan found. */

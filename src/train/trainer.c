@@ -352,6 +352,7 @@ static int run_all(run *r, const trainer_input *in, int *lock)
         return LORAC_OK;
     }
     TRY(run_plan(r));
+    TRY(run_check_fits(r));
     if (!in->resume)
         TRY(run_folder_lock(in->options->output, lock));
     return run_in_folder(r);
@@ -379,6 +380,8 @@ int trainer_plan(const trainer_input *in, lorac_plan *out)
         status = run_plan(&r);
     if (status == LORAC_OK)
         status = run_predict(&r);
+    if (status == LORAC_OK)
+        status = run_check_fits(&r); /* last, so that a plan that does not fit is whole all the same */
     *out = r.plan;
     run_close(&r);
     return status;
