@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK_BYTES = 1 << 18 };
+enum { BLOCK_BYTES = 1 << 18, SEND_BYTES = 16 << 20 };
 
 /* ---- Reading */
 
@@ -165,6 +165,24 @@ int writer_open(writer *w, const char *path)
     return w->status;
 }
 
+void writer_reserve(writer *w, uint64_t bytes)
+{
+    if (w->status != LORAC_OK || !w->temporary || fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) == 0)
+        return;
+    if (errno == ENOSPC || errno == EDQUOT) /* the rest means that it cannot be asked for, not that it is not there */
+        w->status = fail_errno(w->path, "reserve room");
+}
+
+/* Lets the disk begin, so that there is little left to wait for when the file is synced; that also reports what went wrong. */
+static void send_early(writer *w, size_t n)
+{
+    w->unsent += n;
+    if (w->unsent < SEND_BYTES)
+        return;
+    sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* to the end */
+    w->unsent = 0;
+}
+
 static void write_out(writer *w, const char *p, size_t n)
 {
     while (n > 0 && w->status == LORAC_OK) {
@@ -177,6 +195,7 @@ static void write_out(writer *w, const char *p, size_t n)
         }
         p += wrote;
         n -= (size_t)wrote;
+        send_early(w, (size_t)wrote);
     }
 }
 

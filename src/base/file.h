@@ -18,11 +18,13 @@ int file_read(buf *out, const char *path, size_t limit);
 typedef struct writer {
     char *path, *temporary;
     int fd, status;               /* status sticks: later calls do nothing */
-    uint64_t bytes;
+    uint64_t bytes, unsent;       /* unsent: written, but the disk was not told to begin on it */
     char *block; size_t used;     /* buffered */
 } writer;
 
 int writer_open(writer *w, const char *path);
+/* Room for so many bytes in all, where the file system can keep it: a full disk fails here, and writing is quicker. */
+void writer_reserve(writer *w, uint64_t bytes);
 void writer_add(writer *w, const void *p, size_t n);
 void writer_text(writer *w, const char *text);
 void writer_format(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -185,6 +185,7 @@ static int write_header(gguf_writer *w)
     writer_add(&w->file, w->values.p, w->values.n);
     writer_add(&w->file, w->tensors.p, w->tensors.n);
     pad_file(w);
+    writer_reserve(&w->file, w->file.bytes + w->declared);
     return w->file.status;
 }
 

@@ -74,9 +74,10 @@ static int write_header(safetensors_writer *w)
         buf_char(&w->header, ' ');
     TRY(buf_status(&w->header));
     length = w->header.n;
+    writer_reserve(&w->file, sizeof length + length + w->declared);
     writer_add(&w->file, &length, sizeof length);
     writer_add(&w->file, w->header.p, w->header.n);
-    return LORAC_OK;
+    return w->file.status;
 }
 
 int safetensors_data(safetensors_writer *w, const void *p, size_t bytes)
