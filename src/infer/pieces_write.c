@@ -60,10 +60,13 @@ static void pair_rows(const export_plan *plan, pool *one, const run *r, room *w)
 static export_loss loss_of(const kernels *k, pool *one, const run *r, const room *w)
 {
     const int64_t count = r->rows * r->cols;
+    const double delta = k->sum_squares(one, w->delta, count);
+    if (r->x->type == DT_F32) /* nothing is rounded */
+        return (export_loss){ .delta = delta };
     k->convert(one, w->spare, DT_F32, r->bytes, r->x->type, count);
     for (int64_t i = 0; i < count; i++)
         w->spare[i] -= w->values[i];
-    return (export_loss){ k->sum_squares(one, w->spare, count), k->sum_squares(one, w->delta, count) };
+    return (export_loss){ k->sum_squares(one, w->spare, count), delta };
 }
 
 static void make_run(const export_plan *plan, pool *one, run *r, room w)
