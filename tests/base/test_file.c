@@ -130,6 +130,23 @@ static void the_new_file_appears_at_once(void **state)
     assert_int_equal(count_in(folder), 1);
 }
 
+/* Room that is kept is no part of the file, and what cannot be kept at all does not stop it. */
+static void room_is_asked_for(void **state)
+{
+    const uint64_t rooms[] = { 1 << 20, UINT64_MAX };
+    const char *path = in_folder("file");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        writer w;
+        assert_ok(writer_open(&w, path));
+        writer_reserve(&w, rooms[i]);
+        writer_text(&w, "short");
+        assert_ok(writer_close(&w));
+        assert_file(path, "short");
+    }
+}
+
 static void a_dropped_file_leaves_nothing(void **state)
 {
     const char *path = in_folder("file");
@@ -243,6 +260,7 @@ int main(void)
         with_folder(what_is_not_a_file_is_refused),
         with_folder(a_file_above_the_limit_is_refused),
         with_folder(the_new_file_appears_at_once),
+        with_folder(room_is_asked_for),
         with_folder(a_dropped_file_leaves_nothing),
         with_folder(a_full_disk_leaves_the_old_file),
         with_folder(every_failing_allocation_leaves_the_old_file),
