@@ -24,6 +24,7 @@ typedef struct var {
     void *grad;                   /* dL/dt, same shape; of the type `act` for activations */
     bool needs_grad;
     bool grad_written;            /* false: `grad` holds nothing yet */
+    bool turned;                  /* a matrix that lies in memory as its transpose, [in, out] (OpenAI's Conv1D) */
 } var;
 
 typedef enum op_kind {

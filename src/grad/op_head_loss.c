@@ -14,7 +14,7 @@ void op_logits(context *c, real *out, var *x, const var *w, const lowrank *terms
     real *h[LOWRANK_MAX];
     for (int i = 0; i < n_terms; i++)
         h[i] = context_scratch(c, (size_t)((terms[i].count < 0 ? rows : terms[i].count) * terms[i].a->t.dim[0]) * sizeof(real));
-    product_forward(c, (mat){ out, DT_REAL, rows, w->t.dim[0], w->t.dim[0] }, matrix_of(x), &p, h, 0);
+    product_forward(c, real_matrix(out, rows, outputs_of(w)), matrix_of(x), &p, h, 0);
     context_rewind_high(c, mark);
 }
 
@@ -46,7 +46,7 @@ static void add_losses(const context *c, const real *loss, const uint8_t *hit, i
 static void chunk_loss(context *c, const var *x, const product *p, const int32_t *row, const int32_t *label, int64_t rows, grad dx,
                        real scale, loss_result *result)
 {
-    int64_t cols = tensor_cols(&x->t), vocabulary = p->w->t.dim[0];
+    int64_t cols = tensor_cols(&x->t), vocabulary = outputs_of(p->w);
     size_t act = (size_t)dtype_block_bytes(c->act);
     context_mark mark = context_here(c);
     mat xc = { context_scratch(c, (size_t)(rows * cols) * act), c->act, rows, cols, cols };
@@ -86,7 +86,7 @@ void op_head_loss(context *c, var *x, const var *w, const var *bias, const lowra
         n->dx = dx.p;
         y->grad_written = true; /* this is where backward starts */
     }
-    int64_t step = chunk_rows(w->t.dim[0], targets->count);
+    int64_t step = chunk_rows(outputs_of(w), targets->count);
     for (int64_t done = 0; done < targets->count; done += step) {
         int64_t rows = targets->count - done < step ? targets->count - done : step;
         chunk_loss(c, x, &p, targets->row + done, targets->label + done, rows, dx, targets->grad_scale, result);

@@ -20,6 +20,16 @@ mat matrix_of(const var *v)
     return (mat){ v->t.data, v->t.type, tensor_rows(&v->t), tensor_cols(&v->t), tensor_cols(&v->t) };
 }
 
+int64_t outputs_of(const var *w)
+{
+    return w->t.dim[w->turned];
+}
+
+int64_t inputs_of(const var *w)
+{
+    return w->t.dim[!w->turned];
+}
+
 mat real_matrix(const void *p, int64_t rows, int64_t cols)
 {
     return (mat){ (void *)(uintptr_t)p, DT_REAL, rows, cols, cols };
@@ -55,7 +65,7 @@ static mat dropped(context *c, mat x, const lowrank *term)
 void product_forward(context *c, mat y, mat x, const product *p, real *const *h, real beta)
 {
     assert(p->n_terms <= LOWRANK_MAX);
-    gemm_term sum[1 + LOWRANK_MAX] = { { x, matrix_of(p->w), 0, 1, 1, 0 } };
+    gemm_term sum[1 + LOWRANK_MAX] = { { x, matrix_of(p->w), 0, !p->w->turned, 1, 0 } };
     for (int i = 0; i < p->n_terms; i++) {
         const lowrank *term = &p->terms[i];
         context_mark mark = context_here(c);
@@ -103,12 +113,14 @@ static void add_masked(context *c, mat dx, mat dh, const lowrank *term, real sca
 void product_backward(context *c, grad dx, mat dy, mat x, const product *p, real *const *h, real scale)
 {
     context_mark mark = context_here(c);
-    gemm_term sum[1 + LOWRANK_MAX] = { { dy, matrix_of(p->w), 0, 0, scale, 0 } };
+    gemm_term sum[1 + LOWRANK_MAX] = { { dy, matrix_of(p->w), 0, p->w->turned, scale, 0 } };
     mat gx = x, dh[LOWRANK_MAX];
     int terms = 1;
     gx.p = dx.p;
     grad dw = grad_of(c, p->w);
-    if (dw.p)
+    if (dw.p && p->w->turned)
+        c->k->gemm(c->pool, real_matrix(dw.p, x.cols, dy.cols), x, 1, dy, 0, scale, 1);
+    else if (dw.p)
         c->k->gemm(c->pool, real_matrix(dw.p, dy.cols, x.cols), dy, 1, x, 0, scale, 1);
     for (int i = 0; i < p->n_terms; i++) {
         const lowrank *term = &p->terms[i];
@@ -144,11 +156,11 @@ typedef struct linear_node {
 
 var *op_linear(context *c, var *onto, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms)
 {
-    assert(n_terms <= LOWRANK_MAX && tensor_cols(&x->t) == w->t.dim[1]);
+    assert(n_terms <= LOWRANK_MAX && tensor_cols(&x->t) == inputs_of(w));
     product p = { w, bias, terms, n_terms };
     real *h[LOWRANK_MAX];
     int64_t rows = tensor_rows(&x->t);
-    var *y = var_matrix(c, rows, w->t.dim[0]);
+    var *y = var_matrix(c, rows, outputs_of(w));
     bool wanted = x->needs_grad || (onto && onto->needs_grad) || product_is_trained(&p);
     linear_node *n = record(c, OP_linear, sizeof *n + (size_t)n_terms * sizeof *terms, y, wanted);
     context_mark mark = context_here(c);

@@ -5,12 +5,15 @@
 #include "ops.h"
 
 typedef struct product {
-    const var *w, *bias;          /* [out, in]; [out] or NULL */
+    const var *w, *bias;          /* [out, in], or turned; [out] or NULL */
     const lowrank *terms;
     int n_terms;
 } product;
 
 mat matrix_of(const var *v);
+/* Rows of the matrix that w means, however it lies in memory. */
+int64_t outputs_of(const var *w);
+int64_t inputs_of(const var *w);
 /* rows x cols numbers of the type real, row after row. */
 mat real_matrix(const void *p, int64_t rows, int64_t cols);
 bool product_is_trained(const product *p);

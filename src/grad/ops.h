@@ -18,13 +18,17 @@ typedef struct lowrank {
 
 enum { LOWRANK_MAX = 64 };       /* adapters on one module in one pass */
 
-/* y = onto + x Wᵀ + b + low-rank terms; w [out, in], bias [out] or NULL; onto [T, out], the residual stream as a rule, or
- * NULL. The terms are copied. */
+/* y = onto + x Wᵀ + b + low-rank terms; w [out, in] (or turned), bias [out] or NULL; onto [T, out], the residual stream as a
+ * rule, or NULL. The terms are copied. */
 var *op_linear(context *c, var *onto, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms);
-/* Rows of the table [V, C]. */
-var *op_embed(context *c, const var *table, const int32_t *ids, int64_t count);
+/* Rows of the table [V, C], added to `onto` unless that is NULL. */
+var *op_embed(context *c, const var *onto, const var *table, const int32_t *ids, int64_t count);
 var *op_rmsnorm(context *c, var *x, const var *w, real epsilon);
+var *op_layernorm(context *c, var *x, const var *w, const var *b, real epsilon);
 var *op_glu(context *c, var *gate, var *up, glu_kind kind);
+var *op_activation(context *c, var *x, glu_kind kind);
+/* The which-th of `parts` equal ranges of x's columns: x [T, parts * C] gives [T, C]. */
+var *op_part(context *c, var *x, int64_t which, int64_t parts);
 /* Cosine and sine of every row's angles, shared by all layers. */
 typedef struct rope_table { real *cosine, *sine; int64_t rotated; } rope_table;
 rope_table rope_angles(context *c, const int32_t *positions, int64_t count, const real *frequency, int64_t rotated, real scale);

@@ -38,6 +38,7 @@ typedef struct attention_shape {
     const real *bias;                    /* NULL, or additive [heads, n_q, n_kv] of a single span */
 } attention_shape;
 
+/* The function of a gated linear unit, or of a layer without a gate. */
 typedef enum glu_kind { GLU_SILU, GLU_GELU_TANH, GLU_GELU } glu_kind;
 
 typedef struct adamw_step { real learning_rate, beta1, beta2, epsilon, weight_decay, correction1, correction2, scale; } adamw_step;
@@ -65,6 +66,12 @@ typedef struct kernels {
     /* dw (real [C], or p NULL) always adds. */
     void (*rmsnorm_back)(pool *, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *rstd, int64_t T, int64_t C);
 
+    /* y = w · (x - mean) · rstd + b, rstd[t] = (mean (x - mean)² + epsilon)^-1/2.   (Ba, Kiros & Hinton 2016) */
+    void (*layernorm)(pool *, void *y, real *mean, real *rstd, const void *x, const real *w, const real *b, int64_t T, int64_t C, real epsilon);
+    /* dw as above; the gradient of b is bias_back's. */
+    void (*layernorm_back)(pool *, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *mean, const real *rstd, int64_t T,
+                           int64_t C);
+
     /* Rotary positions, half-split pairs (i, i + R/2) as in transformers: x is [T, H, D], the first R of D turn.
      * cosine and sine are real [T, R/2]. `back` turns the other way (the transpose). y may be x. */
     void (*rope_angles)(pool *, real *cosine, real *sine, const int32_t *position, const real *frequency, int64_t T, int64_t half, real scale);
@@ -74,6 +81,10 @@ typedef struct kernels {
     /* y = f(gate) · up. */
     void (*glu)(pool *, void *y, const void *gate, const void *up, int64_t N, glu_kind kind);
     void (*glu_back)(pool *, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N, glu_kind kind);
+
+    /* y = f(x). */
+    void (*activation)(pool *, void *y, const void *x, int64_t N, glu_kind kind);
+    void (*activation_back)(pool *, grad dx, const void *dy, const void *x, int64_t N, glu_kind kind);
 
     /* d = x, or d += x. */
     void (*accumulate)(pool *, grad d, const void *x, int64_t N);

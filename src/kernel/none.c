@@ -33,6 +33,16 @@ static void rmsnorm_back(pool *team, grad dx, grad dw, const void *dy, const voi
 {
 }
 
+static void layernorm(pool *team, void *y, real *mean, real *rstd, const void *x, const real *w, const real *b, int64_t T,
+                      int64_t C, real epsilon)
+{
+}
+
+static void layernorm_back(pool *team, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *mean,
+                           const real *rstd, int64_t T, int64_t C)
+{
+}
+
 static void rope_angles(pool *team, real *cosine, real *sine, const int32_t *position, const real *frequency, int64_t T,
                         int64_t half, real scale)
 {
@@ -54,6 +64,14 @@ static void glu(pool *team, void *y, const void *gate, const void *up, int64_t N
 
 static void glu_back(pool *team, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N,
                      glu_kind kind)
+{
+}
+
+static void activation(pool *team, void *y, const void *x, int64_t N, glu_kind kind)
+{
+}
+
+static void activation_back(pool *team, grad dx, const void *dy, const void *x, int64_t N, glu_kind kind)
 {
 }
 

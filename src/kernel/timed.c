@@ -110,6 +110,15 @@ TIMED(rmsnorm_back,
       (pool * team, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *rstd, int64_t T,
        int64_t C),
       (team, dx, dw, dy, x, w, rstd, T, C), { PROFILE_ELEMENTS, 0, act_bytes(p, (3.0 + dx.add) * (double)(T * C)) })
+TIMED(layernorm,
+      (pool * team, void *y, real *mean, real *rstd, const void *x, const real *w, const real *b, int64_t T, int64_t C,
+       real epsilon),
+      (team, y, mean, rstd, x, w, b, T, C, epsilon), { PROFILE_ELEMENTS, 0, act_bytes(p, 2.0 * (double)(T * C)) })
+TIMED(layernorm_back,
+      (pool * team, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *mean, const real *rstd,
+       int64_t T, int64_t C),
+      (team, dx, dw, dy, x, w, mean, rstd, T, C),
+      { PROFILE_ELEMENTS, 0, act_bytes(p, (3.0 + dx.add) * (double)(T * C)) })
 TIMED(rope_angles,
       (pool * team, real *cosine, real *sine, const int32_t *position, const real *frequency, int64_t T, int64_t half,
        real scale),
@@ -129,6 +138,10 @@ TIMED(glu, (pool * team, void *y, const void *gate, const void *up, int64_t N, g
 TIMED(glu_back,
       (pool * team, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N, glu_kind kind),
       (team, dgate, dup, dy, gate, up, N, kind), { PROFILE_ELEMENTS, 0, act_bytes(p, 5.0 * (double)N) })
+TIMED(activation, (pool * team, void *y, const void *x, int64_t N, glu_kind kind), (team, y, x, N, kind),
+      { PROFILE_ELEMENTS, 0, act_bytes(p, 2.0 * (double)N) })
+TIMED(activation_back, (pool * team, grad dx, const void *dy, const void *x, int64_t N, glu_kind kind),
+      (team, dx, dy, x, N, kind), { PROFILE_ELEMENTS, 0, act_bytes(p, (3.0 + dx.add) * (double)N) })
 TIMED(accumulate, (pool * team, grad d, const void *x, int64_t N), (team, d, x, N),
       { PROFILE_ELEMENTS, 0, act_bytes(p, (2.0 + d.add) * (double)N) })
 TIMED(dropout, (pool * team, void *y, const void *x, int64_t N, real rate, uint64_t seed, uint64_t site),

@@ -32,7 +32,7 @@ static var *run_blocks(pass *p)
 {
     const model *m = p->m;
     context *c = p->c;
-    var *x = op_embed(c, &m->embedding, p->b->ids, p->b->count);
+    var *x = op_embed(c, NULL, &m->embedding, p->b->ids, p->b->count);
     p->rope = rope_angles(c, p->b->positions, p->b->count, m->config.rope_frequency, m->config.rotated, (real)m->config.rope_scale);
     for (int64_t layer = 0; layer < m->config.layers; layer++) {
         x = segment(c, m->family->block, p, m->blocks + (size_t)layer * m->family->block_size, x);

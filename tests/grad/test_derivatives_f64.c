@@ -148,7 +148,7 @@ static trial new_trial(var *(*run)(trial *), int variant)
     return t;
 }
 
-/* ---- linear: weight, bias, two low-rank terms, one of them with dropout and for some rows only ---- */
+/* ---- linear: weight (as it is and turned), bias, two low-rank terms, one of them with dropout and for some rows only ---- */
 
 enum { T = 7, IN = 5, OUT = 6, RANK = 3 };
 
@@ -176,14 +176,21 @@ static var *run_linear_onto(trial *t)
 
 static void check_linear(void)
 {
-    trial t = new_trial(run_linear, 0);
-    INPUT(&t, T, IN);
-    PARAMETER(&t, OUT, IN);
-    PARAMETER(&t, RANK, IN);
-    PARAMETER(&t, OUT, RANK);
-    PARAMETER(&t, 2, IN);
-    PARAMETER(&t, OUT, 2);
-    check(&t, T * OUT);
+    trial t;
+    for (int turned = 0; turned <= 1; turned++) {
+        t = new_trial(run_linear, turned);
+        INPUT(&t, T, IN);
+        if (turned)
+            PARAMETER(&t, IN, OUT);
+        else
+            PARAMETER(&t, OUT, IN);
+        t.input[1].turned = turned;
+        PARAMETER(&t, RANK, IN);
+        PARAMETER(&t, OUT, RANK);
+        PARAMETER(&t, 2, IN);
+        PARAMETER(&t, OUT, 2);
+        check(&t, T * OUT);
+    }
     t = new_trial(run_linear_bias, 1);
     INPUT(&t, T, IN);
     PARAMETER(&t, OUT, IN);
@@ -216,7 +223,25 @@ static void check_rmsnorm(void)
     }
 }
 
-/* ---- glu of each kind ---- */
+/* ---- layernorm over whole rows and over heads ---- */
+
+static var *run_layernorm(trial *t)
+{
+    return op_layernorm(t->c, &t->input[0], &t->input[1], &t->input[2], 1e-5);
+}
+
+static void check_layernorm(void)
+{
+    for (int heads = 1; heads <= 3; heads++) {
+        trial t = new_trial(run_layernorm, heads);
+        INPUT(&t, T, 4 * heads);
+        PARAMETER(&t, 4);
+        PARAMETER(&t, 4);
+        check(&t, T * 4 * heads);
+    }
+}
+
+/* ---- glu and plain activation of each kind ---- */
 
 static var *run_glu(trial *t)
 {
@@ -229,6 +254,44 @@ static void check_glu(void)
         trial t = new_trial(run_glu, kind);
         INPUT(&t, T, IN);
         INPUT(&t, T, IN);
+        check(&t, T * IN);
+    }
+}
+
+static var *run_activation(trial *t)
+{
+    return op_activation(t->c, &t->input[0], (glu_kind)t->variant);
+}
+
+static void check_activation(void)
+{
+    for (int kind = GLU_SILU; kind <= GLU_GELU; kind++) {
+        trial t = new_trial(run_activation, kind);
+        INPUT(&t, T, IN);
+        check(&t, T * IN);
+    }
+}
+
+/* ---- part: one alone, and all three of a row, whose gradients meet in one buffer ---- */
+
+static var *run_part(trial *t)
+{
+    return op_part(t->c, &t->input[0], t->variant, 3);
+}
+
+static var *run_all_parts(trial *t)
+{
+    var *part[3];
+    for (int i = 0; i < 3; i++)
+        part[i] = op_part(t->c, &t->input[0], i, 3);
+    return op_glu(t->c, op_glu(t->c, part[0], part[1], GLU_SILU), part[2], GLU_GELU);
+}
+
+static void check_part(void)
+{
+    for (int which = 0; which <= 3; which++) {
+        trial t = new_trial(which < 3 ? run_part : run_all_parts, which);
+        INPUT(&t, T, 3 * IN);
         check(&t, T * IN);
     }
 }

@@ -75,25 +75,34 @@ static void embed(const kernels *k)
     output_free(&y);
 }
 
-static void rmsnorm(const kernels *k)
+/* Layer normalisation; without a mean it is RMS normalisation. */
+static void norm(const kernels *k, bool centred)
 {
     const int64_t T = pick(1, 150), C = any_width();
     const real epsilon = 1e-5f;
     void *x = acts(k, T * C), *dy = acts(k, T * C);
-    real *w = random_numbers(DT_REAL, C);
+    real *w = random_numbers(DT_REAL, C), *b = random_numbers(DT_REAL, C);
     const int add = (int)pick(0, 1);
     const double sum_error = (16 + sqrt((double)C)) * EPS; /* of C terms, added in any order */
-    output y = output_new(k->act, T * C), rstd = output_new(DT_REAL, T);
+    output y = output_new(k->act, T * C), rstd = output_new(DT_REAL, T), mean = output_new(DT_REAL, T);
     output dx = output_new(k->act, T * C), dw = output_new(DT_REAL, C);
     FOR_THREADS
     {
-        real *s = output_start(&rstd);
-        k->rmsnorm(teams[threads], output_start(&y), s, x, w, T, C, epsilon);
-        k->rmsnorm_back(teams[threads], (grad){ output_start(&dx), add }, (grad){ output_start(&dw), 1 }, dy, x, w, s,
-                        T, C);
-        k->rmsnorm_back(teams[threads], (grad){ NULL, 0 }, (grad){ NULL, 1 }, dy, x, w, s, T, C);
+        pool *team = teams[threads];
+        real *s = output_start(&rstd), *m = output_start(&mean);
+        const grad to_x = { output_start(&dx), add }, to_w = { output_start(&dw), 1 }, nowhere = { NULL, 0 };
+        if (centred) {
+            k->layernorm(team, output_start(&y), m, s, x, w, b, T, C, epsilon);
+            k->layernorm_back(team, to_x, to_w, dy, x, w, m, s, T, C);
+            k->layernorm_back(team, nowhere, nowhere, dy, x, w, m, s, T, C);
+        } else {
+            k->rmsnorm(team, output_start(&y), s, x, w, T, C, epsilon);
+            k->rmsnorm_back(team, to_x, to_w, dy, x, w, s, T, C);
+            k->rmsnorm_back(team, nowhere, nowhere, dy, x, w, s, T, C);
+        }
         output_end(&y, threads);
         output_end(&rstd, threads);
+        output_end(&mean, threads);
         output_end(&dx, threads);
         output_end(&dw, threads);
     }
@@ -101,41 +110,68 @@ static void rmsnorm(const kernels *k)
     assert_non_null(sum_w);
     assert_non_null(size_w);
     for (int64_t t = 0; t < T; t++) {
-        double squares = 0, pull = 0, pull_size = 0;
+        double shift = 0, size = 0, squares = 0, level = 0, level_size = 0, pull = 0, pull_size = 0;
+        for (int64_t c = 0; c < C && centred; c++) {
+            shift += act_number(k, x, t * C + c) / (double)C;
+            size += fabs(act_number(k, x, t * C + c)) / (double)C;
+        }
         for (int64_t c = 0; c < C; c++)
-            squares += pow(act_number(k, x, t * C + c), 2);
+            squares += pow(act_number(k, x, t * C + c) - shift, 2);
         const double s = 1 / sqrt(squares / (double)C + (double)epsilon);
-        output_near(&rstd, t, s, fabs(s) * sum_error, "rmsnorm rstd", k);
+        /* What the mean loses is lost from every z, and z is what everything else is made of. */
+        const double z_error = size * sum_error;
+        const double s_error = s * sum_error * (1 + s * size);
+        if (centred)
+            output_near(&mean, t, shift, z_error, "layernorm mean", k);
+        output_near(&rstd, t, s, s_error, "norm rstd", k);
         for (int64_t c = 0; c < C; c++) {
-            const double term = w[c] * act_number(k, dy, t * C + c) * act_number(k, x, t * C + c);
+            const double g = w[c] * act_number(k, dy, t * C + c), term = g * (act_number(k, x, t * C + c) - shift);
+            level += centred ? g / (double)C : 0;
+            level_size += centred ? fabs(g) / (double)C : 0;
             pull += term / (double)C;
-            pull_size += fabs(term) / (double)C;
+            pull_size += fabs(term) / (double)C + fabs(g) / (double)C * size;
         }
         for (int64_t c = 0; c < C; c++) {
             const int64_t i = t * C + c;
-            const double xi = act_number(k, x, i), g = w[c] * act_number(k, dy, i);
-            output_near(&y, i, w[c] * xi * s, fabs(w[c] * xi * s) * sum_error, "rmsnorm", k);
+            const double z = act_number(k, x, i) - shift, g = w[c] * act_number(k, dy, i);
+            const double bias = centred ? b[c] : 0;
+            output_near(&y, i, w[c] * z * s + bias,
+                        fabs(w[c]) * (fabs(z) * s_error + z_error * s) + (fabs(w[c] * z * s) + fabs(bias)) * sum_error,
+                        "norm", k);
             const double before = add ? act_number(k, dx.before, i) : 0;
-            output_near(&dx, i, before + s * (g - xi * pull * s * s),
-                        (fabs(s * g) + fabs(xi * s * s * s) * pull_size + fabs(before)) * 2 * sum_error,
-                        "rmsnorm_back dx", k);
-            sum_w[c] += act_number(k, dy, i) * xi * s;
-            size_w[c] += fabs(act_number(k, dy, i) * xi * s);
+            output_near(&dx, i, before + s * (g - level - z * pull * s * s),
+                        (fabs(s * g) + s * level_size + (fabs(z) + size) * pow(s, 3) * pull_size + fabs(before)) * 2 *
+                            sum_error * (1 + s * size),
+                        "norm back dx", k);
+            sum_w[c] += act_number(k, dy, i) * z * s;
+            size_w[c] += fabs(act_number(k, dy, i)) * (fabs(z * s) + z_error * s / EPS / 32);
         }
     }
     for (int64_t c = 0; c < C; c++) {
         const double before = number(dw.before, DT_REAL, c);
-        output_near(&dw, c, before + sum_w[c], (size_w[c] + fabs(before)) * 32 * EPS, "rmsnorm_back dw", k);
+        output_near(&dw, c, before + sum_w[c], (size_w[c] + fabs(before)) * 32 * EPS, "norm back dw", k);
     }
     free(sum_w);
     free(size_w);
     free(x);
     free(dy);
     free(w);
+    free(b);
     output_free(&y);
     output_free(&rstd);
+    output_free(&mean);
     output_free(&dx);
     output_free(&dw);
+}
+
+static void rmsnorm(const kernels *k)
+{
+    norm(k, false);
+}
+
+static void layernorm(const kernels *k)
+{
+    norm(k, true);
 }
 
 static void rope(const kernels *k)
@@ -261,6 +297,37 @@ static void glu(const kernels *k)
         output_free(&y);
         output_free(&dgate);
         output_free(&dup);
+    }
+}
+
+static void activation(const kernels *k)
+{
+    for (int round = 0; round < 9; round++) {
+        const glu_kind kind = (glu_kind)(round % 3);
+        const int64_t N = round < 3 ? 40000 : pick(1, 300);
+        void *x = acts(k, N), *dy = acts(k, N);
+        for (int64_t i = 0; i < N; i++)
+            put(x, k->act, i, number(x, k->act, i) * (double)pick(1, 30));
+        const int add = round / 3 % 2;
+        output y = output_new(k->act, N), dx = output_new(k->act, N);
+        FOR_THREADS
+        {
+            k->activation(teams[threads], output_start(&y), x, N, kind);
+            k->activation_back(teams[threads], (grad){ output_start(&dx), add }, dy, x, N, kind);
+            k->activation_back(teams[threads], (grad){ NULL, 0 }, dy, x, N, kind);
+            output_end(&y, threads);
+            output_end(&dx, threads);
+        }
+        for (int64_t i = 0; i < N; i++) {
+            const double at = act_number(k, x, i), d = act_number(k, dy, i), before = act_number(k, dx.before, i);
+            output_near(&y, i, gate_value(at, kind), (fabs(at) + 1) * FUNCTION, "activation", k);
+            output_near(&dx, i, d * gate_slope(at, kind) + (add ? before : 0),
+                        fabs(d) * (at * at * 4 + 4) * FUNCTION + fabs(before) * EPS, "activation_back", k);
+        }
+        free(x);
+        free(dy);
+        output_free(&y);
+        output_free(&dx);
     }
 }
 
@@ -518,8 +585,10 @@ static void optimiser(const kernels *k)
 TEST(bias)
 TEST(embed)
 TEST(rmsnorm)
+TEST(layernorm)
 TEST(rope)
 TEST(glu)
+TEST(activation)
 TEST(glu_extremes)
 TEST(elementwise)
 TEST(dropout)
@@ -533,6 +602,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bias),        cmocka_unit_test(test_embed),   cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm),   cmocka_unit_test(test_activation),
         cmocka_unit_test(test_rope),        cmocka_unit_test(test_glu),     cmocka_unit_test(test_glu_extremes),
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dropout), cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_rows),        cmocka_unit_test(test_convert), cmocka_unit_test(test_optimiser),

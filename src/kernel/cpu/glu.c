@@ -1,4 +1,4 @@
-/* glu.c: gated linear units, y = f(gate) up, with f one of
+/* glu.c: gated linear units, y = f(gate) up, and plain activations, y = f(x), with f one of
  *     silu(x) = x σ(x)
  *     gelu(x) = x Φ(x)                                   (erf)
  *     gelu_tanh(x) = x σ(2 √(2/π) (x + 0.044715 x³))     (the tanh form, as ½(1 + tanh u) = σ(2u)) */
@@ -108,4 +108,75 @@ void NAME(glu_back)(pool *p, grad dgate, grad dup, const void *dy, const void *g
     glu_job job = { .dgate = dgate, .dup = dup, .dy = dy, .gate = gate, .up = up, .kind = kind };
     if (dgate.p || dup.p)
         split_elements(p, N, backward, &job);
+}
+
+/* ---- without a gate */
+
+typedef struct activation_job {
+    act *y;
+    grad dx;
+    const act *dy, *x;
+    glu_kind kind;
+} activation_job;
+
+INLINE void activate_range(const activation_job *j, int64_t from, int64_t to, glu_kind kind)
+{
+    act *y = j->y;
+    const act *x = j->x;
+    SIMD
+    for (int64_t i = from; i < to; i++)
+        y[i] = narrow(gate_function(widen(x[i]), kind).value);
+}
+
+static void activate(const void *arg, int64_t from, int64_t to, int thread)
+{
+    const activation_job *j = arg;
+    (void)thread;
+    if (j->kind == GLU_SILU)
+        activate_range(j, from, to, GLU_SILU);
+    else if (j->kind == GLU_GELU)
+        activate_range(j, from, to, GLU_GELU);
+    else
+        activate_range(j, from, to, GLU_GELU_TANH);
+}
+
+void NAME(activation)(pool *p, void *y, const void *x, int64_t N, glu_kind kind)
+{
+    activation_job job = { .y = y, .x = x, .kind = kind };
+    split_elements(p, N, activate, &job);
+}
+
+INLINE void slope_range(const activation_job *j, grad dx, int64_t from, int64_t to, glu_kind kind)
+{
+    const act *dy = j->dy, *x = j->x;
+    SIMD
+    for (int64_t i = from; i < to; i++)
+        add_to(dx, i, widen(dy[i]) * gate_function(widen(x[i]), kind).slope);
+}
+
+INLINE void slope_kind(const activation_job *j, int64_t from, int64_t to, glu_kind kind)
+{
+    if (j->dx.add)
+        slope_range(j, (grad){ j->dx.p, 1 }, from, to, kind);
+    else
+        slope_range(j, (grad){ j->dx.p, 0 }, from, to, kind);
+}
+
+static void slope(const void *arg, int64_t from, int64_t to, int thread)
+{
+    const activation_job *j = arg;
+    (void)thread;
+    if (j->kind == GLU_SILU)
+        slope_kind(j, from, to, GLU_SILU);
+    else if (j->kind == GLU_GELU)
+        slope_kind(j, from, to, GLU_GELU);
+    else
+        slope_kind(j, from, to, GLU_GELU_TANH);
+}
+
+void NAME(activation_back)(pool *p, grad dx, const void *dy, const void *x, int64_t N, glu_kind kind)
+{
+    activation_job job = { .dx = dx, .dy = dy, .x = x, .kind = kind };
+    if (dx.p)
+        split_elements(p, N, slope, &job);
 }

@@ -31,7 +31,7 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 #define SIMD _Pragma("omp simd")
-#define SIMD_SUM(variable) SIMD_PRAGMA_(omp simd reduction(+ : variable))
+#define SIMD_SUM(...) SIMD_PRAGMA_(omp simd reduction(+ : __VA_ARGS__))
 #define SIMD_MAX(variable) SIMD_PRAGMA_(omp simd reduction(max : variable))
 #define SIMD_PRAGMA_(...) SIMD_STRING_(__VA_ARGS__)
 #define SIMD_STRING_(...) _Pragma(#__VA_ARGS__)
@@ -87,6 +87,10 @@ void NAME(embed)(pool *, void *y, mat table, const int32_t *ids, int64_t T);
 void NAME(rmsnorm)(pool *, void *y, real *rstd, const void *x, const real *w, int64_t T, int64_t C, real epsilon);
 void NAME(rmsnorm_back)(pool *, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *rstd,
                         int64_t T, int64_t C);
+void NAME(layernorm)(pool *, void *y, real *mean, real *rstd, const void *x, const real *w, const real *b, int64_t T,
+                     int64_t C, real epsilon);
+void NAME(layernorm_back)(pool *, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *mean,
+                          const real *rstd, int64_t T, int64_t C);
 void NAME(rope_angles)(pool *, real *cosine, real *sine, const int32_t *position, const real *frequency, int64_t T,
                        int64_t half, real scale);
 void NAME(rope)(pool *, void *y, const void *x, const real *cosine, const real *sine, int64_t T, int64_t H, int64_t D,
@@ -96,6 +100,8 @@ void NAME(rope_back)(pool *, grad dx, const void *dy, const real *cosine, const 
 void NAME(glu)(pool *, void *y, const void *gate, const void *up, int64_t N, glu_kind kind);
 void NAME(glu_back)(pool *, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N,
                     glu_kind kind);
+void NAME(activation)(pool *, void *y, const void *x, int64_t N, glu_kind kind);
+void NAME(activation_back)(pool *, grad dx, const void *dy, const void *x, int64_t N, glu_kind kind);
 void NAME(accumulate)(pool *, grad d, const void *x, int64_t N);
 void NAME(dropout)(pool *, void *y, const void *x, int64_t N, real p, uint64_t seed, uint64_t site);
 void NAME(attention)(pool *, void *out, real *lse, const void *q, const void *k, const void *v,
