@@ -21,7 +21,8 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 import gguf
 
@@ -55,11 +56,32 @@ def new_model(seed, **changes):
     )
     settings.update(changes)
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**settings)).eval()
+    return with_large_weights(LlamaForCausalLM(LlamaConfig(**settings)).eval())
+
+
+def new_gpt2(seed, **changes):
+    settings = dict(
+        vocab_size=70,
+        n_embd=32,
+        n_inner=64,
+        n_layer=2,
+        n_head=4,
+        n_positions=64,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    settings.update({name: 0.0 for name in ["embd_pdrop", "attn_pdrop", "resid_pdrop"]})
+    settings.update(changes)
+    torch.manual_seed(seed)
+    return with_large_weights(GPT2LMHeadModel(GPT2Config(**settings)).eval())
+
+
+def with_large_weights(model):
+    turned = {id(m.weight) for m in model.modules() if isinstance(m, Conv1D)}
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.dim() == 2:
-                p.normal_(0.0, 1.0 / math.sqrt(p.shape[1]))
+                p.normal_(0.0, 1.0 / math.sqrt(p.shape[0 if id(p) in turned else 1]))
             elif name.endswith("bias"):
                 p.normal_(0.0, 0.3)
             else:
@@ -126,6 +148,28 @@ def make_models(root):
     save("llama-sharded", new_model(7, num_hidden_layers=2), max_shard_size="20KB")
     assert (root / "llama-sharded" / "model.safetensors.index.json").exists()
 
+    save("gpt2", new_gpt2(9))
+    settings = dict(n_embd=16, n_inner=None, n_head=2, scale_attn_by_inverse_layer_idx=True, scale_attn_weights=False)
+    model = new_gpt2(10, **settings, activation_function="gelu", tie_word_embeddings=False)
+    save("gpt2-bare", model)
+    write_bare_gpt2(root / "gpt2-bare", model)
+
+
+def write_bare_gpt2(folder, model):
+    """Names without their prefix, masks among the weights, and config.json as the Hub has GPT-2's."""
+    config = json.loads((folder / "config.json").read_text())
+    for name in ["dtype", "transformers_version"]:
+        config.pop(name)
+    config["n_ctx"] = config["n_positions"]
+    write_json(folder / "config.json", config)
+    tensors = {name.removeprefix("transformer."): p.detach() for name, p in model.named_parameters()}
+    for layer in range(config["n_layer"]):
+        tensors[f"h.{layer}.attn.bias"] = torch.ones(8, 8).tril().reshape(1, 1, 8, 8)
+        tensors[f"h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    again = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
+    assert torch.equal(logits_of(again), logits_of(model)), "the bare names mean something else"
+
 
 ADAPTERS = {
     "qv": dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"]),
@@ -141,6 +185,16 @@ ADAPTERS = {
     "regex-layer1": dict(r=3, lora_alpha=8, target_modules=r".*\.(q_proj|gate_proj)", layers_to_transform=None),
     "layers": dict(r=3, lora_alpha=8, target_modules=["v_proj", "up_proj"], layers_to_transform=[1]),
     "head": dict(r=2, lora_alpha=8, target_modules=["q_proj", "lm_head"]),
+    "gpt2-default": dict(model="gpt2", r=4, lora_alpha=8),
+    "gpt2-all-linear": dict(model="gpt2", r=4, lora_alpha=16, target_modules="all-linear"),
+    "gpt2-patterns": dict(
+        model="gpt2",
+        r=4,
+        lora_alpha=8,
+        use_rslora=True,
+        target_modules=["c_proj", "h.1.mlp.c_fc"],
+        rank_pattern={"attn.c_proj": 2},
+    ),
 }
 
 
@@ -154,21 +208,23 @@ def new_adapter(base, seed, zero_b=False, **settings):
     return model.eval()
 
 
-def save_adapter(model, folder):
+def save_adapter(model, folder, base="llama"):
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = "llama"
+    config["base_model_name_or_path"] = base
     if isinstance(config["target_modules"], list):
         config["target_modules"].sort()  # a set in PEFT, in any order
     write_json(folder / "adapter_config.json", config)
 
 
 def make_adapters(root, models):
-    base = LlamaForCausalLM.from_pretrained(models / "llama").eval()
     for seed, (name, settings) in enumerate(ADAPTERS.items()):
-        model = new_adapter(base, 20 + seed, **settings)
-        save_adapter(model, root / name)
+        base = settings.get("model", "llama")
+        settings = {key: value for key, value in settings.items() if key != "model"}
+        model = AutoModelForCausalLM.from_pretrained(models / base).eval()
+        model = new_adapter(model, 20 + seed, **settings)
+        save_adapter(model, root / name, base)
         line = "trainable params: {:,d} || all params: {:,d} || trainable%: {:.4f}"
         trainable, every = model.get_nb_trainable_parameters()
         write_expected(root / name, model, trainable_line=line.format(trainable, every, 100 * trainable / every))
@@ -206,7 +262,7 @@ def make_training(folder, base, adapter, rows, settings):
     """20 steps of AdamW over the rows in order, again and again. One step's batch is batch_size * accumulation rows,
     and its loss is the mean over all their labelled tokens."""
     initial = {k: v.clone() for k, v in get_peft_model_state_dict(adapter).items()}
-    save_adapter(adapter, folder / "initial")
+    save_adapter(adapter, folder / "initial", settings["model"])
     with open(folder / "rows.jsonl", "w") as out:
         for row in rows:
             out.write(json.dumps(row) + "\n")
@@ -252,6 +308,12 @@ def make_trainings(root, models):
     changes = dict(model="llama-rope-llama3", lr_schedule="constant", warmup_steps=0)
     make_training(root / "patterns", base, adapter, make_rows(18, 3), {**settings, **changes})
 
+    base = GPT2LMHeadModel.from_pretrained(models / "gpt2")
+    adapter = new_adapter(base, 43, r=4, lora_alpha=16)
+    make_training(root / "gpt2-default", base, adapter, make_rows(18, 4), {**settings, "model": "gpt2"})
+    adapter = new_adapter(base, 44, zero_b=True, r=4, lora_alpha=16, target_modules="all-linear")
+    make_training(root / "gpt2-all-linear", base, adapter, make_rows(24, 5), {**settings, "model": "gpt2"})
+
 
 GGUF_NAMES = {
     "model.embed_tokens": "token_embd",
@@ -266,12 +328,21 @@ GGUF_NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "transformer.wte": "token_embd",
+    "transformer.wpe": "position_embd",
+    "transformer.ln_f": "output_norm",
+    "ln_1": "attn_norm",
+    "ln_2": "ffn_norm",
+    "attn.c_attn": "attn_qkv",
+    "attn.c_proj": "attn_output",
+    "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
 }
 
 
 def gguf_name(name):
     stem, kind = name.rsplit(".", 1)
-    if stem.startswith("model.layers."):
+    if stem.startswith(("model.layers.", "transformer.h.")):
         _, _, layer, rest = stem.split(".", 3)
         return f"blk.{layer}.{GGUF_NAMES[rest]}.{kind}"
     return f"{GGUF_NAMES[stem]}.{kind}"
@@ -328,19 +399,37 @@ def write_gguf(path, model, kind):
         assert numpy.allclose(model.model.rotary_emb.inv_freq.numpy(), plain / divisors, rtol=1e-5)
         assert divisors.max() > 1, "the scaling changes nothing"
         writer.add_tensor("rope_freqs.weight", divisors)
+    add_tensors(writer, model, kind)
+
+
+def write_gpt2_gguf(path, model, kind):
+    config = model.config
+    writer = gguf.GGUFWriter(path, "gpt2")
+    writer.add_block_count(config.n_layer)
+    writer.add_context_length(config.n_positions)
+    writer.add_embedding_length(config.n_embd)
+    writer.add_feed_forward_length(config.n_inner)
+    writer.add_head_count(config.n_head)
+    writer.add_layer_norm_eps(config.layer_norm_epsilon)
+    add_tensors(writer, model, kind)
+
+
+def add_tensors(writer, model, kind):
+    turned = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, Conv1D)}
     with torch.no_grad():
         for name, p in model.named_parameters():
-            values, heads = p.numpy(), heads_of(name, config)
+            values, heads = p.numpy(), heads_of(name, model.config)
             if heads:
                 values = permute(values, heads)
-            values = numpy.ascontiguousarray(values)
-            if p.dim() == 1:
+            values = numpy.ascontiguousarray(values.T if name in turned else values)
+            if p.dim() == 1 or name.endswith("wpe.weight"):
                 writer.add_tensor(gguf_name(name), values)
                 continue
             packed = gguf.quants.quantize(values, kind)
             writer.add_tensor(gguf_name(name), packed, raw_dtype=kind)
             values = gguf.quants.dequantize(packed, kind).reshape(values.shape)
-            p.copy_(torch.from_numpy(numpy.array(unpermute(values, heads) if heads else values)))
+            values = values.T if name in turned else unpermute(values, heads) if heads else values
+            p.copy_(torch.from_numpy(numpy.array(values)))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -351,7 +440,8 @@ def make_gguf(root, models):
     root.mkdir(parents=True, exist_ok=True)
 
     def save(name, model, kind):
-        write_gguf(root / f"{name}.gguf", model, kind)
+        write = write_gpt2_gguf if model.config.model_type == "gpt2" else write_gguf
+        write(root / f"{name}.gguf", model, kind)
         save_file({"logits": logits_of(model)}, root / f"{name}.expected.safetensors")
 
     types = gguf.GGMLQuantizationType
@@ -360,6 +450,8 @@ def make_gguf(root, models):
         save(f"llama-{kind.name}", new_model(8, **settings), kind)
     for name in ["llama-tied-bias", "llama-rope-llama3"]:
         save(name, LlamaForCausalLM.from_pretrained(models / name).eval(), types.F32)
+    for kind in [types.F32, types.Q8_0]:
+        save(f"gpt2-{kind.name}", GPT2LMHeadModel.from_pretrained(models / "gpt2").eval(), kind)
     write_json(root / "expected.json", {"ids": IDS})
 
 

@@ -11,6 +11,7 @@ typedef struct peft_config {
     double lora_alpha;            /* 8 */
     double lora_dropout;
     bool use_rslora;              /* scale = alpha / sqrt(r) */
+    bool fan_in_fan_out;          /* written, never read: the kind of a layer says it */
     const char *init_lora_weights; /* "true", "false", "gaussian", ... */
     const char *base_model_name_or_path; /* or NULL */
     const char *task_type;        /* or NULL */

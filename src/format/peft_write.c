@@ -133,7 +133,7 @@ static int config_text(buf *b, const peft_config *c)
     literal(b, "bias", "\"none\"");
     if (c->exclude_count > 0 || c->exclude_regex)
         TRY(names(b, "exclude_modules", c->excludes, c->exclude_count, c->exclude_regex));
-    literal(b, "fan_in_fan_out", "false");
+    literal(b, "fan_in_fan_out", c->fan_in_fan_out ? "true" : "false");
     literal(b, "inference_mode", "true");
     init(b, c->init_lora_weights);
     TRY(names(b, "layers_pattern", c->layers_pattern, c->layers_pattern_count, NULL));

@@ -11,9 +11,6 @@ typedef struct product {
 } product;
 
 mat matrix_of(const var *v);
-/* Rows of the matrix that w means, however it lies in memory. */
-int64_t outputs_of(const var *w);
-int64_t inputs_of(const var *w);
 /* rows x cols numbers of the type real, row after row. */
 mat real_matrix(const void *p, int64_t rows, int64_t cols);
 bool product_is_trained(const product *p);

@@ -18,6 +18,10 @@ typedef struct lowrank {
 
 enum { LOWRANK_MAX = 64 };       /* adapters on one module in one pass */
 
+/* Rows and columns of the matrix that w means, however it lies in memory. */
+int64_t outputs_of(const var *w);
+int64_t inputs_of(const var *w);
+
 /* y = onto + x Wᵀ + b + low-rank terms; w [out, in] (or turned), bias [out] or NULL; onto [T, out], the residual stream as a
  * rule, or NULL. The terms are copied. */
 var *op_linear(context *c, var *onto, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms);

@@ -43,19 +43,9 @@ static void put_f32(gguf_writer *w, const model *m, const char *key, double valu
     gguf_put_f32(w, name, (float)value);
 }
 
-static void put_config(gguf_writer *w, const model *m)
+static void put_rope(gguf_writer *w, const model *m)
 {
     const model_config *g = &m->config;
-    put_u32(w, m, "block_count", g->layers);
-    put_u32(w, m, "context_length", g->context);
-    put_u32(w, m, "embedding_length", g->hidden);
-    put_u32(w, m, "feed_forward_length", g->intermediate);
-    put_u32(w, m, "attention.head_count", g->heads);
-    put_u32(w, m, "attention.head_count_kv", g->kv_heads);
-    put_u32(w, m, "attention.key_length", g->head_size);
-    put_u32(w, m, "attention.value_length", g->head_size);
-    put_f32(w, m, "attention.layer_norm_rms_epsilon", g->norm_epsilon);
-    put_u32(w, m, "vocab_size", g->vocabulary);
     put_u32(w, m, "rope.dimension_count", g->rotated);
     put_f32(w, m, "rope.freq_base", g->rope_theta);
     if (g->rope_scaling.kind == ROPE_LINEAR) {
@@ -64,6 +54,33 @@ static void put_config(gguf_writer *w, const model *m)
         gguf_put_text(w, name, slice_of("linear"));
         put_f32(w, m, "rope.scaling.factor", g->rope_scaling.factor);
     }
+}
+
+/* What no key of the format says must be what its readers take for granted. */
+static int check_sayable(const model *m, const config_key *key)
+{
+    const char *field = (const char *)&m->config + key->field;
+    bool flag = key->kind == KEY_FLAG && *(const bool *)field != (key->fallback != 0);
+    bool activation = key->kind == KEY_ACTIVATION && *(const glu_kind *)field != (glu_kind)key->fallback;
+    if (!key->gguf && (flag || activation))
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = m->path, .key = key->name, .hint = "write a Hugging Face folder instead" },
+                       "a GGUF file of this family cannot say this setting");
+    return LORAC_OK;
+}
+
+static int put_config(gguf_writer *w, const model *m)
+{
+    for (const config_key *key = m->family->keys; key->name || key->gguf; key++) {
+        const char *field = (const char *)&m->config + key->field;
+        TRY(check_sayable(m, key));
+        if (key->gguf && key->kind == KEY_SIZE)
+            put_u32(w, m, key->gguf, *(const int64_t *)field);
+        else if (key->gguf && key->kind == KEY_REAL)
+            put_f32(w, m, key->gguf, *(const double *)field);
+    }
+    if (m->family->rotary)
+        put_rope(w, m);
+    return LORAC_OK;
 }
 
 static slice model_name(const model *m)
@@ -78,7 +95,7 @@ static int put_made_keys(gguf_writer *w, const export_plan *plan)
     gguf_put_text(w, "general.architecture", slice_of(m->family->name));
     gguf_put_text(w, "general.type", slice_of("model"));
     gguf_put_text(w, "general.name", model_name(m));
-    put_config(w, m);
+    TRY(put_config(w, m));
     buf path = { 0 };
     const char *file = path_join(&path, m->path, "tokenizer.json");
     int status = file ? LORAC_OK : fail_memory();
@@ -126,7 +143,7 @@ static int write_tensors(gguf_writer *w, const pieces *p, const float *divisors,
 {
     const int64_t half = p->plan->m->config.rotated / 2;
     for (size_t i = 0; i < p->count; i++)
-        TRY(gguf_declare(w, p->list[i].name, p->list[i].type, p->list[i].source.ndim, p->list[i].source.dim));
+        TRY(gguf_declare(w, p->list[i].name, p->list[i].type, p->list[i].ndim, p->list[i].dim));
     if (divisors)
         TRY(gguf_declare(w, "rope_freqs.weight", DT_F32, 1, &half));
     TRY(pieces_write(p, sink, w, loss));
@@ -211,13 +228,13 @@ static int write_modules(gguf_writer *w, const model *m, const adapter *a, doubl
         if (q)
             snprintf(stem, sizeof stem, "blk.%lld.%s", (long long)layer, q->gguf);
         else
-            snprintf(stem, sizeof stem, "output");
+            snprintf(stem, sizeof stem, "%s", end_stem(m->family, END_HEAD, true));
         if (declare) {
             TRY(declare_pair(w, module, stem));
             continue;
         }
         TRY(gguf_data(w, module->a.t.data, (size_t)tensor_bytes(&module->a.t)));
-        TRY(write_factor_b(w, module, alpha, q && q->order != ROWS_AS_FILED, m->config.head_size));
+        TRY(write_factor_b(w, module, alpha, q && q->layout == LAYOUT_PAIRED, m->config.head_size));
     }
     return LORAC_OK;
 }

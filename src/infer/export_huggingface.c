@@ -31,7 +31,7 @@ static int write_weights(const export_plan *plan, const char *path, export_loss 
     int status = safetensors_begin(&w, path);
     if (status == LORAC_OK) {
         for (size_t i = 0; i < p.count && status == LORAC_OK; i++)
-            status = safetensors_declare(w, p.list[i].name, p.list[i].type, p.list[i].source.ndim, p.list[i].source.dim);
+            status = safetensors_declare(w, p.list[i].name, p.list[i].type, p.list[i].ndim, p.list[i].dim);
         if (status == LORAC_OK)
             status = pieces_write(&p, sink, w, loss);
         if (status == LORAC_OK)
@@ -59,17 +59,16 @@ static void set_token(json_t *root, const char *key, int32_t id)
         json_object_set_new(root, key, json_integer(id));
 }
 
-static const char *activation_name(glu_kind kind)
+static json_t *value_of(const model_config *g, const config_key *key)
 {
-    return kind == GLU_SILU ? "silu" : kind == GLU_GELU ? "gelu" : "gelu_pytorch_tanh";
-}
-
-static bool has_bias(const model *m, const char *suffix)
-{
-    for (int i = 0; i < m->linear_count; i++)
-        if (slice_ends(slice_of(m->linears[i]->name), suffix))
-            return m->linears[i]->bias.t.data != NULL;
-    return false;
+    const char *field = (const char *)g + key->field;
+    switch (key->kind) {
+    case KEY_SIZE: return json_integer(*(const int64_t *)field);
+    case KEY_REAL: return json_real(*(const double *)field);
+    case KEY_FLAG: return json_boolean(*(const bool *)field);
+    case KEY_ACTIVATION: break;
+    }
+    return json_string(activation_name(*(const glu_kind *)field));
 }
 
 /* A configuration for a model that came without one. */
@@ -77,21 +76,14 @@ static json_t *new_config(const model *m)
 {
     const model_config *g = &m->config;
     json_t *root = json_pack("{s:[s],s:s}", "architectures", m->family->class_name, "model_type", m->family->name);
-    const struct { const char *key; int64_t value; } sizes[] = {
-        { "hidden_size", g->hidden }, { "intermediate_size", g->intermediate }, { "num_hidden_layers", g->layers },
-        { "num_attention_heads", g->heads }, { "num_key_value_heads", g->kv_heads }, { "head_dim", g->head_size },
-        { "vocab_size", g->vocabulary }, { "max_position_embeddings", g->context },
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        json_object_set_new(root, sizes[i].key, json_integer(sizes[i].value));
-    json_object_set_new(root, "rms_norm_eps", json_real(g->norm_epsilon));
-    json_object_set_new(root, "hidden_act", json_string(activation_name(g->activation)));
-    json_object_set_new(root, "attention_bias", json_boolean(has_bias(m, ".q_proj")));
-    json_object_set_new(root, "mlp_bias", json_boolean(has_bias(m, ".up_proj")));
+    for (const config_key *key = m->family->keys; key->name || key->gguf; key++)
+        if (key->name)
+            json_object_set_new(root, key->name, value_of(g, key));
     set_token(root, "bos_token_id", g->bos);
     set_token(root, "eos_token_id", g->eos);
     set_token(root, "pad_token_id", g->pad);
-    set_rope(root, g);
+    if (m->family->rotary)
+        set_rope(root, g);
     return root;
 }
 

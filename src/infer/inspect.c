@@ -157,8 +157,8 @@ static void describe_modules(const model *m, json_t *root)
     json_t *list = json_array();
     for (int i = 0; i < m->linear_count; i++) {
         const linear *l = m->linears[i];
-        json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:s,s:b}", "module", l->name, "in", (json_int_t)l->weight.t.dim[1], "out",
-                                              (json_int_t)l->weight.t.dim[0], "type", dtype_name(l->weight.t.type), "bias", l->bias.t.data != NULL));
+        json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:s,s:b}", "module", l->name, "in", (json_int_t)inputs_of(&l->weight), "out",
+                                              (json_int_t)outputs_of(&l->weight), "type", dtype_name(l->weight.t.type), "bias", l->bias.t.data != NULL));
     }
     json_object_set_new(root, "modules", list);
 }
@@ -196,7 +196,8 @@ int inspect_model(const char *path, const char *peft_config_path, json_t **out)
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         json_object_set_new(root, numbers[i].key, json_integer(numbers[i].value));
-    json_object_set_new(root, "rope_theta", json_real(g->rope_theta));
+    if (m->family->rotary)
+        json_object_set_new(root, "rope_theta", json_real(g->rope_theta));
     json_object_set_new(root, "tied_head", json_boolean(g->tied_head));
     describe_modules(m, root);
     int status = peft_config_path ? describe_training(m, peft_config_path, root) : LORAC_OK;

@@ -8,8 +8,11 @@
 
 typedef struct piece {
     const char *name;
-    tensor source;                /* as the model has it */
-    dtype type;                   /* as it is to be written */
+    var source;                   /* as the model has it */
+    dtype type;                   /* as it is to be written, with these dimensions */
+    int ndim;
+    int64_t dim[2];
+    bool turned;                  /* a matrix that is to be written as [in, out] */
     int slot;                     /* of the linear, for adapters; -1: none */
     bool paired_rows;             /* llama.cpp's order of rotary rows is wanted */
 } piece;

@@ -27,7 +27,7 @@ typedef struct run {
 /* What a run is made in: its rows with the deltas added, the deltas alone, and a spare. */
 typedef struct room { float *values, *delta, *spare; int32_t *order; } room;
 
-/* delta = the adapters' weight · scale · B[rows] A. False: no adapter changes this tensor. */
+/* delta = the adapters' weight · scale · rows of BA, or of its transpose. False: no adapter changes this tensor. */
 static bool make_delta(const export_plan *plan, pool *one, const run *r, float *delta)
 {
     gemm_term terms[LOWRANK_MAX];
@@ -37,9 +37,12 @@ static bool make_delta(const export_plan *plan, pool *one, const run *r, float *
         const lora *module = &plan->adapters[i].adapter->modules[r->x->slot];
         if (module->rank == 0)
             continue;
-        mat b = real_matrix((const real *)module->b.t.data + r->first * module->rank, r->rows, module->rank);
-        mat a = real_matrix(module->a.t.data, module->rank, r->cols);
-        terms[n++] = (gemm_term){ b, a, 0, 0, (real)(plan->adapters[i].weight * (double)module->scale), 0 };
+        const real scale = (real)(plan->adapters[i].weight * (double)module->scale);
+        mat a = matrix_of(&module->a), b = matrix_of(&module->b);
+        mat *cut = r->x->turned ? &a : &b; /* whose outer dimension the run's rows are */
+        cut->p = (real *)cut->p + r->first * (r->x->turned ? 1 : module->rank);
+        *(r->x->turned ? &a.cols : &b.rows) = r->rows;
+        terms[n++] = r->x->turned ? (gemm_term){ a, b, 1, 1, scale, 0 } : (gemm_term){ b, a, 0, 0, scale, 0 };
     }
     if (n > 0)
         plan->c->k->gemm_sum(one, real_matrix(delta, r->rows, r->cols), terms, n, 0);
@@ -55,6 +58,28 @@ static void pair_rows(const export_plan *plan, pool *one, const run *r, room *w)
     plan->c->k->gather_rows(one, paired, w->values, w->order, r->rows, r->cols);
     w->spare = w->values;
     w->values = paired;
+}
+
+/* Rows of the transpose of what the model has: a column after the other. */
+static void turn_rows(const run *r, float *values, float *spare)
+{
+    const tensor *t = &r->x->source.t;
+    const char *from = (const char *)t->data + dtype_row_bytes(t->type, r->first);
+    for (int64_t j = 0; j < r->cols; j++) {
+        quant_decode(spare, from + j * dtype_row_bytes(t->type, tensor_cols(t)), t->type, r->rows);
+        for (int64_t i = 0; i < r->rows; i++)
+            values[i * r->cols + j] = spare[i];
+    }
+}
+
+static void read_rows(const kernels *k, pool *one, const run *r, room *w)
+{
+    const tensor *t = &r->x->source.t;
+    const char *from = (const char *)t->data + r->first * dtype_row_bytes(t->type, r->cols);
+    if (r->x->source.turned != r->x->turned)
+        turn_rows(r, w->values, w->spare);
+    else
+        k->convert(one, w->values, DT_F32, from, t->type, r->rows * r->cols);
 }
 
 static export_loss loss_of(const kernels *k, pool *one, const run *r, const room *w)
@@ -74,8 +99,7 @@ static void make_run(const export_plan *plan, pool *one, run *r, room w)
     const kernels *k = plan->c->k;
     const piece *x = r->x;
     const int64_t count = r->rows * r->cols;
-    const char *from = (const char *)x->source.data + r->first * dtype_row_bytes(x->source.type, r->cols);
-    k->convert(one, w.values, DT_F32, from, x->source.type, count);
+    read_rows(k, one, r, &w);
     bool changed = make_delta(plan, one, r, w.delta);
     for (int64_t i = 0; i < count && changed; i++)
         w.values[i] += w.delta[i];
@@ -107,12 +131,19 @@ typedef struct writing {
     int status;
 } writing;
 
+/* Rows that cannot be parted: heads that are put in order, or a block of each row that becomes a column. */
+static int64_t rows_together(const pieces *p, const piece *x)
+{
+    if (x->paired_rows)
+        return p->plan->m->config.head_size;
+    return x->source.turned != x->turned ? dtype_block(x->source.t.type) : 1;
+}
+
 /* The run of a piece that starts at a row. A vector is a column of rows when its order changes, and one row otherwise. */
 static run run_at(const pieces *p, const piece *x, int64_t first)
 {
-    int64_t cols = x->source.ndim == 1 && x->paired_rows ? 1 : tensor_cols(&x->source);
-    int64_t whole = x->paired_rows ? p->plan->m->config.head_size : 1;
-    int64_t rows = RUN_ELEMENTS / cols, left = tensor_count(&x->source) / cols - first;
+    int64_t cols = x->ndim == 2 ? x->dim[1] : x->paired_rows ? 1 : x->dim[0], whole = rows_together(p, x);
+    int64_t rows = RUN_ELEMENTS / cols, left = tensor_count(&x->source.t) / cols - first;
     rows = rows > whole ? rows - rows % whole : whole;
     rows = rows < left ? rows : left;
     return (run){ .x = x, .first = first, .rows = rows, .cols = cols, .size = (size_t)(rows * dtype_row_bytes(x->type, cols)) };
@@ -129,7 +160,7 @@ static void take_batch(writing *w)
         used = (size_t)round_up((int64_t)(used + r.size), ALIGNMENT);
         w->now->runs[w->now->count++] = r;
         w->next_row += r.rows;
-        if (w->next_row * r.cols == tensor_count(&r.x->source)) {
+        if (w->next_row * r.cols == tensor_count(&r.x->source.t)) {
             w->next_piece++;
             w->next_row = 0;
         }

@@ -1,6 +1,7 @@
 /* adapt.c: building, reading and writing adapters. Module names are Hugging Face's paths below "base_model.model.", also for GGUF models. */
 #include "adapt.h"
 
+#include "arch.h"
 #include "err.h"
 #include "mem.h"
 #include "quant.h"
@@ -74,8 +75,8 @@ static int new_factor(builder *b, var *out, const linear *l, int which, int64_t 
 static int new_module(builder *b, const linear *l, int64_t rank, double alpha)
 {
     lora *module = &b->a->modules[l->slot];
-    TRY(new_factor(b, &module->a, l, 0, rank, l->weight.t.dim[1]));
-    TRY(new_factor(b, &module->b, l, 1, l->weight.t.dim[0], rank));
+    TRY(new_factor(b, &module->a, l, 0, rank, inputs_of(&l->weight)));
+    TRY(new_factor(b, &module->b, l, 1, outputs_of(&l->weight), rank));
     module->rank = rank;
     module->scale = (real)(alpha / (b->config->use_rslora ? sqrt((double)rank) : (double)rank));
     module->dropout = (real)b->config->lora_dropout;
@@ -120,21 +121,22 @@ static int no_target(const builder *b)
     return status;
 }
 
-/* A target that names the embedding would be left out silently: it is no linear. */
-static int refuse_embedding(builder *b)
+/* A target that names an embedding would be left out silently: it is no linear. */
+static int refuse_embedding(builder *b, const char *name)
 {
     bool matches;
     int64_t rank;
     double alpha;
-    TRY(peft_matches(b->matcher, "model.embed_tokens", false, &matches, &rank, &alpha));
-    if (matches && !(b->config->target_regex && strcasecmp(b->config->target_regex, "all-linear") == 0))
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules", .found = "model.embed_tokens" }, "adapters on embeddings are not supported");
-    return LORAC_OK;
+    if (!name || (b->config->target_regex && strcasecmp(b->config->target_regex, "all-linear") == 0))
+        return LORAC_OK;
+    TRY(peft_matches(b->matcher, name, false, &matches, &rank, &alpha));
+    return matches ? fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules", .found = name }, "adapters on embeddings are not supported") : LORAC_OK;
 }
 
 static int create_modules(builder *b, uint64_t seed, buf *notes)
 {
-    TRY(refuse_embedding(b));
+    TRY(refuse_embedding(b, b->m->family->embedding));
+    TRY(refuse_embedding(b, b->m->family->positions));
     for (int slot = 0; slot < b->m->linear_count; slot++) {
         const linear *l = b->m->linears[slot];
         bool matches;
@@ -198,7 +200,7 @@ static int measure_modules(int64_t *parameters, const model *m, peft_matcher *ma
         double alpha;
         bool matches;
         TRY(peft_matches(matcher, l->name, l == &m->head, &matches, &rank, &alpha));
-        if (matches && (__builtin_mul_overflow(rank, l->weight.t.dim[0] + l->weight.t.dim[1], &more) ||
+        if (matches && (__builtin_mul_overflow(rank, outputs_of(&l->weight) + inputs_of(&l->weight), &more) ||
                         __builtin_add_overflow(*parameters, more, parameters)))
             return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "r" }, "the rank makes an adapter beyond all bounds");
     }
@@ -297,12 +299,14 @@ static int read_base(const adapter_file *f, const linear *l, const tensor *t, co
 {
     if (!t)
         return LORAC_OK;
-    TRY(check_factor(f, t, name, l->weight.t.dim[0], l->weight.t.dim[1]));
+    int64_t rows = outputs_of(&l->weight), cols = inputs_of(&l->weight);
+    TRY(check_factor(f, t, name, l->conv1d ? cols : rows, l->conv1d ? rows : cols));
     var *base = &f->b->a->modules[l->slot].base;
     void *copy = arena_new(&f->b->a->memory, (size_t)tensor_bytes(t), 1);
     if (!copy)
         return fail_memory();
     base->t = *t;
+    base->turned = l->conv1d;
     base->t.data = memcpy(copy, t->data, (size_t)tensor_bytes(t));
     return LORAC_OK;
 }
@@ -328,8 +332,8 @@ static int read_module(const adapter_file *f, const linear *l)
     TRY(peft_matches(b->matcher, l->name, l == &b->m->head, &matches, &rank, &alpha));
     if (!matches)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name[PART_A] }, "the adapter's target_modules do not name a module it has tensors for");
-    TRY(check_factor(f, t[PART_A], name[PART_A], rank, l->weight.t.dim[1]));
-    TRY(check_factor(f, t[PART_B], name[PART_B], l->weight.t.dim[0], rank));
+    TRY(check_factor(f, t[PART_A], name[PART_A], rank, inputs_of(&l->weight)));
+    TRY(check_factor(f, t[PART_B], name[PART_B], outputs_of(&l->weight), rank));
     TRY(new_module(b, l, rank, alpha));
     TRY(read_factor(b->a->modules[l->slot].a.t.data, t[PART_A]));
     return read_factor(b->a->modules[l->slot].b.t.data, t[PART_B]);
@@ -441,6 +445,15 @@ static int resolve_all_linear(peft_config *copy, const adapter *a, const model *
     return LORAC_OK;
 }
 
+/* PEFT's word for Conv1D, whose weights it finds turned. */
+static bool is_for_conv1d(const adapter *a, const model *m)
+{
+    for (int slot = 0; slot < m->linear_count; slot++)
+        if (a->modules[slot].rank > 0 && m->linears[slot]->conv1d)
+            return true;
+    return false;
+}
+
 int adapter_save(const adapter *a, const model *m, const peft_config *config, const char *folder)
 {
     peft_config resolved;
@@ -453,6 +466,7 @@ int adapter_save(const adapter *a, const model *m, const peft_config *config, co
     if (status == LORAC_OK)
         status = resolve_all_linear(&resolved, a, m, &names);
     if (status == LORAC_OK) {
+        resolved.fan_in_fan_out = is_for_conv1d(a, m);
         joined = path_join(&path, folder, "adapter_config.json");
         status = joined ? peft_config_write(&resolved, joined) : fail_memory();
     }

@@ -1,26 +1,48 @@
-/* arch.h: what a model family must say about itself. A family is one file: a table of parameters and a block function. The loader walks the
- * table; the loop around the blocks is decoder.c. */
+/* arch.h: what a model family must say about itself. A family is one file: a table of its configuration's keys, a table of parameters and
+ * a block function. Readers and writers of both formats walk the tables; the loop around the blocks is decoder.c. */
 #ifndef LORAC_ARCH_H
 #define LORAC_ARCH_H
 
 #include "model.h"
 
+/* A number of the configuration, and what it is called. */
+typedef enum key_kind { KEY_SIZE, KEY_REAL, KEY_FLAG, KEY_ACTIVATION } key_kind;
+
+enum {
+    LAYERS_MOST = 1024,
+    HEADS_MOST = 4096,
+    SIZE_MOST = 1 << 20,
+    VOCABULARY_MOST = 1 << 24,
+    CONTEXT_MOST = 1 << 30,
+    NEEDED = -1,                  /* as a fallback: there is none */
+};
+
+typedef struct config_key {
+    key_kind kind;
+    size_t field;                 /* of model_config: int64_t, double, bool or glu_kind; 0 for a size: worked out of the others */
+    const char *name;             /* config.json's; NULL: not there */
+    const char *gguf;             /* below "llama."; of a flag: the tensor whose presence (after '!': absence) it is; NULL: GGUF cannot say it */
+    double fallback;              /* of a file that does not say it */
+    int64_t most;                 /* of a size */
+} config_key;
+
 /* Sizes a table can name; resolved from the configuration. */
-typedef enum size_name { SIZE_NONE, SIZE_HIDDEN, SIZE_Q, SIZE_KV, SIZE_HEAD, SIZE_INTERMEDIATE, SIZE_VOCABULARY } size_name;
+typedef enum size_name { SIZE_NONE, SIZE_HIDDEN, SIZE_Q, SIZE_KV, SIZE_QKV, SIZE_INTERMEDIATE } size_name;
 
 typedef enum param_kind { PARAM_NORM, PARAM_LINEAR } param_kind;
 
-/* Rows of q and k stand in another order in a llama GGUF (pairs interleaved for its rotary kernel); the loader brings them back. */
-typedef enum row_order { ROWS_AS_FILED, ROWS_Q_ROPE, ROWS_K_ROPE } row_order;
+/* How files differ from [out, in]. PAIRED: rows of q and k stand in another order in a llama GGUF (pairs interleaved for its rotary
+ * kernel); the loader brings them back. CONV1D: a Hugging Face file has [in, out]; it is used as it lies. */
+typedef enum weight_layout { LAYOUT_PLAIN, LAYOUT_PAIRED, LAYOUT_CONV1D } weight_layout;
 
 typedef struct param {
     param_kind kind;
-    size_t offset;                /* of the field in the block struct: a var (NORM) or a linear (LINEAR) */
+    size_t offset;                /* of the field in the block struct: a norm_weights or a linear */
     const char *name;             /* Hugging Face's, below the layer: "self_attn.q_proj"; NULL ends the table */
     const char *gguf;             /* llama.cpp's, below the block: "attn_q" */
     size_name out, in;
     bool (*has_bias)(const model_config *); /* NULL: never. A GGUF file speaks for itself */
-    row_order order;
+    weight_layout layout;
 } param;
 
 /* One forward pass over the blocks. */
@@ -34,18 +56,31 @@ typedef struct pass {
 typedef struct architecture {
     const char *name;             /* "llama": the family's name, GGUF's general.architecture and config.json's model_type */
     const char *class_name;       /* config.json's architectures[0] */
+    const config_key *keys;       /* name and gguf NULL end the table */
+    /* Hugging Face's names; files of the model without its head lack the prefix. positions NULL: none are learned. */
+    const char *prefix, *layers, *embedding, *positions, *final_norm;
     const param *layer;
     size_t block_size;
     segment_fn block;             /* env: pass, self: block struct */
+    bool rotary;                  /* else nothing turns */
+    bool centred_norms;           /* layer normalisation, else RMS */
 } architecture;
 
-extern const architecture architecture_llama;
+extern const architecture architecture_llama, architecture_gpt2;
 
 /* NULL when no family has that name. */
 const architecture *architecture_named(const char *name);
-/* "llama, gpt2": for messages. */
-const char *architecture_names(void);
+/* "llama (LlamaForCausalLM), ...": for messages. Returns text. */
+enum { ARCHITECTURE_NAMES = 256 };
+const char *architecture_names(char text[ARCHITECTURE_NAMES]);
 int64_t config_size(const model_config *g, size_name s);
+/* "model.layers.3.mlp.up_proj" or "blk.3.ffn_up"; NULL without memory. */
+const char *param_stem(const architecture *family, const param *p, int64_t layer, bool for_gguf, arena *memory);
+/* The stems of what is not in a layer. */
+typedef enum model_end { END_EMBEDDING, END_POSITIONS, END_NORM, END_HEAD } model_end;
+const char *end_stem(const architecture *family, model_end end, bool for_gguf);
+/* What config.json calls an activation. */
+const char *activation_name(glu_kind kind);
 
 /* Attention over the pass's documents, or over the cache after adding the new keys and values to it. */
 var *attend(pass *p, const void *block, var *q, var *k, var *v);

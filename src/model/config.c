@@ -7,14 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    CONFIG_LIMIT = 1 << 20,
-    LAYERS_MOST = 1024,
-    HEADS_MOST = 4096,
-    SIZE_MOST = 1 << 20,
-    VOCABULARY_MOST = 1 << 24,
-    CONTEXT_MOST = 1 << 30,
-};
+enum { CONFIG_LIMIT = 1 << 20 };
 
 static const char *const rope_names[] = { [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_LLAMA3] = "llama3" }; /* as in files */
 
@@ -58,14 +51,68 @@ static int absurd(const char *file, const char *key, const char *expected, doubl
                    "the model's configuration contradicts itself");
 }
 
-static int check_config(const model_config *g, const char *file, bool is_gguf)
+/* ---- Both formats ---- */
+
+static void *field_of(model_config *g, const config_key *key)
 {
+    return (char *)g + key->field;
+}
+
+static bool is_end(const config_key *key)
+{
+    return !key->name && !key->gguf;
+}
+
+/* What a file calls a number: for messages. */
+static const char *name_of(const architecture *family, size_t field, bool is_gguf)
+{
+    const char *name = "";
+    for (const config_key *key = family->keys; !is_end(key); key++)
+        if (key->field == field && (is_gguf ? key->gguf : key->name))
+            name = is_gguf ? key->gguf : key->name;
+    return name;
+}
+
+#define NAME_OF(field) name_of(family, offsetof(model_config, field), is_gguf)
+
+static void set_fallbacks(model_config *g, const architecture *family)
+{
+    g->model_type = family->name;
+    g->attention_scaled = true;
+    for (const config_key *key = family->keys; !is_end(key); key++)
+        if (key->kind == KEY_REAL)
+            *(double *)field_of(g, key) = key->fallback;
+        else if (key->kind == KEY_FLAG)
+            *(bool *)field_of(g, key) = key->fallback != 0;
+        else if (key->kind == KEY_ACTIVATION)
+            *(glu_kind *)field_of(g, key) = (glu_kind)key->fallback;
+}
+
+/* Sizes that no key gave; then everything is checked. */
+static int settle(model_config *g, const architecture *family, const char *file, bool is_gguf)
+{
+    for (const config_key *key = family->keys; !is_end(key); key++) {
+        int64_t *size = field_of(g, key);
+        if (key->kind != KEY_SIZE || *size > 0)
+            continue;
+        if (key->fallback == NEEDED)
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = is_gguf ? key->gguf : key->name, .expected = "a positive number",
+                                                      .hint = is_gguf ? "a vocabulary-only file has no model in it" : NULL },
+                           "the model's configuration lacks a key");
+        *size = (int64_t)key->fallback;
+    }
+    g->kv_heads = g->kv_heads ? g->kv_heads : g->heads;
+    g->intermediate = g->intermediate ? g->intermediate : 4 * g->hidden;
+    if (g->head_size == 0 && g->hidden % g->heads != 0)
+        return absurd(file, NAME_OF(hidden), "a multiple of the number of heads", (double)g->hidden);
+    g->head_size = g->head_size ? g->head_size : g->hidden / g->heads;
+    g->rotated = !family->rotary ? 0 : g->rotated ? g->rotated : g->head_size;
     if (g->heads % g->kv_heads != 0)
-        return absurd(file, is_gguf ? "attention.head_count_kv" : "num_key_value_heads", "a divisor of the number of heads", (double)g->kv_heads);
-    if (g->rotated % 2 != 0 || g->rotated > g->head_size || g->rotated <= 0)
+        return absurd(file, NAME_OF(kv_heads), "a divisor of the number of heads", (double)g->kv_heads);
+    if (g->rotated % 2 != 0 || g->rotated > g->head_size)
         return absurd(file, is_gguf ? "rope.dimension_count" : "head_dim", "an even number, at most the head's size", (double)g->rotated);
     if (!(g->norm_epsilon > 0 && g->norm_epsilon < 1))
-        return absurd(file, is_gguf ? "attention.layer_norm_rms_epsilon" : "rms_norm_eps", "a small positive number", g->norm_epsilon);
+        return absurd(file, NAME_OF(norm_epsilon), "a small positive number", g->norm_epsilon);
     return LORAC_OK;
 }
 
@@ -84,15 +131,6 @@ static int check_rope(const model_config *g, const char *file)
 
 /* ---- config.json ---- */
 
-static int required(const json_t *root, const char *key, int64_t most, int64_t *out, const char *file)
-{
-    *out = 0;
-    TRY(json_take_int(root, key, 1, most, out, file));
-    if (*out == 0)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = key, .expected = "a positive number" }, "the model's configuration lacks a key");
-    return LORAC_OK;
-}
-
 static int read_family(const json_t *root, const architecture **family, const char *file)
 {
     const json_t *classes = json_object_get(root, "architectures");
@@ -101,9 +139,10 @@ static int read_family(const json_t *root, const architecture **family, const ch
     const char *name = class_name ? class_name : model_type;
     if (!name)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "architectures" }, "the model's configuration does not say what it is");
+    char known[ARCHITECTURE_NAMES];
     *family = architecture_named(name);
     if (!*family)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "architectures", .found = name, .expected = architecture_names() },
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "architectures", .found = name, .expected = architecture_names(known) },
                        "this model family is not supported");
     return LORAC_OK;
 }
@@ -141,20 +180,45 @@ static int read_rope(const json_t *root, model_config *g, const char *file)
     return json_take_real(object, "original_max_position_embeddings", &s->original_context, file);
 }
 
-static int read_activation(const json_t *root, glu_kind *out, const char *file)
+static const struct { const char *name; glu_kind kind; } activations[] = { /* the first of a kind is written */
+    { "silu", GLU_SILU }, { "swish", GLU_SILU }, { "gelu", GLU_GELU }, { "gelu_new", GLU_GELU_TANH }, { "gelu_pytorch_tanh", GLU_GELU_TANH },
+};
+
+enum { ACTIVATIONS = sizeof activations / sizeof *activations };
+
+const char *activation_name(glu_kind kind)
 {
-    static const struct { const char *name; glu_kind kind; } known[] = {
-        { "silu", GLU_SILU }, { "swish", GLU_SILU }, { "gelu", GLU_GELU }, { "gelu_new", GLU_GELU_TANH }, { "gelu_pytorch_tanh", GLU_GELU_TANH },
-    };
-    const char *name = "silu";
-    TRY(json_take_text(root, "hidden_act", &name, file));
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].name, name) == 0) {
-            *out = known[i].kind;
+    int i = 0;
+    while (activations[i].kind != kind)
+        i++;
+    return activations[i].name;
+}
+
+static int read_activation(const json_t *root, const char *key, glu_kind *out, const char *file)
+{
+    const char *name = NULL;
+    TRY(json_take_text(root, key, &name, file));
+    for (size_t i = 0; i < ACTIVATIONS && name; i++)
+        if (strcmp(activations[i].name, name) == 0) {
+            *out = activations[i].kind;
             return LORAC_OK;
         }
-    return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "hidden_act", .found = name, .expected = "silu or gelu" },
+    if (!name)
+        return LORAC_OK;
+    return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = key, .found = name, .expected = "silu, gelu or gelu_new" },
                    "this activation is not supported");
+}
+
+static int read_key(const json_t *root, model_config *g, const config_key *key, const char *file)
+{
+    void *field = field_of(g, key);
+    switch (key->kind) {
+    case KEY_SIZE: return json_take_int(root, key->name, 1, key->most, field, file);
+    case KEY_REAL: return json_take_real(root, key->name, field, file);
+    case KEY_FLAG: return json_take_bool(root, key->name, field, file);
+    case KEY_ACTIVATION: break;
+    }
+    return read_activation(root, key->name, field, file);
 }
 
 static int read_token(const json_t *root, const char *key, int32_t *out, const char *file)
@@ -174,36 +238,19 @@ static int read_token(const json_t *root, const char *key, int32_t *out, const c
     return LORAC_OK;
 }
 
-static int read_config(model_config *g, const json_t *root, const char *file, arena *memory)
+static int read_config(model_config *g, const architecture *family, const json_t *root, const char *file, arena *memory)
 {
-    TRY(required(root, "num_hidden_layers", LAYERS_MOST, &g->layers, file));
-    TRY(required(root, "hidden_size", SIZE_MOST, &g->hidden, file));
-    TRY(required(root, "num_attention_heads", HEADS_MOST, &g->heads, file));
-    TRY(required(root, "intermediate_size", SIZE_MOST, &g->intermediate, file));
-    TRY(required(root, "vocab_size", VOCABULARY_MOST, &g->vocabulary, file));
-    g->kv_heads = g->heads;
-    TRY(json_take_int(root, "num_key_value_heads", 1, HEADS_MOST, &g->kv_heads, file));
-    g->head_size = 0;
-    TRY(json_take_int(root, "head_dim", 1, SIZE_MOST, &g->head_size, file));
-    if (g->head_size == 0) {
-        if (g->hidden % g->heads != 0)
-            return absurd(file, "hidden_size", "a multiple of num_attention_heads", (double)g->hidden);
-        g->head_size = g->hidden / g->heads;
-    }
-    g->rotated = g->head_size;
-    g->context = 2048;
-    TRY(json_take_int(root, "max_position_embeddings", 1, CONTEXT_MOST, &g->context, file));
-    g->norm_epsilon = 1e-6;
-    TRY(json_take_real(root, "rms_norm_eps", &g->norm_epsilon, file));
-    TRY(json_take_bool(root, "tie_word_embeddings", &g->tied_head, file));
-    TRY(json_take_bool(root, "attention_bias", &g->attention_bias, file));
-    TRY(json_take_bool(root, "mlp_bias", &g->mlp_bias, file));
-    TRY(read_activation(root, &g->activation, file));
+    set_fallbacks(g, family);
+    for (const config_key *key = family->keys; !is_end(key); key++)
+        if (key->name)
+            TRY(read_key(root, g, key, file));
     TRY(read_token(root, "bos_token_id", &g->bos, file));
     TRY(read_token(root, "eos_token_id", &g->eos, file));
     TRY(read_token(root, "pad_token_id", &g->pad, file));
+    TRY(settle(g, family, file, false));
+    if (!family->rotary)
+        return LORAC_OK;
     TRY(read_rope(root, g, file));
-    TRY(check_config(g, file, false));
     TRY(check_rope(g, file));
     return make_frequencies(g, memory);
 }
@@ -218,10 +265,8 @@ int config_read_folder(model_config *g, const architecture **family, const char 
         status = fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .found = json_kind(root), .expected = "an object" }, "not a model configuration");
     if (status == LORAC_OK)
         status = read_family(root, family, file);
-    if (status == LORAC_OK) {
-        g->model_type = (*family)->name;
-        status = read_config(g, root, file, memory);
-    }
+    if (status == LORAC_OK)
+        status = read_config(g, *family, root, file, memory);
     json_decref(root);
     buf_free(&path);
     return status;
@@ -237,21 +282,18 @@ static const char *prefixed(const gguf_keys *k, const char *key, char text[128])
     return text;
 }
 
-static int gguf_required(const gguf_keys *k, const char *key, int64_t most, int64_t *out)
+static int gguf_read_key(const gguf_keys *k, model_config *g, const config_key *key)
 {
     char name[128];
-    *out = 0;
-    TRY(gguf_take_int(k->file, prefixed(k, key, name), 1, most, out));
-    if (*out == 0)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = k->file->path, .key = name, .expected = "a positive number" },
-                       "the model file lacks a key (a vocabulary-only file has no model in it)");
+    void *field = field_of(g, key);
+    const bool absent = key->gguf[0] == '!';
+    switch (key->kind) {
+    case KEY_SIZE: return gguf_take_int(k->file, prefixed(k, key->gguf, name), 1, key->most, field);
+    case KEY_REAL: return gguf_take_real(k->file, prefixed(k, key->gguf, name), field);
+    case KEY_FLAG: *(bool *)field = (gguf_tensor(k->file, key->gguf + absent) == NULL) == absent; break;
+    case KEY_ACTIVATION: break;
+    }
     return LORAC_OK;
-}
-
-static int gguf_optional(const gguf_keys *k, const char *key, int64_t most, int64_t *out)
-{
-    char name[128];
-    return gguf_take_int(k->file, prefixed(k, key, name), 1, most, out);
 }
 
 static int gguf_optional_real(const gguf_keys *k, const char *key, double *out)
@@ -303,49 +345,49 @@ static int gguf_token(const gguf *file, const char *key, int32_t *out)
     return LORAC_OK;
 }
 
-int config_read_gguf(model_config *g, const architecture **family, const gguf *file, arena *memory)
+static int gguf_read_rope(const gguf_keys *k, model_config *g, arena *memory)
+{
+    g->rope_theta = 10000;
+    TRY(gguf_optional_real(k, "rope.freq_base", &g->rope_theta));
+    TRY(gguf_rope_scaling(k, &g->rope_scaling));
+    TRY(check_rope(g, k->file->path));
+    TRY(make_frequencies(g, memory));
+    return apply_rope_divisors(g, k->file);
+}
+
+static int gguf_read_family(const gguf *file, const architecture **family, arena *memory)
 {
     slice name = { 0 };
+    char known[ARCHITECTURE_NAMES];
     TRY(gguf_take_text(file, "general.architecture", &name));
     const char *text = arena_text(memory, name.p, name.n);
     if (!text)
         return fail_memory();
     *family = architecture_named(text);
     if (!*family)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file->path, .key = "general.architecture", .found = text, .expected = architecture_names() },
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file->path, .key = "general.architecture", .found = text, .expected = architecture_names(known) },
                        "this model family is not supported");
-    gguf_keys k = { file, text };
-    g->model_type = (*family)->name;
-    TRY(gguf_required(&k, "block_count", LAYERS_MOST, &g->layers));
-    TRY(gguf_required(&k, "embedding_length", SIZE_MOST, &g->hidden));
-    TRY(gguf_required(&k, "attention.head_count", HEADS_MOST, &g->heads));
-    TRY(gguf_required(&k, "feed_forward_length", SIZE_MOST, &g->intermediate));
-    g->kv_heads = g->heads;
-    TRY(gguf_optional(&k, "attention.head_count_kv", HEADS_MOST, &g->kv_heads));
-    if (g->hidden % g->heads != 0)
-        return absurd(file->path, "embedding_length", "a multiple of attention.head_count", (double)g->hidden);
-    g->head_size = g->hidden / g->heads;
-    TRY(gguf_optional(&k, "attention.key_length", SIZE_MOST, &g->head_size));
-    g->rotated = g->head_size;
-    TRY(gguf_optional(&k, "rope.dimension_count", SIZE_MOST, &g->rotated));
-    g->context = 2048;
-    TRY(gguf_optional(&k, "context_length", CONTEXT_MOST, &g->context));
-    g->norm_epsilon = 1e-5;
-    TRY(gguf_optional_real(&k, "attention.layer_norm_rms_epsilon", &g->norm_epsilon));
+    return LORAC_OK;
+}
+
+int config_read_gguf(model_config *g, const architecture **family, const gguf *file, arena *memory)
+{
+    TRY(gguf_read_family(file, family, memory));
+    const gguf_keys k = { file, (*family)->name };
+    char name[128];
+    set_fallbacks(g, *family);
+    for (const config_key *key = (*family)->keys; !is_end(key); key++)
+        if (key->gguf)
+            TRY(gguf_read_key(&k, g, key));
     const tensor *embedding = gguf_tensor(file, "token_embd.weight");
     if (!embedding || embedding->ndim != 2)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = file->path, .key = "token_embd.weight" },
                        "the model file has no embedding (a vocabulary-only file has no model in it)");
     g->vocabulary = embedding->dim[0];
-    g->tied_head = gguf_tensor(file, "output.weight") == NULL;
     TRY(gguf_token(file, "tokenizer.ggml.bos_token_id", &g->bos));
     TRY(gguf_token(file, "tokenizer.ggml.eos_token_id", &g->eos));
     TRY(gguf_token(file, "tokenizer.ggml.padding_token_id", &g->pad));
-    g->rope_theta = 10000;
-    TRY(gguf_optional_real(&k, "rope.freq_base", &g->rope_theta));
-    TRY(gguf_rope_scaling(&k, &g->rope_scaling));
-    TRY(check_config(g, file->path, true));
-    TRY(check_rope(g, file->path));
-    TRY(make_frequencies(g, memory));
-    return apply_rope_divisors(g, file);
+    TRY(gguf_take_int(file, prefixed(&k, "rope.dimension_count", name), 1, SIZE_MOST, &g->rotated));
+    TRY(settle(g, *family, file->path, true));
+    return (*family)->rotary ? gguf_read_rope(&k, g, memory) : LORAC_OK;
 }

@@ -6,18 +6,25 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
+
+static real attention_scale(const model_config *g, size_t layer)
+{
+    double scale = g->attention_scaled ? 1 / sqrt((double)g->head_size) : 1;
+    return (real)(g->attention_by_layer ? scale / (double)(layer + 1) : scale);
+}
 
 var *attend(pass *p, const void *block, var *q, var *k, var *v)
 {
     const model_config *g = &p->m->config;
     const batch *b = p->b;
+    size_t layer = (size_t)((const char *)block - p->m->blocks) / p->m->family->block_size;
     attention_shape shape = {
         .heads = g->heads, .kv_heads = g->kv_heads, .head_size = g->head_size,
-        .scale = (real)(1 / sqrt((double)g->head_size)), .causal = 1,
+        .scale = attention_scale(g, layer), .causal = 1,
     };
     if (!b->cache)
         return op_attention(p->c, q, k, v, b->spans, b->n_spans, &shape);
-    size_t layer = (size_t)((const char *)block - p->m->blocks) / p->m->family->block_size;
     int64_t cols = g->kv_heads * g->head_size;
     p->c->k->scatter_rows(p->c->pool, (grad){ b->cache->k[layer], 0 }, k->t.data, b->cache_row, b->count, cols);
     p->c->k->scatter_rows(p->c->pool, (grad){ b->cache->v[layer], 0 }, v->t.data, b->cache_row, b->count, cols);
@@ -33,7 +40,10 @@ static var *run_blocks(pass *p)
     const model *m = p->m;
     context *c = p->c;
     var *x = op_embed(c, NULL, &m->embedding, p->b->ids, p->b->count);
-    p->rope = rope_angles(c, p->b->positions, p->b->count, m->config.rope_frequency, m->config.rotated, (real)m->config.rope_scale);
+    if (m->positions.t.data)
+        x = op_embed(c, x, &m->positions, p->b->positions, p->b->count);
+    if (m->family->rotary)
+        p->rope = rope_angles(c, p->b->positions, p->b->count, m->config.rope_frequency, m->config.rotated, (real)m->config.rope_scale);
     for (int64_t layer = 0; layer < m->config.layers; layer++) {
         x = segment(c, m->family->block, p, m->blocks + (size_t)layer * m->family->block_size, x);
         if (p->b->once)
@@ -42,13 +52,35 @@ static var *run_blocks(pass *p)
     return x;
 }
 
+static var *last_norm(const pass *p, var *x)
+{
+    const norm_weights *n = &p->m->final_norm;
+    const real epsilon = (real)p->m->config.norm_epsilon;
+    return n->bias.t.data ? op_layernorm(p->c, x, &n->weight, &n->bias, epsilon) : op_rmsnorm(p->c, x, &n->weight, epsilon);
+}
+
+/* Learned positions end where their table does. */
+static int check_positions(const model *m, const context *c, const batch *b)
+{
+    if (!m->positions.t.data || c->measuring)
+        return LORAC_OK;
+    for (int64_t i = 0; i < b->count; i++)
+        if (b->positions[i] >= m->config.context) {
+            char expected[48];
+            snprintf(expected, sizeof expected, "at most %lld tokens", (long long)m->config.context);
+            return fail_at(LORAC_ERROR_USAGE, (fault){ .file = m->path, .expected = expected, .hint = "shorten it, or lower --max-seq-length" },
+                           "a text is longer than the model's learned positions");
+        }
+    return LORAC_OK;
+}
+
 int model_loss(const model *m, context *c, const batch *b, const loss_targets *targets, loss_result *result)
 {
+    TRY(check_positions(m, c, b));
     context_reset(c);
     pass p = { .m = m, .c = c, .b = b };
     lowrank terms[LOWRANK_MAX];
-    var *x = run_blocks(&p);
-    x = op_rmsnorm(c, x, &m->final_norm, (real)m->config.norm_epsilon);
+    var *x = last_norm(&p, run_blocks(&p));
     int n = linear_terms(c, &m->head, terms);
     op_head_loss(c, x, linear_weight(c, &m->head), NULL, terms, n, targets, result);
     backward(c);
@@ -84,7 +116,7 @@ static void logits_pass(const model *m, context *c, const batch *b, const int32_
         c->k->gather_rows(c->pool, chosen->t.data, x->t.data, rows, n_rows, m->config.hidden);
         x = chosen;
     }
-    x = op_rmsnorm(c, x, &m->final_norm, (real)m->config.norm_epsilon);
+    x = last_norm(&p, x);
     int n = head_terms(c, &m->head, rows, n_rows, terms);
     op_logits(c, logits, x, linear_weight(c, &m->head), terms, n);
 }
@@ -92,6 +124,7 @@ static void logits_pass(const model *m, context *c, const batch *b, const int32_
 int model_logits(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits)
 {
     assert(!c->recording);
+    TRY(check_positions(m, c, b));
     logits_pass(m, c, b, rows, n_rows, logits);
     return context_status(c);
 }

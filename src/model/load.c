@@ -18,14 +18,6 @@ typedef struct loader {
     uint64_t by_type[DT_COUNT];   /* parameters */
 } loader;
 
-static const char *tensor_name(loader *l, int64_t layer, const param *p, const char *suffix)
-{
-    model *m = l->m;
-    if (m->is_gguf)
-        return arena_format(&m->memory, "blk.%lld.%s.%s", (long long)layer, p->gguf, suffix);
-    return arena_format(&m->memory, "model.layers.%lld.%s.%s", (long long)layer, p->name, suffix);
-}
-
 static void note_missing(loader *l, const char *name)
 {
     enum { LISTED = 8 };
@@ -35,12 +27,22 @@ static void note_missing(loader *l, const char *name)
         buf_text(&l->missing, ", ...");
 }
 
+/* Files of a model without its head lack the prefix of its names. */
+static const tensor *find_by_name(const model *m, const char *name)
+{
+    const char *prefix = m->family->prefix;
+    const tensor *t = source_find(m->source, name);
+    if (!t && !m->is_gguf && strncmp(name, prefix, strlen(prefix)) == 0)
+        t = source_find(m->source, name + strlen(prefix));
+    return t;
+}
+
 /* A tensor of the given shape (columns 0: one dimension). *found is NULL when the file has none by that name. */
 static int find_tensor(loader *l, const char *name, int64_t rows, int64_t cols, const tensor **found)
 {
     if (!name)
         return fail_memory();
-    const tensor *t = *found = source_find(l->m->source, name);
+    const tensor *t = *found = find_by_name(l->m, name);
     if (!t)
         return LORAC_OK;
     bool fits = cols == 0 ? t->ndim == 1 && t->dim[0] == rows : t->ndim == 2 && t->dim[0] == rows && t->dim[1] == cols;
@@ -126,48 +128,63 @@ static int settle_weight(loader *l, tensor *t)
     return LORAC_OK;
 }
 
+/* "STEM.weight" or "STEM.bias"; NULL without memory or stem. */
+static const char *name_of(loader *l, const char *stem, const char *suffix)
+{
+    return stem ? arena_format(&l->m->memory, "%s.%s", stem, suffix) : NULL;
+}
+
+/* A vector that must be there, unless `optional`. */
+static int load_named_vector(loader *l, var *out, const char *name, int64_t count, bool optional)
+{
+    const tensor *t;
+    TRY(find_tensor(l, name, count, 0, &t));
+    if (t)
+        return load_vector(l, out, t);
+    if (!optional)
+        note_missing(l, name);
+    return LORAC_OK;
+}
+
+/* A matrix that must be there; its columns are its rows in the file if it is turned. */
+static int load_matrix(loader *l, var *out, const char *stem, int64_t rows, int64_t cols)
+{
+    const tensor *t;
+    const char *name = name_of(l, stem, "weight");
+    TRY(find_tensor(l, name, out->turned ? cols : rows, out->turned ? rows : cols, &t));
+    if (!t) {
+        note_missing(l, name);
+        return LORAC_OK;
+    }
+    out->t = *t;
+    return settle_weight(l, &out->t);
+}
+
+/* A GGUF file speaks for itself: a bias that it does not have is none. */
 static int load_linear(loader *l, linear *out, int64_t layer, const param *p)
 {
     model *m = l->m;
     const model_config *g = &m->config;
-    const tensor *t;
-    const char *name = tensor_name(l, layer, p, "weight");
-    TRY(find_tensor(l, name, config_size(g, p->out), config_size(g, p->in), &t));
-    out->name = arena_format(&m->memory, "model.layers.%lld.%s", (long long)layer, p->name);
+    const char *stem = param_stem(m->family, p, layer, m->is_gguf, &m->memory);
+    out->name = param_stem(m->family, p, layer, false, &m->memory);
     if (!out->name)
         return fail_memory();
-    if (!t) {
-        note_missing(l, name);
-        return LORAC_OK;
-    }
-    out->weight.t = *t;
-    bool reorder = m->is_gguf && p->order != ROWS_AS_FILED;
-    if (reorder)
+    out->conv1d = p->layout == LAYOUT_CONV1D;
+    out->weight.turned = out->conv1d && !m->is_gguf;
+    TRY(load_matrix(l, &out->weight, stem, config_size(g, p->out), config_size(g, p->in)));
+    if (m->is_gguf || (p->has_bias && p->has_bias(g)))
+        TRY(load_named_vector(l, &out->bias, name_of(l, stem, "bias"), config_size(g, p->out), m->is_gguf));
+    bool paired = m->is_gguf && p->layout == LAYOUT_PAIRED;
+    if (paired && out->weight.t.data)
         TRY(reorder_rows(l, &out->weight.t, g->head_size));
-    TRY(settle_weight(l, &out->weight.t));
-
-    bool expected = p->has_bias && p->has_bias(g);
-    if (!expected && !m->is_gguf)
-        return LORAC_OK;
-    name = tensor_name(l, layer, p, "bias");
-    TRY(find_tensor(l, name, config_size(g, p->out), 0, &t));
-    if (!t && expected)
-        note_missing(l, name);
-    if (!t)
-        return LORAC_OK;
-    TRY(load_vector(l, &out->bias, t));
-    return reorder ? reorder_bias(l, &out->bias, g->head_size) : LORAC_OK;
+    return paired && out->bias.t.data ? reorder_bias(l, &out->bias, g->head_size) : LORAC_OK;
 }
 
-static int load_norm(loader *l, var *out, const char *name)
+static int load_norm(loader *l, norm_weights *out, const char *stem)
 {
-    const tensor *t;
-    TRY(find_tensor(l, name, l->m->config.hidden, 0, &t));
-    if (!t) {
-        note_missing(l, name);
-        return LORAC_OK;
-    }
-    return load_vector(l, out, t);
+    const int64_t size = l->m->config.hidden;
+    TRY(load_named_vector(l, &out->weight, name_of(l, stem, "weight"), size, false));
+    return l->m->family->centred_norms ? load_named_vector(l, &out->bias, name_of(l, stem, "bias"), size, false) : LORAC_OK;
 }
 
 static int load_layers(loader *l)
@@ -185,7 +202,7 @@ static int load_layers(loader *l)
         for (const param *p = family->layer; p->name; p++) {
             void *field = m->blocks + (size_t)layer * family->block_size + p->offset;
             if (p->kind == PARAM_NORM) {
-                TRY(load_norm(l, field, tensor_name(l, layer, p, "weight")));
+                TRY(load_norm(l, field, param_stem(family, p, layer, m->is_gguf, &m->memory)));
                 continue;
             }
             linear *out = field;
@@ -200,28 +217,15 @@ static int load_ends(loader *l)
 {
     model *m = l->m;
     const model_config *g = &m->config;
-    const char *embedding = m->is_gguf ? "token_embd.weight" : "model.embed_tokens.weight";
-    const char *head = m->is_gguf ? "output.weight" : "lm_head.weight";
-    const tensor *t;
-    TRY(find_tensor(l, embedding, g->vocabulary, g->hidden, &t));
-    if (t) {
-        m->embedding.t = *t;
-        TRY(settle_weight(l, &m->embedding.t));
-    } else {
-        note_missing(l, embedding);
-    }
-    TRY(load_norm(l, &m->final_norm, m->is_gguf ? "output_norm.weight" : "model.norm.weight"));
-    m->head.name = "lm_head";
+    const architecture *f = m->family;
+    TRY(load_matrix(l, &m->embedding, end_stem(f, END_EMBEDDING, m->is_gguf), g->vocabulary, g->hidden));
+    if (f->positions)
+        TRY(load_matrix(l, &m->positions, end_stem(f, END_POSITIONS, m->is_gguf), g->context, g->hidden));
+    TRY(load_norm(l, &m->final_norm, end_stem(f, END_NORM, m->is_gguf)));
+    m->head.name = end_stem(f, END_HEAD, false);
     m->head.weight = m->embedding;
-    if (!g->tied_head) {
-        TRY(find_tensor(l, head, g->vocabulary, g->hidden, &t));
-        if (t) {
-            m->head.weight.t = *t;
-            TRY(settle_weight(l, &m->head.weight.t));
-        } else {
-            note_missing(l, head);
-        }
-    }
+    if (!g->tied_head)
+        TRY(load_matrix(l, &m->head.weight, end_stem(f, END_HEAD, m->is_gguf), g->vocabulary, g->hidden));
     m->head.slot = m->linear_count;
     m->linears[m->linear_count++] = &m->head;
     return LORAC_OK;

@@ -20,8 +20,10 @@ typedef struct model_config {
     int64_t layers, hidden, heads, kv_heads, head_size, intermediate, vocabulary, context;
     double norm_epsilon;
     bool tied_head, attention_bias, mlp_bias;
+    bool attention_scaled;        /* scores are divided by √head_size; true where no key says it */
+    bool attention_by_layer;      /* scores of layer i are divided by i + 1 */
     glu_kind activation;
-    int64_t rotated;              /* how many of head_size turn */
+    int64_t rotated;              /* how many of head_size turn; 0: positions are learned */
     double rope_theta;
     rope_scaling rope_scaling;
     real *rope_frequency;         /* [rotated / 2], scaling applied */
@@ -29,13 +31,17 @@ typedef struct model_config {
     int32_t bos, eos, pad;        /* -1: none */
 } model_config;
 
+/* data of the bias NULL: RMS normalisation. */
+typedef struct norm_weights { var weight, bias; } norm_weights;
+
 typedef struct model {
     const char *path;
     bool is_gguf;
     const struct architecture *family;
     model_config config;
     var embedding;                /* [V, C] */
-    var final_norm;
+    var positions;                /* [context, C], added to the embedding; data NULL: none are learned */
+    norm_weights final_norm;
     linear head;                  /* shares the embedding's data when tied */
     char *blocks;                 /* config.layers structs of family->block_size bytes */
     linear **linears; int linear_count; /* by slot, in PEFT's module order; the head is the last */

@@ -8,8 +8,9 @@
 
 typedef struct linear {
     const char *name;             /* Hugging Face's module path: "model.layers.0.self_attn.q_proj" */
-    var weight;                   /* [out, in] */
+    var weight;                   /* [out, in], or turned */
     var bias;                     /* [out]; data NULL when there is none */
+    bool conv1d;                  /* Hugging Face's module is a Conv1D, which files its weight as [in, out] */
     int slot;                     /* index into an adapter's modules */
 } linear;
 
