@@ -107,7 +107,7 @@ static void export_and_compare(const char *model_path, const char *adapter_path,
 static void every_type_and_format(void **state)
 {
     static const char *const models[] = { "models/llama", "models/llama-tied-bias", "models/llama-rope-linear", "models/llama-head-dim",
-                                          "gguf/llama-Q4_0.gguf", "gguf/llama-tied-bias.gguf" };
+                                          "gguf/llama-Q4_0.gguf", "gguf/llama-tied-bias.gguf", "models/gpt2", "gguf/gpt2-Q8_0.gguf" };
     static const struct { dtype type; double tolerance; } types[] = { { DT_F32, 1e-5 }, { DT_F16, 0.01 }, { DT_BF16, 0.05 } };
     (void)state;
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
@@ -121,13 +121,18 @@ static void every_type_and_format(void **state)
 
 static void adapters_are_folded_in(void **state)
 {
-    static const char *const adapters[] = { "all-linear", "patterns", "rslora", "head", "layers" };
+    static const struct { const char *model, *adapter; } pairs[] = {
+        { "models/llama", "all-linear" },      { "models/llama", "patterns" },      { "models/llama", "rslora" },
+        { "models/llama", "head" },            { "models/llama", "layers" },        { "models/gpt2", "gpt2-all-linear" },
+        { "models/gpt2", "gpt2-patterns" },    { "gguf/gpt2-F16.gguf", "gpt2-default" }, { "gguf/gpt2-Q8_0.gguf", "gpt2-all-linear" },
+    };
     (void)state;
-    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
-        char path[300];
-        snprintf(path, sizeof path, GOLDEN "adapters/%s", adapters[i]);
-        export_and_compare(GOLDEN "models/llama", path, DT_F32, false, 1e-5);
-        export_and_compare(GOLDEN "models/llama", path, DT_F32, true, 1e-5);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char path[300], base[300];
+        snprintf(base, sizeof base, GOLDEN "%s", pairs[i].model);
+        snprintf(path, sizeof path, GOLDEN "adapters/%s", pairs[i].adapter);
+        export_and_compare(base, path, DT_F32, false, 1e-5);
+        export_and_compare(base, path, DT_F32, true, 1e-5);
     }
 }
 

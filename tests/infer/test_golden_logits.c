@@ -64,6 +64,24 @@ static void check_level(const model *m, const adapter_use *use, const int32_t *i
     mem_free(logits);
 }
 
+/* PEFT's line of print_trainable_parameters, here without its commas between digits. */
+static void check_counts(const adapter *a, const model *m, const char *expected_path)
+{
+    json_t *root;
+    char line[128], want[128];
+    size_t n = 0;
+    parameter_counts counts = adapter_counts(a, m);
+    ok(json_read(&root, expected_path, 1 << 20, 0));
+    for (const char *p = json_string_value(json_object_get(root, "trainable_line")); *p && n < sizeof want - 1; p++)
+        if (*p != ',')
+            want[n++] = *p;
+    want[n] = 0;
+    snprintf(line, sizeof line, "trainable params: %lld || all params: %lld || trainable%%: %.4f", (long long)counts.trainable,
+             (long long)counts.all, 100.0 * (double)counts.trainable / (double)counts.all);
+    assert_string_equal(line, want);
+    json_decref(root);
+}
+
 static void check(const char *model_path, const char *adapter_path, const char *ids_path, const char *logits_path)
 {
     int32_t ids[64];
@@ -76,6 +94,8 @@ static void check(const char *model_path, const char *adapter_path, const char *
     ok(model_open(&m, model_path, false));
     if (adapter_path)
         ok(adapter_load(&a, m, adapter_path, NULL, NULL));
+    if (adapter_path)
+        check_counts(a, m, ids_path);
     adapter_use use = { a, 1, 0, -1 };
     const tensor *want = safetensors_find(&expected, "logits");
     for (isa level = ISA_PORTABLE; level <= cpu_isa(); level++) {
@@ -104,6 +124,17 @@ static void models(void **state)
     folder_list_free(names, count);
 }
 
+/* The model that an adapter is for, as its configuration names it. */
+static void read_base(const char *folder, char base[600])
+{
+    json_t *root;
+    char path[600];
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    ok(json_read(&root, path, 1 << 20, 0));
+    snprintf(base, 600, GOLDEN "models/%s", json_string_value(json_object_get(root, "base_model_name_or_path")));
+    json_decref(root);
+}
+
 static void adapters(void **state)
 {
     (void)state;
@@ -112,11 +143,12 @@ static void adapters(void **state)
     ok(folder_list(&names, &count, GOLDEN "adapters"));
     assert_true(count > 5);
     for (size_t i = 0; i < count; i++) {
-        char folder[512], ids[600], logits[600];
+        char folder[512], ids[600], logits[600], base[600];
         snprintf(folder, sizeof folder, GOLDEN "adapters/%s", names[i]);
         snprintf(ids, sizeof ids, "%s/expected.json", folder);
         snprintf(logits, sizeof logits, "%s/expected.safetensors", folder);
-        check(GOLDEN "models/llama", folder, ids, logits);
+        read_base(folder, base);
+        check(base, folder, ids, logits);
     }
     folder_list_free(names, count);
 }
@@ -142,9 +174,8 @@ static void gguf_files(void **state)
 }
 
 /* A sequence that is run token by token through the cache gives the greedy choices of the whole run, also with a neighbour in the batch. */
-static void cache_equals_whole(void **state)
+static void check_cache(const char *path)
 {
-    (void)state;
     enum { PROMPT = 5, NEW = 20 };
     int32_t ids[PROMPT + NEW] = { 5, 61, 17, 3, 42 };
     model *m;
@@ -153,7 +184,7 @@ static void cache_equals_whole(void **state)
     sequence *q, *neighbour;
     lorac_sampling greedy = { .top_p = 1, .repetition_penalty = 1, .ignore_eos = 1 };
     context_options options = { .threads = 1, .act = DT_F32, .level = cpu_isa() };
-    ok(model_open(&m, GOLDEN "models/llama", false));
+    ok(model_open(&m, path, false));
     ok(context_new(&c, &options));
     ok(session_new(&s, m, c));
     ok(sequence_new(&q, s, &greedy));
@@ -177,6 +208,39 @@ static void cache_equals_whole(void **state)
     model_close(m);
 }
 
+static void cache_equals_whole(void **state)
+{
+    (void)state;
+    check_cache(GOLDEN "models/llama");
+    check_cache(GOLDEN "models/gpt2");
+    check_cache(GOLDEN "gguf/gpt2-Q8_0.gguf");
+}
+
+/* Learned positions end: what goes beyond them is refused before anything is read there. */
+static void positions_end(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    int32_t ids[MANY] = { 0 };
+    model *m;
+    context *c;
+    session *s;
+    context_options options = { .threads = 1, .act = DT_F32, .level = cpu_isa() };
+    ok(model_open(&m, GOLDEN "models/gpt2", false));
+    ok(context_new(&c, &options));
+    ok(session_new(&s, m, c));
+    assert_in_range(m->config.context, 1, MANY - 1);
+    float *logits = mem_new(MANY, (size_t)m->config.vocabulary * sizeof *logits);
+    ok(session_logits(s, ids, (size_t)m->config.context, logits));
+    assert_int_equal(session_logits(s, ids, (size_t)m->config.context + 1, logits), LORAC_ERROR_USAGE);
+    assert_contains(lorac_last_error()->message, "learned positions");
+    error_clear();
+    mem_free(logits);
+    session_free(s);
+    context_free(c);
+    model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +248,7 @@ int main(void)
         cmocka_unit_test(adapters),
         cmocka_unit_test(gguf_files),
         cmocka_unit_test(cache_equals_whole),
+        cmocka_unit_test(positions_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,12 +136,21 @@ static void test_patterns(void **state)
     check_run("patterns", 1);
 }
 
+static void test_gpt2(void **state)
+{
+    (void)state;
+    check_run("gpt2-default", 0);
+    check_run("gpt2-all-linear", 0);
+    check_run("gpt2-all-linear", 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_linear),
         cmocka_unit_test(test_qv_rslora),
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_gpt2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
