@@ -40,12 +40,14 @@ static double *values(const kernels *k, mat m, real alpha, int transposed, int r
 
 enum { FEW_ROWS = 8 };
 
-/* A few rows times a transposed b are multiplied without rounding to the compute type, except for weights that meet
- * activations in bf16 where the processor multiplies pairs of those. */
+/* A few rows are multiplied without rounding to the compute type, except for transposed weights that meet activations in
+ * bf16 where the processor multiplies pairs of those. */
 static int rounds(const kernels *k, int64_t rows, int transpose_a, int transpose_b, dtype a, dtype b, real alpha)
 {
-    if (rows > FEW_ROWS || transpose_a || !transpose_b)
+    if (rows > FEW_ROWS || transpose_a)
         return 1;
+    if (!transpose_b)
+        return 0;
     const int pairs = strcmp(k->name, "avx512-bf16") == 0 || strcmp(k->name, "amx") == 0;
     return k->act == DT_BF16 && pairs && a == DT_BF16 && b != DT_F32 && alpha == 1;
 }
@@ -104,8 +106,7 @@ static void check_sum(const kernels *k, int64_t M, int64_t N, int64_t K, int tra
                                 turned,
                                 i == 0 ? 1 : 0.01f,
                                 first[i] };
-        const int few = M <= FEW_ROWS && transpose_b; /* of all terms */
-        const int round = !few || rounds(k, M, 0, 1, terms[i].a.type, type, terms[i].alpha);
+        const int round = rounds(k, M, 0, transpose_b, terms[i].a.type, type, terms[i].alpha);
         x[i] = values(k, terms[i].a, terms[i].alpha, 0, round);
         y[i] = values(k, terms[i].b, 1, !turned, round);
     }
@@ -140,6 +141,7 @@ static void sums(const kernels *k)
     check_sum(k, 1, 37, 64, 1, 0);
     check_sum(k, 6, 37, 64, 1, 1);
     check_sum(k, 6, 64, 40, 0, 0.5f);
+    check_sum(k, 1, 160, 33, 0, 1);
     check_sum(k, 40, 70, 96, 1, 0);
     check_sum(k, 270, 96, 80, 0, 1);
     check_sum(k, 1040, 30, 1600, 1, 0);
@@ -222,27 +224,34 @@ static void few_rows(const kernels *k)
                 k, (product_case){ M, 2 * M + 3, 256 * (M % 3 + 1), k->act, types[i], DT_REAL, 0, 1, 0, 1, 0, shift });
             check_product(k, (product_case){ M, 13, 40 + 3 * M, k->act, types[i], k->act, 0, 1, 1, 0.5f, 1, shift });
             check_product(k, (product_case){ M, 9, 96, DT_REAL, types[i], DT_REAL, 0, 1, 1, 1, 0, shift });
+            check_product(k, (product_case){ M, 256 + 3 * M, 37 + M, k->act, types[i], k->act, 0, 0, 1, 0.5f, 1, shift });
         }
 }
 
 /* What a row of the result is may not depend on the rows beside it. */
-static void rows_are_alone(const kernels *k)
+static void rows_are_alone_with(const kernels *k, int transpose_b)
 {
-    enum { N = 11, K = 320 };
+    enum { N = 32, K = 320 };
     static const dtype plain_and_blocks[] = { DT_F32, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_1 };
     for (size_t i = 0; i < sizeof plain_and_blocks / sizeof *plain_and_blocks; i++) {
-        const mat a = random_matrix(k->act, FEW_ROWS, K, 0, 0), b = random_matrix(plain_and_blocks[i], N, K, 0, 0);
+        const mat a = random_matrix(k->act, FEW_ROWS, K, 0, 0), b = random_matrix(plain_and_blocks[i], transpose_b ? N : K, transpose_b ? K : N, 0, 0);
         real all[FEW_ROWS][N], some[FEW_ROWS][N];
-        k->gemm(teams[1], (mat){ all, DT_REAL, FEW_ROWS, N, N }, a, 0, b, 1, 1, 0);
+        k->gemm(teams[1], (mat){ all, DT_REAL, FEW_ROWS, N, N }, a, 0, b, transpose_b, 1, 0);
         for (int64_t M = 1; M < FEW_ROWS; M++)
             for (int64_t first = 0; first + M <= FEW_ROWS; first++) {
                 const mat rows = { (char *)a.p + bytes_of(k->act, first * K), k->act, M, K, K };
-                k->gemm(teams[2], (mat){ some, DT_REAL, M, N, N }, rows, 0, b, 1, 1, 0);
+                k->gemm(teams[2], (mat){ some, DT_REAL, M, N, N }, rows, 0, b, transpose_b, 1, 0);
                 assert_memory_equal(some, all[first], (size_t)(M * N) * sizeof(real));
             }
         free(a.p);
         free(b.p);
     }
+}
+
+static void rows_are_alone(const kernels *k)
+{
+    rows_are_alone_with(k, 0);
+    rows_are_alone_with(k, 1);
 }
 
 /* Larger than a chunk along each dimension in turn. */

@@ -242,6 +242,10 @@ void NAME(gemm_sum)(pool *p, mat c, const gemm_term *terms, int n_terms, real be
         NAME(gemv)(p, c, terms, n_terms, beta);
         return;
     }
+    if (NAME(gemv_turned_takes)(c, terms, n_terms)) {
+        NAME(gemv_turned)(p, c, terms, n_terms, beta);
+        return;
+    }
     gemm_job j = { { .c = c, .beta = beta }, p, terms, n_terms, c.rows, c.cols };
     /* A tall transposed a is dear to pack as rows; turned around, cᵀ = op(b)ᵀ op(a)ᵀ, it is packed as panels. */
     const gemm_term turned = { terms->b, terms->a, !terms->transpose_b, 0, terms->alpha, 0 };

@@ -1,4 +1,5 @@
-/* gemm.h: the parts of the matrix product: driver (gemm.c), packing (pack.c), oneDNN (library.c), few rows (gemv.c).
+/* gemm.h: the parts of the matrix product: driver (gemm.c), packing (pack.c), oneDNN (library.c), few rows
+ * (gemv.c, gemv_turned.c).
  *
  * The products of a sum lie one after the other along K. That axis is cut into slices of at most KB cells, and each is
  * taken in chunks of MB x NB. For a chunk, two jobs go to the pool: one packs B (and those A that cannot be read where
@@ -99,6 +100,9 @@ void NAME(store_sums)(const chunk *g, real *sums, int64_t stride, int64_t m, int
 
 /* The same as gemm_sum for at most GEMV_ROWS rows, a never and b always transposed. */
 void NAME(gemv)(pool *, mat c, const gemm_term *terms, int n_terms, real beta);
+/* The same where the first b is not transposed, and those of the others are, and are real. */
+bool NAME(gemv_turned_takes)(mat c, const gemm_term *terms, int n_terms);
+void NAME(gemv_turned)(pool *, mat c, const gemm_term *terms, int n_terms, real beta);
 
 #if defined(GEMM_LIBRARY)
 #include "onednn.h"
