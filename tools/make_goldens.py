@@ -76,12 +76,17 @@ def new_gpt2(seed, **changes):
     return with_large_weights(GPT2LMHeadModel(GPT2Config(**settings)).eval())
 
 
+def conv1d_weights(model):
+    """Names of the weights that are stored as [in, out]."""
+    return {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, Conv1D)}
+
+
 def with_large_weights(model):
-    turned = {id(m.weight) for m in model.modules() if isinstance(m, Conv1D)}
+    turned = conv1d_weights(model)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.dim() == 2:
-                p.normal_(0.0, 1.0 / math.sqrt(p.shape[0 if id(p) in turned else 1]))
+                p.normal_(0.0, 1.0 / math.sqrt(p.shape[0 if name in turned else 1]))
             elif name.endswith("bias"):
                 p.normal_(0.0, 0.3)
             else:
@@ -415,7 +420,7 @@ def write_gpt2_gguf(path, model, kind):
 
 
 def add_tensors(writer, model, kind):
-    turned = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, Conv1D)}
+    turned = conv1d_weights(model)
     with torch.no_grad():
         for name, p in model.named_parameters():
             values, heads = p.numpy(), heads_of(name, model.config)

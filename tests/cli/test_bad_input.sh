@@ -53,6 +53,22 @@ take tests/golden/models/llama-sharded; rm "$work/bad/model-00002-of-00003.safet
 take tests/golden/models/llama-sharded; edit model.safetensors.index.json 's#"model-00001-of#"../model-00001-of#'
 logits 3 index.json '\.\./model'
 
+# ---- Models: another family
+gpt2=tests/golden/models/gpt2
+take "$gpt2"; edit config.json 's/"n_head": 4/"n_head": 5/'; logits 3 config.json 'n_embd|heads'
+take "$gpt2"; edit config.json 's/"n_layer": 2/"n_layer": 3/'; logits 3 transformer.h.2 missing
+take "$gpt2"; edit config.json 's/"n_inner": 64/"n_inner": null/'; logits 3 mlp.c_fc '\[32, 128\]'
+take "$gpt2"; edit config.json 's/"n_positions": 32/"n_positions": 33/'; logits 3 transformer.wpe '\[33, 32\]'
+take "$gpt2"; edit config.json 's/"n_positions": 32,//'; logits 3 config.json n_positions
+take "$gpt2"; edit config.json 's/"activation_function": "gelu_new"/"activation_function": "relu"/'; logits 2 activation_function relu
+take "$gpt2"; edit config.json 's/"scale_attn_weights": true/"scale_attn_weights": "yes"/'; logits 3 config.json scale_attn_weights
+take "$gpt2"; edit config.json 's/"scale_attn_weights": true/"scale_attn_weights": false/'
+expect 2 bad scale_attn_weights export -m "$work/bad" --to gguf -o "$work/o"
+take "$gpt2"; expect 2 bad 'learned positions' logits -m "$work/bad" --ids "$(seq -s, 1 33)" -o "$work/o.safetensors"
+take "$gpt2"; expect 3 lora_A 'another base model' logits -m "$work/bad" --adapter "$adapter" --ids 1,2 -o "$work/o.safetensors"
+printf '{"input_ids": [1, 2, 3]}\n' >"$work/ids.jsonl"
+expect 2 transformer.wpe embeddings train -m "$gpt2" --data "$work/ids.jsonl" --target-modules wpe -o "$work/o"
+
 # ---- Models: GGUF
 take "$gguf"; truncate -s 100 "$work/bad"; logits 3 bad .
 take "$gguf"; printf 'GGML' | dd of="$work/bad" conv=notrunc status=none; logits 3 bad .

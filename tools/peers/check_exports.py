@@ -11,9 +11,9 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from make_goldens import gguf_name, heads_of, logits_of, new_adapter, new_model, permute, save_adapter
+from make_goldens import conv1d_weights, gguf_name, heads_of, logits_of, new_adapter, new_model, permute, save_adapter
 from peer import MODELS, ROOT, lorac, logits, same
 
 # Rounding of one weight to the type, against the largest weight.
@@ -22,7 +22,7 @@ ROUNDING = {"f32": 1e-6, "f16": 5e-4, "bf16": 4e-3, "q8_0": 5e-3}
 
 def merged(name, adapter):
     """The model with PEFT's own merge."""
-    base = LlamaForCausalLM.from_pretrained(MODELS / name, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(MODELS / name, dtype=torch.float32)
     return PeftModel.from_pretrained(base, adapter).merge_and_unload().eval()
 
 
@@ -49,6 +49,7 @@ def check_gguf(folder, name, adapter, kinds):
         ours, theirs = [], []
         for hf_name, p in expected.items():
             values, heads = p.detach().numpy(), heads_of(hf_name, model.config)
+            values = values.T if hf_name in conv1d_weights(model) else values
             tensor = tensors[gguf_name(hf_name)]
             if p.dim() == 2 and tensor.tensor_type.name.lower() != kind:
                 sys.exit(f"FAIL {out.name}: {tensor.name} is {tensor.tensor_type.name}")
@@ -59,15 +60,16 @@ def check_gguf(folder, name, adapter, kinds):
 
 
 def check_gguf_adapter(folder, name, adapter):
+    config = AutoConfig.from_pretrained(MODELS / name)
     out = folder / "adapter.gguf"
     lorac("export", "-m", MODELS / name, "--adapter", adapter, "--to", "gguf-adapter", "-o", out)
     reader = GGUFReader(out)
     fields = {k: f.contents() for k, f in reader.fields.items()}
-    for key, value in {"general.type": "adapter", "adapter.type": "lora", "general.architecture": "llama"}.items():
+    kind = {"general.type": "adapter", "adapter.type": "lora", "general.architecture": config.model_type}
+    for key, value in kind.items():
         if fields.get(key) != value:
             sys.exit(f"FAIL gguf adapter: {key} is {fields.get(key)!r}, expected {value!r}")
     same("gguf adapter: alpha", [fields["adapter.lora.alpha"]], [16.0])
-    config = LlamaForCausalLM.from_pretrained(MODELS / name).config
     tensors = {t.name: t for t in reader.tensors}
     for key, values in load_file(adapter / "adapter_model.safetensors").items():
         module, letter, _ = key.removeprefix("base_model.model.").rsplit(".", 2)
@@ -80,7 +82,7 @@ def check_gguf_adapter(folder, name, adapter):
             sys.exit(f"FAIL gguf adapter: {tensor.name} differs")
     if tensors:
         sys.exit(f"FAIL gguf adapter: nobody asked for {sorted(tensors)}")
-    print("ok   gguf adapter: every tensor equal")
+    print(f"ok   gguf adapter for {name}: every tensor equal")
 
 
 def check_vocabulary(folder):
@@ -112,13 +114,14 @@ def main():
         # Rows of 32 and 64, so that q8_0 is possible.
         wide = folder / "llama-wide"
         new_model(8, hidden_size=32, intermediate_size=64).save_pretrained(wide)
-        for name in ["llama", "llama-tied-bias", "llama-rope-llama3", wide]:
-            base = LlamaForCausalLM.from_pretrained(MODELS / name, dtype=torch.float32)
+        for name in ["llama", "llama-tied-bias", "llama-rope-llama3", wide, "gpt2"]:
+            base = AutoModelForCausalLM.from_pretrained(MODELS / name, dtype=torch.float32)
             adapter = folder / f"adapter-{Path(name).name}"
             save_adapter(new_adapter(base, 7, r=4, lora_alpha=16, target_modules="all-linear"), adapter)
             check_folder(folder / f"as-folder-{Path(name).name}", name, adapter)
             check_gguf(folder, name, adapter, ["f32", "f16", "bf16", "q8_0"] if name == wide else ["f32"])
-        check_gguf_adapter(folder, "llama", folder / "adapter-llama")
+        for name in ["llama", "gpt2"]:
+            check_gguf_adapter(folder, name, folder / f"adapter-{name}")
         check_vocabulary(folder)
 
 
