@@ -39,10 +39,15 @@ static bool make_delta(const export_plan *plan, pool *one, const run *r, float *
             continue;
         const real scale = (real)(plan->adapters[i].weight * (double)module->scale);
         mat a = matrix_of(&module->a), b = matrix_of(&module->b);
-        mat *cut = r->x->turned ? &a : &b; /* whose outer dimension the run's rows are */
-        cut->p = (real *)cut->p + r->first * (r->x->turned ? 1 : module->rank);
-        *(r->x->turned ? &a.cols : &b.rows) = r->rows;
-        terms[n++] = r->x->turned ? (gemm_term){ a, b, 1, 1, scale, 0 } : (gemm_term){ b, a, 0, 0, scale, 0 };
+        if (r->x->turned) {
+            a.p = (real *)a.p + r->first;
+            a.cols = r->rows;
+            terms[n++] = (gemm_term){ a, b, 1, 1, scale, 0 };
+        } else {
+            b.p = (real *)b.p + r->first * module->rank;
+            b.rows = r->rows;
+            terms[n++] = (gemm_term){ b, a, 0, 0, scale, 0 };
+        }
     }
     if (n > 0)
         plan->c->k->gemm_sum(one, real_matrix(delta, r->rows, r->cols), terms, n, 0);

@@ -33,8 +33,8 @@ static void rmsnorm_back(pool *team, grad dx, grad dw, const void *dy, const voi
 {
 }
 
-static void layernorm(pool *team, void *y, real *mean, real *rstd, const void *x, const real *w, const real *b, int64_t T,
-                      int64_t C, real epsilon)
+static void layernorm(pool *team, void *y, real *mean, real *rstd, const void *x, const real *w, const real *b,
+                      int64_t T, int64_t C, real epsilon)
 {
 }
 

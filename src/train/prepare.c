@@ -8,6 +8,7 @@
 #include "options.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { SEQUENCE_STANDARD = 2048 };
@@ -27,12 +28,27 @@ static row_reader make_reader(const run *r)
                          .max_seq_length = most };
 }
 
+/* Learned positions end, others do not. */
+static int check_length(const run *r)
+{
+    const model *m = r->in->model;
+    char found[32], expected[64];
+
+    if (!m->positions.t.data || r->options->max_seq_length <= m->config.context)
+        return LORAC_OK;
+    snprintf(found, sizeof found, "%lld", (long long)r->options->max_seq_length);
+    snprintf(expected, sizeof expected, "at most %lld", (long long)m->config.context);
+    return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "max_seq_length", .found = found, .expected = expected },
+                   "the model has no positions for rows of this length");
+}
+
 static int read_split(run *r, examples *out, const char *split, bool optional)
 {
     row_reader reader = make_reader(r);
     dataset *d;
     int status;
 
+    TRY(check_length(r));
     TRY(dataset_open(&d, r->options->data, split, optional));
     status = examples_read(out, d, &reader, r->in->model, UNTRAINED_REFUSE, -1, r->cancel);
     dataset_close(d);

@@ -63,10 +63,11 @@ take "$gpt2"; edit config.json 's/"n_positions": 32,//'; logits 3 config.json n_
 take "$gpt2"; edit config.json 's/"activation_function": "gelu_new"/"activation_function": "relu"/'; logits 2 activation_function relu
 take "$gpt2"; edit config.json 's/"scale_attn_weights": true/"scale_attn_weights": "yes"/'; logits 3 config.json scale_attn_weights
 take "$gpt2"; edit config.json 's/"scale_attn_weights": true/"scale_attn_weights": false/'
-expect 2 bad scale_attn_weights export -m "$work/bad" --to gguf -o "$work/o"
+expect 2 bad scale_attn_weights export -m "$work/bad" --to gguf -o "$work/o.gguf"; missing "$work/o.gguf"
 take "$gpt2"; expect 2 bad 'learned positions' logits -m "$work/bad" --ids "$(seq -s, 1 33)" -o "$work/o.safetensors"
 take "$gpt2"; expect 3 lora_A 'another base model' logits -m "$work/bad" --adapter "$adapter" --ids 1,2 -o "$work/o.safetensors"
 printf '{"input_ids": [1, 2, 3]}\n' >"$work/ids.jsonl"
+expect 2 max_seq_length 'at most 32' train -m "$gpt2" --data "$work/ids.jsonl" --max-seq-length 64 -o "$work/o"
 expect 2 transformer.wpe embeddings train -m "$gpt2" --data "$work/ids.jsonl" --target-modules wpe -o "$work/o"
 
 # ---- Models: GGUF

@@ -40,8 +40,8 @@ static double *values(const kernels *k, mat m, real alpha, int transposed, int r
 
 enum { FEW_ROWS = 8 };
 
-/* A few rows are multiplied without rounding to the compute type, except for transposed weights that meet activations in
- * bf16 where the processor multiplies pairs of those. */
+/* A few rows are multiplied without rounding to the compute type, except for transposed weights that meet activations
+ * in bf16 where the processor multiplies pairs of those. */
 static int rounds(const kernels *k, int64_t rows, int transpose_a, int transpose_b, dtype a, dtype b, real alpha)
 {
     if (rows > FEW_ROWS || transpose_a)
@@ -224,7 +224,8 @@ static void few_rows(const kernels *k)
                 k, (product_case){ M, 2 * M + 3, 256 * (M % 3 + 1), k->act, types[i], DT_REAL, 0, 1, 0, 1, 0, shift });
             check_product(k, (product_case){ M, 13, 40 + 3 * M, k->act, types[i], k->act, 0, 1, 1, 0.5f, 1, shift });
             check_product(k, (product_case){ M, 9, 96, DT_REAL, types[i], DT_REAL, 0, 1, 1, 1, 0, shift });
-            check_product(k, (product_case){ M, 256 + 3 * M, 37 + M, k->act, types[i], k->act, 0, 0, 1, 0.5f, 1, shift });
+            check_product(k,
+                          (product_case){ M, 256 + 3 * M, 37 + M, k->act, types[i], k->act, 0, 0, 1, 0.5f, 1, shift });
         }
 }
 
@@ -234,7 +235,8 @@ static void rows_are_alone_with(const kernels *k, int transpose_b)
     enum { N = 32, K = 320 };
     static const dtype plain_and_blocks[] = { DT_F32, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_1 };
     for (size_t i = 0; i < sizeof plain_and_blocks / sizeof *plain_and_blocks; i++) {
-        const mat a = random_matrix(k->act, FEW_ROWS, K, 0, 0), b = random_matrix(plain_and_blocks[i], transpose_b ? N : K, transpose_b ? K : N, 0, 0);
+        const mat a = random_matrix(k->act, FEW_ROWS, K, 0, 0),
+                  b = random_matrix(plain_and_blocks[i], transpose_b ? N : K, transpose_b ? K : N, 0, 0);
         real all[FEW_ROWS][N], some[FEW_ROWS][N];
         k->gemm(teams[1], (mat){ all, DT_REAL, FEW_ROWS, N, N }, a, 0, b, transpose_b, 1, 0);
         for (int64_t M = 1; M < FEW_ROWS; M++)

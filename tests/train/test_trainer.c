@@ -477,14 +477,14 @@ static void poison(void *user, const lorac_event *event)
 static void test_divergence(void **state)
 {
     lorac_train_options o = options_for("diverged");
-    int64_t bytes = tensor_bytes(&m->final_norm.t);
+    int64_t bytes = tensor_bytes(&m->final_norm.weight.t);
     real *weights = mem_new((size_t)bytes, 1);
     lorac_watch watch = { .on_event = poison, .user = &weights };
     json_t *lines;
 
     (void)state;
-    memcpy(weights, m->final_norm.t.data, (size_t)bytes);
-    m->final_norm.t.data = weights;
+    memcpy(weights, m->final_norm.weight.t.data, (size_t)bytes);
+    m->final_norm.weight.t.data = weights;
     o.steps_per_report = 1;
     assert_int_equal(run_options(m, &o, &watch, false), LORAC_ERROR_DIVERGED);
     assert_contains(lorac_last_error()->message, "at step 6");

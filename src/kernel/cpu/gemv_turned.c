@@ -1,6 +1,6 @@
-/* gemv_turned.c: a few rows of a times b as it lies, [K, N], for weights that are filed as [in, out]: every weight is read
- * once, a range of columns of a few rows at a time. Nothing is rounded to the compute type, and what a row of the result
- * gets does not depend on the rows beside it. */
+/* gemv_turned.c: a few rows of a times b as it lies, [K, N], for weights that are filed as [in, out]: every weight is
+ * read once, a range of columns of a few rows at a time. Nothing is rounded to the compute type, and what a row of the
+ * result gets does not depend on the rows beside it. */
 #include "gemm.h"
 
 enum { COLUMNS = 128, TOGETHER = 4, FETCH_AHEAD = 8 };
