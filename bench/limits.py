@@ -95,7 +95,7 @@ def time_without_attention(length, steps):
 
 
 def rest_without_attention(rounds):
-    ends = {LENGTHS[0]: 3, LENGTHS[-1]: 1}  # and steps
+    ends = {LENGTHS[0]: 3, LENGTHS[-1]: 2}  # and steps; the first is not counted
     seen = take_turns(rounds, {n: lambda n=n: time_without_attention(n, ends[n]) for n in ends})
     ends = list(ends)
     values = dict(lorac=seen[ends[1]], beside=seen[ends[0]], beside_name=f"row of {ends[0]}")
