@@ -7,14 +7,14 @@
 #include "err.h"
 #include "json.h"
 #include "mem.h"
+#include "tensor_name.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     HEADER_LIMIT = 100000000, /* the reference parser's own */
-    TENSOR_LIMIT = 1000000,
-    NAME_LIMIT = 4096
+    TENSOR_LIMIT = 1000000
 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and are used as they are mapped");
@@ -119,25 +119,6 @@ static int read_offsets(const char *path, const char *name, const json_t *value,
     return LORAC_OK;
 }
 
-/* Names end up in messages and on terminals. */
-static int check_name(const char *path, const char *name)
-{
-    slice text = slice_of(name);
-
-    if (text.n > NAME_LIMIT)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .expected = "at most 4096" },
-                       "a tensor's name has %zu bytes", text.n);
-    for (size_t at = 0; at < text.n;) {
-        size_t start = at;
-        uint32_t codepoint = utf8_next(text, &at);
-
-        if (codepoint < 0x20 || (codepoint >= 0x7f && codepoint < 0xa0))
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .expected = "printable characters" },
-                           "a tensor's name holds the control character U+%04X at its byte %zu", codepoint, start);
-    }
-    return LORAC_OK;
-}
-
 static int read_entry(const char *path, const char *name, const json_t *value, entry *out)
 {
     const json_t *type = json_object_get(value, "dtype"), *shape = json_object_get(value, "shape");
@@ -145,7 +126,7 @@ static int read_entry(const char *path, const char *name, const json_t *value, e
     int64_t bytes;
     char dims[64], expected[96], found[48];
 
-    TRY(check_name(path, name));
+    TRY(tensor_name_check(path, slice_of(name)));
     if (!json_is_object(value))
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = path, .key = name, .found = json_kind(value), .expected = "an object" },

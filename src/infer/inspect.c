@@ -11,18 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PREFIX "base_model.model."
-
-bool is_adapter_path(const char *path)
-{
-    buf name = { 0 };
-    const char *file = path_join(&name, path, "adapter_config.json");
-    bool found = path_is_folder(path) && file && path_exists(file);
-    buf_free(&name);
-    return found;
-}
-
 /* ---- An adapter ---- */
+
+static bool is_decodable(dtype type)
+{
+    return dtype_is_float(type) || dtype_is_quantised(type);
+}
 
 static float *floats_of(const tensor *t)
 {
@@ -73,7 +67,7 @@ static int describe_pair(const char *module, const tensor *a, const tensor *b, j
     return status;
 }
 
-static int describe_tensors(const safetensors *file, json_t *root)
+static int describe_tensors(const adapter_file *file, json_t *root)
 {
     json_t *modules = json_array(), *other = json_array();
     int64_t parameters = 0;
@@ -83,19 +77,19 @@ static int describe_tensors(const safetensors *file, json_t *root)
     for (size_t i = 0; i < file->count && status == LORAC_OK; i++) {
         slice name = slice_of(file->names[i]);
         parameters += tensor_count(&file->tensors[i]);
-        if (slice_ends(name, ".lora_B.weight"))
+        if (slice_ends(name, PEFT_B))
             continue;
         char module[512], partner[600];
         const tensor *b = NULL;
-        size_t skip = slice_starts(name, PREFIX) ? strlen(PREFIX) : 0;
-        if (slice_ends(name, ".lora_A.weight") && name.n < sizeof module) {
-            size_t stem = name.n - strlen(".lora_A.weight");
-            snprintf(partner, sizeof partner, "%.*s.lora_B.weight", (int)stem, name.p);
+        size_t skip = slice_starts(name, PEFT_PREFIX) ? strlen(PEFT_PREFIX) : 0;
+        if (slice_ends(name, PEFT_A) && name.n < sizeof module) {
+            size_t stem = name.n - strlen(PEFT_A);
+            snprintf(partner, sizeof partner, "%.*s" PEFT_B, (int)stem, name.p);
             snprintf(module, sizeof module, "%.*s", (int)(stem - skip), name.p + skip);
-            b = safetensors_find(file, partner);
+            b = adapter_file_find(file, partner);
         }
         const tensor *a = &file->tensors[i];
-        if (b && a->ndim == 2 && b->ndim == 2 && a->dim[0] == b->dim[1] && dtype_is_float(a->type) && dtype_is_float(b->type))
+        if (b && a->ndim == 2 && b->ndim == 2 && a->dim[0] == b->dim[1] && is_decodable(a->type) && is_decodable(b->type))
             status = describe_pair(module, a, b, modules);
         else
             json_array_append_new(other, json_string(file->names[i]));
@@ -124,24 +118,16 @@ static void describe_config(const peft_config *c, json_t *root)
 
 int inspect_adapter(const char *path, json_t **out)
 {
-    peft_config config;
-    safetensors file;
-    buf name = { 0 };
-    json_t *root = json_pack("{s:s,s:s}", "kind", "adapter", "path", path);
-    peft_config_init(&config);
-    const char *joined = path_join(&name, path, "adapter_config.json");
-    int status = root && joined ? peft_config_read(&config, joined, NULL) : fail_memory();
+    adapter_file file;
+    *out = NULL;
+    TRY(adapter_file_open(&file, path, NULL));
+    json_t *root = json_pack("{s:s,s:s,s:s}", "kind", "adapter", "path", path, "format", file.format);
+    int status = root ? LORAC_OK : fail_memory();
     if (status == LORAC_OK) {
-        describe_config(&config, root);
-        joined = path_join(&name, path, "adapter_model.safetensors");
-        status = joined ? safetensors_open(&file, joined) : fail_memory();
-    }
-    if (status == LORAC_OK) {
+        describe_config(&file.config, root);
         status = describe_tensors(&file, root);
-        safetensors_close(&file);
     }
-    peft_config_free(&config);
-    buf_free(&name);
+    adapter_file_close(&file);
     if (status != LORAC_OK) {
         json_decref(root);
         root = NULL;

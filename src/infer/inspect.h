@@ -6,7 +6,6 @@
 
 #include <jansson.h>
 
-bool is_adapter_path(const char *path);
 /* Kind, base, rank, alpha, targets, parameters, and per module the norm of BA and whether it is zero or not finite. */
 int inspect_adapter(const char *path, json_t **out);
 /* Sizes, types, modules; with a PEFT configuration also what it would train. */

@@ -12,11 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX "base_model.model."
-
 /* What a tensor of an adapter file can be for its module. PEFT files the base weight too where the head is adapted. */
 enum { PART_A, PART_B, PART_BASE, PARTS };
-static const char *const suffixes[PARTS] = { ".lora_A.weight", ".lora_B.weight", ".base_layer.weight" };
+static const char *const suffixes[PARTS] = { PEFT_A, PEFT_B, ".base_layer.weight" };
 
 typedef struct builder {
     const model *m;
@@ -64,7 +62,7 @@ static int new_factor(builder *b, var *out, const linear *l, int which, int64_t 
     trainable *t = &a->trainables[a->trainable_count++];
     out->t = (tensor){ .type = DT_REAL, .ndim = 2, .dim = { rows, cols } };
     out->t.data = arena_new(&a->memory, (size_t)(rows * cols), sizeof(real));
-    t->name = arena_format(&a->memory, PREFIX "%s%s", l->name, suffixes[which]);
+    t->name = arena_format(&a->memory, PEFT_PREFIX "%s%s", l->name, suffixes[which]);
     t->value = out;
     t->count = rows * cols;
     a->parameters += t->count;
@@ -224,18 +222,18 @@ int adapter_measure(int64_t *parameters, const model *m, const peft_config *conf
 
 /* ---- Reading ---- */
 
-typedef struct adapter_file {
-    const safetensors *tensors;
+typedef struct reading {
+    const adapter_file *file;
     builder *b;
-} adapter_file;
+} reading;
 
 /* Takes the module out of "base_model.model.MODULE.lora_A.weight". */
 static bool parse_name(slice name, slice *module)
 {
-    if (!slice_starts(name, PREFIX))
+    if (!slice_starts(name, PEFT_PREFIX))
         return false;
-    name.p += strlen(PREFIX);
-    name.n -= strlen(PREFIX);
+    name.p += strlen(PEFT_PREFIX);
+    name.n -= strlen(PEFT_PREFIX);
     for (int part = 0; part < PARTS; part++)
         if (slice_ends(name, suffixes[part])) {
             *module = (slice){ name.p, name.n - strlen(suffixes[part]) };
@@ -252,36 +250,49 @@ static const linear *find_linear(const model *m, slice name)
     return NULL;
 }
 
-static int check_names(const adapter_file *f)
+static int check_names(const reading *f)
 {
-    for (size_t i = 0; i < f->tensors->count; i++) {
+    for (size_t i = 0; i < f->file->count; i++) {
         slice module;
-        const char *name = f->tensors->names[i];
+        const char *name = f->file->names[i];
         if (!parse_name(slice_of(name), &module))
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name, .expected = PREFIX "MODULE.lora_A.weight or .lora_B.weight" },
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .expected = PEFT_PREFIX "MODULE" PEFT_A " or " PEFT_B },
                            "the adapter has a tensor that is not part of a LoRA pair");
         if (!find_linear(f->b->m, module))
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name, .hint = "the adapter was made for another base model" },
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .hint = "the adapter was made for another base model" },
                            "the adapter has a tensor for a module that the model does not have");
     }
     return LORAC_OK;
 }
 
-static int check_factor(const adapter_file *f, const tensor *t, const char *name, int64_t rows, int64_t cols)
+static int check_factor(const reading *f, const tensor *t, const char *name, int64_t rows, int64_t cols)
 {
     char have[64], want[64];
     tensor shape = { .ndim = 2, .dim = { rows, cols } };
     if (t->ndim != 2 || t->dim[0] != rows || t->dim[1] != cols)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name, .found = tensor_shape(t, have), .expected = tensor_shape(&shape, want),
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .found = tensor_shape(t, have), .expected = tensor_shape(&shape, want),
                                                   .hint = "the adapter was made for another base model, or with another rank than its configuration says" },
                        "an adapter tensor has the wrong shape");
-    if (!dtype_is_float(t->type) || t->type == DT_F64)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name, .found = dtype_name(t->type), .expected = "F32, F16 or BF16" },
+    if (!dtype_is_float(t->type) && !dtype_is_quantised(t->type))
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .found = dtype_name(t->type), .expected = "a floating-point type" },
                        "an adapter tensor has a type that cannot be used");
     return LORAC_OK;
 }
 
-static int read_factor(real *out, const tensor *t)
+static int check_finite(const reading *f, const char *name, const float *values, const tensor *t)
+{
+    for (int64_t i = 0; i < tensor_count(t); i++)
+        if (!isfinite(values[i])) {
+            char found[96];
+            snprintf(found, sizeof found, "%g at [%lld, %lld]", (double)values[i], (long long)(i / t->dim[1]), (long long)(i % t->dim[1]));
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .found = found, .expected = "finite numbers",
+                                                      .hint = "the training that made this adapter went wrong" },
+                           "an adapter tensor holds a value that is not a number");
+        }
+    return LORAC_OK;
+}
+
+static int read_factor(const reading *f, real *out, const tensor *t, const char *name)
 {
     int64_t count = tensor_count(t);
     float *values = mem_new((size_t)count, sizeof *values);
@@ -290,12 +301,13 @@ static int read_factor(real *out, const tensor *t)
     quant_decode(values, t->data, t->type, count);
     for (int64_t i = 0; i < count; i++)
         out[i] = (real)values[i];
+    int status = check_finite(f, name, values, t);
     mem_free(values);
-    return LORAC_OK;
+    return status;
 }
 
 /* A weight that the file brings along replaces the model's. */
-static int read_base(const adapter_file *f, const linear *l, const tensor *t, const char *name)
+static int read_base(const reading *f, const linear *l, const tensor *t, const char *name)
 {
     if (!t)
         return LORAC_OK;
@@ -311,82 +323,75 @@ static int read_base(const adapter_file *f, const linear *l, const tensor *t, co
     return LORAC_OK;
 }
 
-static int read_module(const adapter_file *f, const linear *l)
+static int read_module(const reading *f, const linear *l)
 {
     builder *b = f->b;
     const tensor *t[PARTS];
     char name[PARTS][512];
     for (int part = 0; part < PARTS; part++) {
-        snprintf(name[part], sizeof name[part], PREFIX "%s%s", l->name, suffixes[part]);
-        t[part] = safetensors_find(f->tensors, name[part]);
+        snprintf(name[part], sizeof name[part], PEFT_PREFIX "%s%s", l->name, suffixes[part]);
+        t[part] = adapter_file_find(f->file, name[part]);
     }
     TRY(read_base(f, l, t[PART_BASE], name[PART_BASE]));
     if (!t[PART_A] && !t[PART_B])
         return LORAC_OK;
     for (int part = PART_A; part <= PART_B; part++)
         if (!t[part])
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name[part] }, "half of a LoRA pair is missing");
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name[part] }, "half of a LoRA pair is missing");
     bool matches;
     int64_t rank;
     double alpha;
     TRY(peft_matches(b->matcher, l->name, l == &b->m->head, &matches, &rank, &alpha));
     if (!matches)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->tensors->path, .key = name[PART_A] }, "the adapter's target_modules do not name a module it has tensors for");
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name[PART_A] }, "the adapter's target_modules do not name a module it has tensors for");
     TRY(check_factor(f, t[PART_A], name[PART_A], rank, inputs_of(&l->weight)));
     TRY(check_factor(f, t[PART_B], name[PART_B], outputs_of(&l->weight), rank));
     TRY(new_module(b, l, rank, alpha));
-    TRY(read_factor(b->a->modules[l->slot].a.t.data, t[PART_A]));
-    return read_factor(b->a->modules[l->slot].b.t.data, t[PART_B]);
+    TRY(read_factor(f, b->a->modules[l->slot].a.t.data, t[PART_A], name[PART_A]));
+    return read_factor(f, b->a->modules[l->slot].b.t.data, t[PART_B], name[PART_B]);
 }
 
-static int read_tensors(builder *b, const char *path)
+static int read_tensors(builder *b, const adapter_file *file)
 {
-    safetensors file;
-    TRY(safetensors_open(&file, path));
-    adapter_file f = { &file, b };
-    int status = check_names(&f);
-    for (int slot = 0; slot < b->m->linear_count && status == LORAC_OK; slot++)
-        status = read_module(&f, b->m->linears[slot]);
-    if (status == LORAC_OK && b->a->trainable_count == 0)
-        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = path }, "the adapter has no tensors");
-    safetensors_close(&file);
-    return status;
+    reading f = { file, b };
+    TRY(check_names(&f));
+    for (int slot = 0; slot < b->m->linear_count; slot++)
+        TRY(read_module(&f, b->m->linears[slot]));
+    if (b->a->trainable_count == 0)
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file->path }, "the adapter has no tensors");
+    return LORAC_OK;
 }
 
-static int load_folder(adapter **out, const model *m, const char *folder, peft_config *config, buf *notes)
+static int load_file(adapter **out, const model *m, adapter_file *file)
 {
     builder b = { 0 };
     peft_config resolved;
     arena names = { 0 };
-    buf path = { 0 };
-    const char *joined = path_join(&path, folder, "adapter_config.json");
-    int status = joined ? peft_config_read(config, joined, notes) : fail_memory();
+    int status = strcmp(file->format, "gguf") == 0 ? adapter_file_translate(file, m) : LORAC_OK;
     if (status == LORAC_OK)
-        status = with_default_targets(&resolved, config, m, &names);
+        status = with_default_targets(&resolved, &file->config, m, &names);
     if (status == LORAC_OK)
         status = builder_open(&b, m, &resolved);
-    if (status == LORAC_OK) {
-        joined = path_join(&path, folder, "adapter_model.safetensors");
-        status = joined ? read_tensors(&b, joined) : fail_memory();
-    }
+    if (status == LORAC_OK)
+        status = read_tensors(&b, file);
     status = builder_close(&b, status, out);
     arena_free(&names);
-    buf_free(&path);
     return status;
 }
 
 int adapter_load(adapter **out, const model *m, const char *path, peft_config *config, buf *notes)
 {
-    peft_config own;
-    peft_config *read = config ? config : &own;
+    adapter_file file;
     *out = NULL;
-    peft_config_init(read);
-    if (!path_is_folder(path))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .expected = "a folder with adapter_config.json and adapter_model.safetensors" },
-                       "this is not an adapter");
-    int status = load_folder(out, m, path, read, notes);
-    if (!config)
-        peft_config_free(read);
+    if (config)
+        peft_config_init(config);
+    TRY(adapter_file_open(&file, path, notes));
+    int status = load_file(out, m, &file);
+    if (config) {
+        *config = file.config;
+        peft_config_init(&file.config);
+    }
+    adapter_file_close(&file);
     return status;
 }
 

@@ -81,6 +81,8 @@ typedef enum model_end { END_EMBEDDING, END_POSITIONS, END_NORM, END_HEAD } mode
 const char *end_stem(const architecture *family, model_end end, bool for_gguf);
 /* What config.json calls an activation. */
 const char *activation_name(glu_kind kind);
+/* LAYOUT_PAIRED rows of a GGUF file, copied into Hugging Face's order. */
+int reorder_rows(arena *memory, tensor *t, int64_t head_size);
 
 /* Attention over the pass's documents, or over the cache after adding the new keys and values to it. */
 var *attend(pass *p, const void *block, var *q, var *k, var *v);

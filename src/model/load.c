@@ -83,10 +83,10 @@ static int64_t filed_row(int64_t row, int64_t head_size)
     return head * head_size + at % half * 2 + at / half;
 }
 
-static int reorder_rows(loader *l, tensor *t, int64_t head_size)
+int reorder_rows(arena *memory, tensor *t, int64_t head_size)
 {
     size_t row_bytes = (size_t)dtype_row_bytes(t->type, tensor_cols(t));
-    char *copy = arena_new(&l->m->memory, (size_t)t->dim[0], row_bytes);
+    char *copy = arena_new(memory, (size_t)t->dim[0], row_bytes);
     if (!copy)
         return fail_memory();
     for (int64_t r = 0; r < t->dim[0]; r++)
@@ -176,7 +176,7 @@ static int load_linear(loader *l, linear *out, int64_t layer, const param *p)
         TRY(load_named_vector(l, &out->bias, name_of(l, stem, "bias"), config_size(g, p->out), m->is_gguf));
     bool paired = m->is_gguf && p->layout == LAYOUT_PAIRED;
     if (paired && out->weight.t.data)
-        TRY(reorder_rows(l, &out->weight.t, g->head_size));
+        TRY(reorder_rows(&l->m->memory, &out->weight.t, g->head_size));
     return paired && out->bias.t.data ? reorder_bias(l, &out->bias, g->head_size) : LORAC_OK;
 }
 

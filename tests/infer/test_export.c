@@ -264,7 +264,7 @@ static void a_failing_sink(void **state)
 }
 
 /* An adapter in llama.cpp's file: names, alpha / rank, and q's rows as pairs. */
-static void adapter_file(void **state)
+static void llama_cpp_adapter(void **state)
 {
     (void)state;
     char path[300];
@@ -327,7 +327,7 @@ int main(void)
         cmocka_unit_test(q8_0),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(a_failing_sink),
-        cmocka_unit_test(adapter_file),
+        cmocka_unit_test(llama_cpp_adapter),
         cmocka_unit_test(descriptions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -153,6 +153,55 @@ static void adapters(void **state)
     folder_list_free(names, count);
 }
 
+/* Factors and scales are the same to the last bit. */
+static void same_adapter(const char *path, const char *expected)
+{
+    model *m;
+    adapter *a, *b;
+    ok(model_open(&m, GOLDEN "models/llama", false));
+    ok(adapter_load(&a, m, path, NULL, NULL));
+    ok(adapter_load(&b, m, expected, NULL, NULL));
+    assert_int_equal(a->trainable_count, b->trainable_count);
+    for (int i = 0; i < a->trainable_count; i++) {
+        const trainable *x = &a->trainables[i], *y = &b->trainables[i];
+        assert_string_equal(x->name, y->name);
+        assert_int_equal(x->count, y->count);
+        assert_memory_equal(x->value->t.data, y->value->t.data, (size_t)tensor_bytes(&x->value->t));
+    }
+    for (int slot = 0; slot < a->module_count; slot++) {
+        assert_int_equal(a->modules[slot].rank, b->modules[slot].rank);
+        assert_true(a->modules[slot].scale == b->modules[slot].scale);
+    }
+    adapter_free(a);
+    adapter_free(b);
+    model_close(m);
+}
+
+/* formats/NAME-FORMAT is adapters/NAME as others file it. */
+static void other_formats(void **state)
+{
+    (void)state;
+    char **names;
+    size_t count, tried = 0;
+    ok(folder_list(&names, &count, GOLDEN "formats"));
+    for (size_t i = 0; i < count; i++) {
+        char path[512], adapter_path[512], ids[600], logits[600];
+        const char *end = strrchr(names[i], '-');
+        assert_non_null(end);
+        if (strcmp(end, "-legacy") == 0)
+            continue; /* refused: test_adapter_file */
+        snprintf(path, sizeof path, GOLDEN "formats/%s", names[i]);
+        snprintf(adapter_path, sizeof adapter_path, GOLDEN "adapters/%.*s", (int)(end - names[i]), names[i]);
+        snprintf(ids, sizeof ids, "%s/expected.json", adapter_path);
+        snprintf(logits, sizeof logits, "%s/expected.safetensors", adapter_path);
+        same_adapter(path, adapter_path);
+        check(GOLDEN "models/llama", path, ids, logits);
+        tried++;
+    }
+    assert_true(tried >= 7);
+    folder_list_free(names, count);
+}
+
 static void gguf_files(void **state)
 {
     (void)state;
@@ -246,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models),
         cmocka_unit_test(adapters),
+        cmocka_unit_test(other_formats),
         cmocka_unit_test(gguf_files),
         cmocka_unit_test(cache_equals_whole),
         cmocka_unit_test(positions_end),

@@ -1,0 +1,73 @@
+/* adapt_gguf.c: the modules of a llama.cpp adapter under the model's names, with the rows of q and k in the model's order. The family's table
+ * says both; the loader of GGUF models reads the same one. */
+#include "adapt.h"
+
+#include "arch.h"
+#include "err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int check_architecture(const adapter_file *f, const model *m)
+{
+    slice name = { 0 };
+    char found[64];
+    TRY(gguf_take_text(&f->gguf, "general.architecture", &name));
+    if (slice_is(name, m->family->name))
+        return LORAC_OK;
+    snprintf(found, sizeof found, "%.*s", name.n < sizeof found ? (int)name.n : (int)sizeof found - 1, name.n ? name.p : "");
+    return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->path, .key = "general.architecture", .found = found, .expected = m->family->name },
+                   "the adapter was made for a model of another architecture");
+}
+
+/* "blk.3.attn_q" to its layer and row of the table; NULL for what is no layer's linear. */
+static const param *find_param(const model *m, slice stem, int64_t *layer)
+{
+    if (!slice_starts(stem, "blk."))
+        return NULL;
+    slice rest = { stem.p + 4, stem.n - 4 }, digits = slice_cut(&rest, '.');
+    *layer = 0;
+    for (size_t i = 0; i < digits.n; i++) {
+        if (digits.p[i] < '0' || digits.p[i] > '9' || *layer > m->config.layers)
+            return NULL;
+        *layer = *layer * 10 + digits.p[i] - '0';
+    }
+    if (digits.n == 0 || *layer >= m->config.layers)
+        return NULL;
+    for (const param *q = m->family->layer; q->name; q++)
+        if (q->kind == PARAM_LINEAR && slice_is(rest, q->gguf))
+            return q;
+    return NULL;
+}
+
+static int translate(adapter_file *f, size_t i, const model *m)
+{
+    slice name = slice_of(f->names[i]);
+    bool is_b = slice_ends(name, PEFT_B);
+    slice stem = { name.p + strlen(PEFT_PREFIX), name.n - strlen(PEFT_PREFIX) - strlen(PEFT_A) };
+    const char *suffix = is_b ? PEFT_B : PEFT_A;
+    int64_t layer;
+    const param *q = find_param(m, stem, &layer);
+    tensor *t = &f->tensors[i];
+    if (q)
+        f->names[i] = arena_format(&f->memory, PEFT_PREFIX "%s.%lld.%s%s", m->family->layers, (long long)layer, q->name, suffix);
+    else if (slice_is(stem, "output"))
+        f->names[i] = arena_format(&f->memory, PEFT_PREFIX "lm_head%s", suffix);
+    else
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->path, .key = f->gguf.names[i], .hint = "the adapter was made for another base model" },
+                       "the adapter has a tensor for a module that the model does not have, or for its embedding");
+    if (!f->names[i])
+        return fail_memory();
+    /* Rows of another number are refused with their shape when the factors are read. */
+    if (q && is_b && q->layout == LAYOUT_PAIRED && t->dim[0] == config_size(&m->config, q->out))
+        return reorder_rows(&f->memory, t, m->config.head_size);
+    return LORAC_OK;
+}
+
+int adapter_file_translate(adapter_file *f, const model *m)
+{
+    TRY(check_architecture(f, m));
+    for (size_t i = 0; i < f->count; i++)
+        TRY(translate(f, i, m));
+    return adapter_file_renamed(f);
+}
