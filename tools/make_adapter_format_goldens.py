@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/formats: adapters of tests/golden/adapters in the formats of others.
+"""Writes tests/golden/formats and hostile: adapters of tests/golden/adapters in the formats of others, and bad files.
 
     python3 tools/make_adapter_format_goldens.py [GOLDEN]
 
@@ -9,6 +9,8 @@ out. Needs tools/peers-requirements.txt.
 """
 
 import json
+import math
+import os
 import shutil
 import sys
 from collections import OrderedDict
@@ -62,6 +64,25 @@ def write_legacy_bin(adapter, folder):
     shutil.copy(adapter / "adapter_config.json", folder)
 
 
+class Command:
+    """What a hostile file does where it is unpickled with care for nothing."""
+
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+def write_hostile(adapter, root):
+    """Files that must be refused: a command among the tensors, and a factor with a NaN."""
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    first = sorted(tensors)[0]
+    bad = tensors[first].clone()
+    bad[0, 1] = math.nan
+    for name, value in [("command", Command()), ("nan", bad)]:
+        (root / name).mkdir(parents=True)
+        torch.save({**tensors, first: value}, root / name / "adapter_model.bin")
+        shutil.copy(adapter / "adapter_config.json", root / name)
+
+
 def write_mlx(adapter, folder):
     config = json.loads((adapter / "adapter_config.json").read_text())
     tensors = {}
@@ -106,10 +127,12 @@ def main():
         write_bin(base, adapters / name, root / f"{name}-bin")
     write_odd_bin(adapters / "all-linear", root / "all-linear-bin")
     write_legacy_bin(adapters / "qv", root / "qv-legacy")
+    shutil.rmtree(golden / "hostile", ignore_errors=True)
+    write_hostile(adapters / "qv", golden / "hostile")
     for name in ["qv", "all-linear"]:
         write_mlx(adapters / name, root / f"{name}-mlx")
         write_gguf(base, adapters / name, root / f"{name}-gguf.gguf")
-    for file in root.rglob("*"):
+    for file in [*root.rglob("*"), *(golden / "hostile").rglob("*")]:
         file.chmod(0o755 if file.is_dir() else 0o644)
     print(f"{sum(f.stat().st_size for f in root.rglob('*') if f.is_file())} bytes in {root}")
 
