@@ -4,6 +4,7 @@
 
 #include "err.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,9 +60,12 @@ static int make_index(adapter_file *f)
 
 /* ---- A configuration from the tensors */
 
-static double alpha_of(const adapter_file *f, int64_t rank)
+/* The parts of a pair share its rank, and each is multiplied by alpha / its own. */
+static double alpha_of(const adapter_file *f, size_t i, int64_t rank)
 {
-    return f->factor != 0 ? f->factor * (double)rank : f->alpha;
+    if (f->factor != 0)
+        return f->factor * (double)rank;
+    return f->alpha * (f->parts ? (double)f->parts[i] : 1);
 }
 
 static int make_lists(peft_config *c, size_t count)
@@ -75,10 +79,11 @@ static int make_lists(peft_config *c, size_t count)
 }
 
 /* The first module's rank and alpha are the common ones; modules that differ stand in the patterns. */
-static void add_module(adapter_file *f, const char *module, int64_t rank)
+static void add_module(adapter_file *f, size_t i, const char *module)
 {
     peft_config *c = &f->config;
-    double alpha = alpha_of(f, rank);
+    int64_t rank = f->tensors[i].dim[0];
+    double alpha = alpha_of(f, i, rank);
 
     if (c->target_count == 0) {
         c->r = rank;
@@ -89,7 +94,7 @@ static void add_module(adapter_file *f, const char *module, int64_t rank)
         c->rank_keys[c->rank_count] = module;
         c->rank_values[c->rank_count++] = rank;
     }
-    if (alpha != c->lora_alpha) {
+    if (alpha != c->lora_alpha && !isnan(alpha)) {
         c->alpha_keys[c->alpha_count] = module;
         c->alpha_values[c->alpha_count++] = alpha;
     }
@@ -113,7 +118,7 @@ static int make_config(adapter_file *f)
         module = arena_text(&f->config.memory, name.p + strlen(PEFT_PREFIX), name.n - around);
         if (!module)
             return fail_memory();
-        add_module(f, module, f->tensors[i].dim[0]);
+        add_module(f, i, module);
     }
     return LORAC_OK;
 }
@@ -174,22 +179,34 @@ static bool is_mlx(const char *folder)
            !has_file(folder, "adapter_model.bin");
 }
 
-static bool is_gguf(const char *path)
+static bool starts_with(const char *path, const char magic[4])
 {
     mapped file;
     bool found;
 
     if (path_is_folder(path) || file_map(&file, path) != LORAC_OK)
         return false;
-    found = file.n >= 4 && memcmp(file.p, "GGUF", 4) == 0;
+    found = file.n >= 4 && memcmp(file.p, magic, 4) == 0;
     file_unmap(&file);
     return found;
+}
+
+static bool is_gguf(const char *path)
+{
+    return starts_with(path, "GGUF");
+}
+
+static bool is_zip(const char *path)
+{
+    return starts_with(path, "PK\003\004");
 }
 
 static int open_any(adapter_file *f, const char *path, buf *notes)
 {
     if (is_gguf(path)) {
         TRY(adapter_gguf_open(f, path));
+    } else if (is_zip(path)) {
+        TRY(adapter_loralib_open(f, path));
     } else if (!path_is_folder(path)) {
         return fail_at(
             LORAC_ERROR_DATA,
@@ -225,6 +242,21 @@ void adapter_file_close(adapter_file *f)
     *f = (adapter_file){ 0 };
 }
 
+static int64_t count_of(const tensor *tensors, size_t count)
+{
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += tensor_count(&tensors[i]);
+    return sum;
+}
+
+int64_t adapter_file_parameters(const adapter_file *f)
+{
+    return count_of(f->safetensors.tensors, f->safetensors.count) + count_of(f->torch.tensors, f->torch.count) +
+           count_of(f->gguf.tensors, f->gguf.tensor_count);
+}
+
 bool is_adapter_file(const char *path)
 {
     gguf g;
@@ -233,6 +265,8 @@ bool is_adapter_file(const char *path)
 
     if (path_is_folder(path))
         return has_file(path, "adapter_config.json");
+    if (is_zip(path))
+        return true;
     if (!is_gguf(path) || gguf_open(&g, path) != LORAC_OK)
         return false;
     found = gguf_take_text(&g, "general.type", &type) == LORAC_OK && slice_is(type, "adapter");

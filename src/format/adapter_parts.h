@@ -14,5 +14,6 @@ int adapter_pair_check(const adapter_file *f, const char *a_name, const tensor *
 
 int adapter_mlx_open(adapter_file *f, const char *folder, buf *notes);
 int adapter_gguf_open(adapter_file *f, const char *path);
+int adapter_loralib_open(adapter_file *f, const char *path);
 
 #endif

@@ -50,14 +50,16 @@ static bool all_finite(const float *x, int64_t n)
     return true;
 }
 
-static int describe_pair(const char *module, const tensor *a, const tensor *b, json_t *list)
+static int describe_pair(const char *module, const tensor *a, const tensor *b, int64_t parts, json_t *list)
 {
     float *a_values = floats_of(a), *b_values = floats_of(b);
     int status = a_values && b_values ? LORAC_OK : fail_memory();
     if (status == LORAC_OK) {
         bool finite = all_finite(a_values, tensor_count(a)) && all_finite(b_values, tensor_count(b));
-        json_t *entry = json_pack("{s:s,s:I,s:I,s:I,s:b}", "module", module, "rank", (json_int_t)a->dim[0], "in", (json_int_t)a->dim[1], "out",
+        json_t *entry = json_pack("{s:s,s:I,s:I,s:I,s:b}", "module", module, "rank", (json_int_t)(a->dim[0] / parts), "in", (json_int_t)a->dim[1], "out",
                                   (json_int_t)b->dim[0], "finite", (int)finite);
+        if (parts > 1)
+            json_object_set_new(entry, "parts", json_integer(parts));
         if (finite)
             json_object_set_new(entry, "norm", json_real(product_norm(a_values, b_values, a->dim[0], a->dim[1], b->dim[0])));
         json_array_append_new(list, entry);
@@ -70,13 +72,11 @@ static int describe_pair(const char *module, const tensor *a, const tensor *b, j
 static int describe_tensors(const adapter_file *file, json_t *root)
 {
     json_t *modules = json_array(), *other = json_array();
-    int64_t parameters = 0;
     int status = LORAC_OK;
     json_object_set_new(root, "modules", modules);
     json_object_set_new(root, "other_tensors", other);
     for (size_t i = 0; i < file->count && status == LORAC_OK; i++) {
         slice name = slice_of(file->names[i]);
-        parameters += tensor_count(&file->tensors[i]);
         if (slice_ends(name, PEFT_B))
             continue;
         char module[512], partner[600];
@@ -90,18 +90,18 @@ static int describe_tensors(const adapter_file *file, json_t *root)
         }
         const tensor *a = &file->tensors[i];
         if (b && a->ndim == 2 && b->ndim == 2 && a->dim[0] == b->dim[1] && is_decodable(a->type) && is_decodable(b->type))
-            status = describe_pair(module, a, b, modules);
+            status = describe_pair(module, a, b, file->parts ? file->parts[i] : 1, modules);
         else
             json_array_append_new(other, json_string(file->names[i]));
     }
-    json_object_set_new(root, "parameters", json_integer(parameters));
+    json_object_set_new(root, "parameters", json_integer(adapter_file_parameters(file)));
     return status;
 }
 
 static void describe_config(const peft_config *c, json_t *root)
 {
     json_object_set_new(root, "rank", json_integer(c->r));
-    json_object_set_new(root, "alpha", json_real(c->lora_alpha));
+    json_object_set_new(root, "alpha", isnan(c->lora_alpha) ? json_null() : json_real(c->lora_alpha));
     json_object_set_new(root, "dropout", json_real(c->lora_dropout));
     json_object_set_new(root, "use_rslora", json_boolean(c->use_rslora));
     json_object_set_new(root, "base", c->base_model_name_or_path ? json_string(c->base_model_name_or_path) : json_null());

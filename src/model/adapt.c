@@ -367,6 +367,9 @@ static int load_file(adapter **out, const model *m, adapter_file *file)
     builder b = { 0 };
     peft_config resolved;
     arena names = { 0 };
+    if (isnan(file->alpha))
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file->path, .key = "alpha", .hint = "convert it to PEFT's folder, whose adapter_config.json says alpha" },
+                       "a file of loralib does not say by what the adapter is multiplied");
     int status = strcmp(file->format, "gguf") == 0 ? adapter_file_translate(file, m) : LORAC_OK;
     if (status == LORAC_OK)
         status = with_default_targets(&resolved, &file->config, m, &names);

@@ -94,6 +94,31 @@ take "$adapter"; LC_ALL=C sed -i 's/layers.1.self_attn.q_proj/layers.7.self_attn
 use 3 layers.7 'does not have'
 take "$adapter"; truncate -s -3 "$work/bad/adapter_model.safetensors"; use 3 adapter_model.safetensors .
 
+# ---- Adapters: other formats
+formats=tests/golden/formats
+take tests/golden/hostile/command; use 3 adapter_model.bin 'posix.system'; missing executed
+take tests/golden/hostile/nan; use 3 lora_A 'found nan at \[0, 1\]'
+take "$formats/qv-legacy"; use 3 adapter_model.bin 'old PyTorch'
+take "$formats/qv-bin"; truncate -s -30 "$work/bad/adapter_model.bin"; use 3 adapter_model.bin 'zip archive'
+take "$formats/qv-bin"; LC_ALL=C sed -i 's/_rebuild_tensor_v2/_rebuild_Tensor_v2/' "$work/bad/adapter_model.bin"
+use 3 adapter_model.bin '_rebuild_Tensor_v2'
+take "$formats/qv-bin"; LC_ALL=C sed -i 's/layers.1.self_attn.q_proj/layers.7.self_attn.q_proj/g' "$work/bad/adapter_model.bin"
+use 3 layers.7 'does not have'
+take "$formats/qv-bin"; edit adapter_config.json 's/"r": 4/"r": 5/'; use 3 lora_A '\[4, 24\]'
+take "$formats/qv-mlx"; rm "$work/bad/adapter_config.json"; use 3 adapter_config.json .
+take "$formats/qv-mlx"; edit adapter_config.json 's/"lora_parameters"/"parameters"/'; use 3 adapter_config.json lora_parameters
+take "$formats/qv-mlx"; edit adapter_config.json 's/"fine_tune_type": "lora"/"fine_tune_type": "dora"/'; use 2 adapter_config.json dora
+take "$formats/qv-mlx"; edit adapter_config.json 's/"rank": 4/"rank": 3/'; use 3 adapters.safetensors '\[24, 4\]'
+take "$formats/qv-mlx"; edit adapter_config.json 's/"scale": 2.0/"scale": 0/'; use 3 adapter_config.json scale
+take "$formats/qv-mlx"; LC_ALL=C sed -i 's/layers.1.self_attn.q_proj.lora_a/layers.9.self_attn.q_proj.lora_a/' "$work/bad/adapters.safetensors"
+use 3 adapters.safetensors 'half of a LoRA pair'
+take "$formats/qv-mlx"; LC_ALL=C sed -i 's/q_proj.lora_a/q_proj.lora_m/' "$work/bad/adapters.safetensors"; use 3 adapters.safetensors lora_m
+take "$formats/qv-gguf.gguf"; LC_ALL=C sed -i 's/blk.1.attn_v/blk.7.attn_v/g' "$work/bad"; use 3 blk.7 'does not have'
+take "$formats/qv-gguf.gguf"; LC_ALL=C sed -i 's/blk.1.attn_v.weight.lora_a/blk.7.attn_v.weight.lora_a/' "$work/bad"; use 3 bad 'half of a LoRA pair'
+take "$formats/qv-gguf.gguf"; truncate -s -64 "$work/bad"; use 3 bad incomplete
+expect 3 general.type 'adapter' logits -m "$llama" --adapter "$gguf" --ids 1 -o "$work/o.safetensors"
+expect 3 README.md 'not an adapter' logits -m "$llama" --adapter README.md --ids 1 -o "$work/o.safetensors"
+
 # ---- Tokenizer, template, rows
 take "$tiny"; printf '{' >"$work/bad/tokenizer.json"; expect 3 tokenizer.json . tokenize -m "$work/bad" -p x
 take "$tiny"; edit tokenizer.json 's/"type": *"BPE"/"type": "Oracle"/'; expect 3 tokenizer.json Oracle tokenize -m "$work/bad" -p x
@@ -132,5 +157,5 @@ printf 'rank: 8\nlearning_rat: 1\n' >"$work/run.yaml"; configure 2 'run.yaml:2' 
 printf 'rank: [8\n' >"$work/run.yaml"; configure 2 run.yaml . -c "$work/run.yaml"
 
 echo "$tried malformed inputs"
-[ "$tried" -ge 60 ] || fail "only $tried inputs were tried"
+[ "$tried" -ge 80 ] || fail "only $tried inputs were tried"
 finish
