@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/formats and hostile: adapters of tests/golden/adapters in the formats of others, and bad files.
+"""Writes tests/golden/formats, hostile and loralib: adapters of tests/golden/adapters in the formats of others, and bad files.
 
     python3 tools/make_adapter_format_goldens.py [GOLDEN]
 
@@ -99,6 +99,24 @@ def write_mlx(adapter, folder):
     write_json(folder / "adapter_config.json", settings)
 
 
+def write_loralib(folder):
+    """A state dict as loralib's lora_state_dict gives it: a MergedLinear with two enabled parts, a Linear, and a head.
+    delta.safetensors has each layer's B A, by the grouped convolution of MergedLinear.merge_AB."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    torch.manual_seed(60)
+    state = OrderedDict()
+    state["h.0.attn.c_attn.lora_A"], state["h.0.attn.c_attn.lora_B"] = torch.randn(4, 6), torch.randn(10, 2)
+    state["h.0.mlp.lora_A"], state["h.0.mlp.lora_B"] = torch.randn(3, 6), torch.randn(5, 3)
+    state["classifier.weight"] = torch.randn(2, 6)
+    torch.save(state, folder / "merged.pt")
+    delta = {}
+    for module, parts in [("h.0.attn.c_attn", 2), ("h.0.mlp", 1)]:
+        a, b = state[f"{module}.lora_A"], state[f"{module}.lora_B"]
+        delta[module] = torch.nn.functional.conv1d(a.unsqueeze(0), b.unsqueeze(-1), groups=parts).squeeze(0).contiguous()
+    save_file(delta, folder / "delta.safetensors")
+
+
 def write_gguf(base, adapter, path):
     config = json.loads((adapter / "adapter_config.json").read_text())
     writer = gguf.GGUFWriter(path, "llama")
@@ -129,10 +147,11 @@ def main():
     write_legacy_bin(adapters / "qv", root / "qv-legacy")
     shutil.rmtree(golden / "hostile", ignore_errors=True)
     write_hostile(adapters / "qv", golden / "hostile")
+    write_loralib(golden / "loralib")
     for name in ["qv", "all-linear"]:
         write_mlx(adapters / name, root / f"{name}-mlx")
         write_gguf(base, adapters / name, root / f"{name}-gguf.gguf")
-    for file in [*root.rglob("*"), *(golden / "hostile").rglob("*")]:
+    for file in [f for name in ["formats", "hostile", "loralib"] for f in (golden / name).rglob("*")]:
         file.chmod(0o755 if file.is_dir() else 0o644)
     print(f"{sum(f.stat().st_size for f in root.rglob('*') if f.is_file())} bytes in {root}")
 
