@@ -36,7 +36,7 @@ typedef struct entry {
 static void put(buf *b, uint64_t value, int bytes)
 {
     for (int i = 0; i < bytes; i++)
-        buf_char(b, (char)(value >> 8 * i));
+        buf_char(b, i < 8 ? (char)(value >> 8 * i) : 0);
 }
 
 static void put_local(buf *b, const entry *e)
