@@ -39,7 +39,7 @@ install: ## install program, libraries, header and completion; PREFIX=/usr/local
 	cmake --build build
 	cmake --install build
 
-lint: ## clang-tidy, cppcheck and shellcheck
+lint: ## clang-format, clang-tidy, cppcheck and shellcheck
 	@tools/install-packages.sh build test lint
 	tools/lint.sh
 

@@ -4,8 +4,8 @@
 
 #include "cli.h"
 
-/* The next of a row of random ids. The upper half of the vocabulary is left out: a tokenizer may know fewer ids than the
- * model has rows for. */
+/* The next of a row of random ids. The upper half of the vocabulary is left out: a tokenizer may know fewer ids than
+ * the model has rows for. */
 int32_t made_up_id(uint32_t *state, int64_t vocabulary);
 int bench_generate(const arguments *a, const lorac_model *model);
 

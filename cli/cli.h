@@ -15,11 +15,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-typedef struct text_list { const char **items; size_t count; } text_list;
+typedef struct text_list {
+    const char **items;
+    size_t count;
+} text_list;
 
-/* Every flag of every command but `train`'s own, which are in `train`. NULL or 0: not given, where flags.c has no default. */
+/* Every flag of every command but `train`'s own, which are in `train`. NULL or 0: not given, where flags.c has no
+ * default. */
 typedef struct arguments {
-    lorac_train_options train;    /* model, data, dtype, threads ... of the other commands stand here too */
+    lorac_train_options train; /* model, data, dtype, threads ... of the other commands stand here too */
     int json;
     const char *config, *log;
     int dry_run;
@@ -30,16 +34,16 @@ typedef struct arguments {
     int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile;
     const char *positional[2];
     size_t positional_count;
-    text_list given;              /* names of the flags on the command line */
+    text_list given; /* names of the flags on the command line */
 } arguments;
 
 typedef struct command {
-    const char *name;             /* "train", "data check" */
+    const char *name; /* "train", "data check" */
     const char *summary;
-    const char *positional;       /* "DIR", "[COMMAND]", or NULL */
-    const char *flags;            /* names, separated by blanks; "*" is the library's whole table */
+    const char *positional; /* "DIR", "[COMMAND]", or NULL */
+    const char *flags;      /* names, separated by blanks; "*" is the library's whole table */
     const char *description;
-    const char *examples;         /* one a line */
+    const char *examples; /* one a line */
     int (*run)(arguments *a);
 } command;
 
@@ -53,7 +57,7 @@ typedef enum flag_kind { FLAG_TEXT, FLAG_INT, FLAG_REAL, FLAG_SWITCH, FLAG_CHOIC
 typedef struct flag {
     const char *name, *aliases;
     flag_kind kind;
-    size_t offset;                /* in arguments; flags of the library's table: in lorac_train_options */
+    size_t offset; /* in arguments; flags of the library's table: in lorac_train_options */
     const char *standard;
     double least, most;
     const char *choices, *group, *help;
@@ -92,11 +96,12 @@ void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- The terminal (terminal.c) --------------------------------------------------------------- */
 
-bool is_terminal(FILE *stream);   /* and not a dumb one */
-bool has_colour(FILE *stream);    /* a terminal, and NO_COLOR not set */
+bool is_terminal(FILE *stream); /* and not a dumb one */
+bool has_colour(FILE *stream);  /* a terminal, and NO_COLOR not set */
 bool has_utf8(void);
-int terminal_width(void);         /* of stderr or stdout; 80 when neither is one */
-/* Prints text that somebody else wrote: on a terminal, control characters and bytes that are not UTF-8 are shown escaped. */
+int terminal_width(void); /* of stderr or stdout; 80 when neither is one */
+/* Prints text that somebody else wrote: on a terminal, control characters and bytes that are not UTF-8 are shown
+ * escaped. */
 void print_text(FILE *stream, const char *text, size_t length);
 /* The cells a character takes: 0, 1 or 2. */
 int codepoint_width(uint32_t codepoint);
@@ -144,11 +149,12 @@ extern const size_t catalogue_count;
 int resolve_model(const arguments *a, char **path);
 int open_model(const arguments *a, lorac_model **model);
 int open_text(const arguments *a, lorac_text **text);
-char *cache_folder(void);         /* the caller frees */
+char *cache_folder(void); /* the caller frees */
 
 /* ---- Interruption (interrupt.c) -------------------------------------------------------------- */
 
-/* From here on Ctrl-C asks the call that watches `watch` to stop, and a second one ends the program at once. NULL: as before. */
+/* From here on Ctrl-C asks the call that watches `watch` to stop, and a second one ends the program at once. NULL: as
+ * before. */
 void interrupt_cancels(lorac_watch *watch);
 
 /* ---- Commands -------------------------------------------------------------------------------- */

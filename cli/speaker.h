@@ -6,7 +6,7 @@
 
 typedef struct speaker {
     lorac_model *model;
-    lorac_text *text;             /* NULL for a model without tokenizer, which only takes ids */
+    lorac_text *text; /* NULL for a model without tokenizer, which only takes ids */
     lorac_session *session;
     lorac_adapter_ref *adapters;
     size_t adapter_count;

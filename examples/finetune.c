@@ -15,8 +15,8 @@ static void show(void *user, const lorac_event *event)
 {
     (void)user;
     if (event->kind == LORAC_EVENT_REPORT)
-        printf("step %lld of %lld: loss %.4f, %.0f tokens/s\n", (long long)event->step, (long long)event->steps, event->loss,
-               event->tokens_per_second);
+        printf("step %lld of %lld: loss %.4f, %.0f tokens/s\n", (long long)event->step, (long long)event->steps,
+               event->loss, event->tokens_per_second);
     if (event->kind == LORAC_EVENT_NOTE)
         printf("note: %s\n", event->text);
 }
@@ -45,8 +45,8 @@ int main(int argc, char **argv)
     lorac_plan plan;
     if (lorac_train_plan(model, &options, &plan) != LORAC_OK)
         return complain();
-    printf("%lld trainable parameters, %lld steps, %llu MB at most\n", (long long)plan.trainable_parameters, (long long)plan.steps,
-           (unsigned long long)plan.peak / 1000000);
+    printf("%lld trainable parameters, %lld steps, %llu MB at most\n", (long long)plan.trainable_parameters,
+           (long long)plan.steps, (unsigned long long)plan.peak / 1000000);
 
     lorac_watch watch = { .on_event = show };
     int status = lorac_train(model, &options, &watch) == LORAC_OK ? 0 : complain();

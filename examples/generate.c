@@ -11,7 +11,8 @@ static int complain(void)
     return lorac_last_error()->status;
 }
 
-/* The question as the model's chat template writes it, as ids. (A question with quotes in it would have to be escaped.) */
+/* The question as the model's chat template writes it, as ids. (A question with quotes in it would have to be escaped.)
+ */
 static lorac_status encode(const lorac_text *text, const char *question, int32_t **ids, size_t *count)
 {
     char messages[4096], *prompt;
@@ -50,11 +51,13 @@ int main(int argc, char **argv)
     size_t count;
     lorac_generation answer;
     if (lorac_model_open(&model, argv[1], NULL) != LORAC_OK || lorac_text_open(&text, argv[1], NULL) != LORAC_OK ||
-        lorac_session_new(&session, model, &run) != LORAC_OK || lorac_sequence_new(&sequence, session, &sampling) != LORAC_OK ||
+        lorac_session_new(&session, model, &run) != LORAC_OK ||
+        lorac_sequence_new(&sequence, session, &sampling) != LORAC_OK ||
         encode(text, argv[2], &ids, &count) != LORAC_OK ||
         lorac_generate(sequence, text, ids, count, 64, print_piece, stdout, NULL, &answer) != LORAC_OK)
         return complain();
-    printf("\n[%zu tokens, %s, %.0f tokens/s]\n", answer.count, answer.finish_reason, answer.generation_tokens_per_second);
+    printf("\n[%zu tokens, %s, %.0f tokens/s]\n", answer.count, answer.finish_reason,
+           answer.generation_tokens_per_second);
 
     lorac_free(answer.ids);
     lorac_free(answer.utf8);

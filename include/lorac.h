@@ -51,12 +51,12 @@ extern "C" {
 /* The values are also the exit codes of the program. */
 typedef enum lorac_status {
     LORAC_OK = 0,
-    LORAC_ERROR_RUNTIME = 1,      /* disk full, out of memory, a bug reported as such           */
-    LORAC_ERROR_USAGE = 2,        /* an option or configuration that makes no sense             */
-    LORAC_ERROR_DATA = 3,         /* a model, adapter, template or row file that is not right   */
-    LORAC_ERROR_MEMORY = 4,       /* the planned run does not fit this machine                  */
-    LORAC_ERROR_DIVERGED = 5,     /* the loss or the gradient became NaN or infinite            */
-    LORAC_INTERRUPTED = 130       /* cancelled; a checkpoint was written                        */
+    LORAC_ERROR_RUNTIME = 1,  /* disk full, out of memory, a bug reported as such           */
+    LORAC_ERROR_USAGE = 2,    /* an option or configuration that makes no sense             */
+    LORAC_ERROR_DATA = 3,     /* a model, adapter, template or row file that is not right   */
+    LORAC_ERROR_MEMORY = 4,   /* the planned run does not fit this machine                  */
+    LORAC_ERROR_DIVERGED = 5, /* the loss or the gradient became NaN or infinite            */
+    LORAC_INTERRUPTED = 130   /* cancelled; a checkpoint was written                        */
 } lorac_status;
 
 /* Fields that do not apply are NULL or 0. `message` is a whole sentence and names the place already. */
@@ -79,19 +79,19 @@ LORAC_API void lorac_free(void *p);
 /* ---- The machine -------------------------------------------------------------------------------- */
 
 typedef enum lorac_dtype {
-    LORAC_DTYPE_AUTO = 0,         /* the fastest the CPU has; for files: as the model is */
+    LORAC_DTYPE_AUTO = 0, /* the fastest the CPU has; for files: as the model is */
     LORAC_DTYPE_F32,
     LORAC_DTYPE_BF16,
-    LORAC_DTYPE_F16,              /* for files only */
-    LORAC_DTYPE_Q8_0              /* for GGUF files only */
+    LORAC_DTYPE_F16, /* for files only */
+    LORAC_DTYPE_Q8_0 /* for GGUF files only */
 } lorac_dtype;
 
 typedef struct lorac_system {
-    const char *cpu;              /* "AMD EPYC 9R14" */
-    const char *isa;              /* the kernel level in use: "avx512-bf16" (LORAC_ISA can lower it) */
-    const char *gemm;             /* "oneDNN 2.6.3" or "built-in" */
-    int threads;                  /* processors this process may run on */
-    int has_fast_bf16;            /* AMX or AVX512-BF16 */
+    const char *cpu;                         /* "AMD EPYC 9R14" */
+    const char *isa;                         /* the kernel level in use: "avx512-bf16" (LORAC_ISA can lower it) */
+    const char *gemm;                        /* "oneDNN 2.6.3" or "built-in" */
+    int threads;                             /* processors this process may run on */
+    int has_fast_bf16;                       /* AMX or AVX512-BF16 */
     uint64_t memory_total, memory_available; /* bytes */
 } lorac_system;
 
@@ -103,17 +103,17 @@ LORAC_API const char *lorac_version(void);
 typedef struct lorac_model lorac_model;
 
 typedef struct lorac_model_options {
-    int expand;                   /* decode quantised weights once at opening: more memory, a little faster */
+    int expand; /* decode quantised weights once at opening: more memory, a little faster */
 } lorac_model_options;
 
 typedef struct lorac_model_info {
     const char *path;
-    const char *family;           /* "llama" */
-    const char *format;           /* "huggingface" or "gguf" */
-    const char *weights;          /* "Q4_1", "BF16", ...: the type most parameters are stored in */
-    int64_t parameters;           /* tied tensors counted once */
+    const char *family;  /* "llama" */
+    const char *format;  /* "huggingface" or "gguf" */
+    const char *weights; /* "Q4_1", "BF16", ...: the type most parameters are stored in */
+    int64_t parameters;  /* tied tensors counted once */
     int64_t layers, hidden, heads, kv_heads, vocabulary, context;
-    uint64_t bytes;               /* of weights in memory or mapped */
+    uint64_t bytes; /* of weights in memory or mapped */
 } lorac_model_info;
 
 /* Opens a Hugging Face folder or a GGUF file; files are mapped, not read. `options` may be NULL.
@@ -129,8 +129,8 @@ typedef struct lorac_text lorac_text;
 /* Opens the tokenizer and chat template of a model folder, a GGUF file (vocabulary-only too) or a
  * folder that has only tokenizer files. Weights and config.json's architecture are not looked at.
  * `chat_template`: NULL, or a template file that replaces the model's own.
- * A model folder without a tokenizer opens too; only pre-tokenised rows can be read with it. `path` may be NULL when only
- * templates are to be rendered. */
+ * A model folder without a tokenizer opens too; only pre-tokenised rows can be read with it. `path` may be NULL when
+ * only templates are to be rendered. */
 LORAC_API lorac_status lorac_text_open(lorac_text **out, const char *path, const char *chat_template);
 LORAC_API void lorac_text_close(lorac_text *text);
 
@@ -146,8 +146,8 @@ LORAC_API const char *lorac_text_token(const lorac_text *text, int32_t id);
 
 typedef struct lorac_template_options {
     int add_generation_prompt;
-    const char *bos, *eos;        /* NULL: the model's own, or undefined */
-    const char *date;             /* YYYY-MM-DD for strftime_now; NULL: today */
+    const char *bos, *eos; /* NULL: the model's own, or undefined */
+    const char *date;      /* YYYY-MM-DD for strftime_now; NULL: today */
 } lorac_template_options;
 
 /* Renders a conversation. `messages_json` is {"messages": [...], "tools": [...]?}. The caller owns *utf8.
@@ -162,24 +162,24 @@ LORAC_API int lorac_text_has_template(const lorac_text *text);
 typedef struct lorac_data lorac_data;
 
 typedef enum lorac_loss_on {
-    LORAC_LOSS_AUTO = 0,          /* messages: assistant; prompt/completion: completion; text: all */
+    LORAC_LOSS_AUTO = 0, /* messages: assistant; prompt/completion: completion; text: all */
     LORAC_LOSS_ALL,
     LORAC_LOSS_COMPLETION,
     LORAC_LOSS_ASSISTANT,
-    LORAC_LOSS_LAST               /* the last assistant turn only */
+    LORAC_LOSS_LAST /* the last assistant turn only */
 } lorac_loss_on;
 
 typedef struct lorac_data_options {
     lorac_loss_on loss_on;
-    int64_t max_seq_length;       /* longer rows keep their start; 0: no limit */
+    int64_t max_seq_length; /* longer rows keep their start; 0: no limit */
 } lorac_data_options;
 
 /* `labels` are unshifted, -100 = not trained. The pointers live until the next call with this handle. */
 typedef struct lorac_row {
     const int32_t *ids, *labels;
-    size_t count;                 /* tokens */
-    size_t trained;               /* tokens with a label, the first apart: nothing predicts it */
-    int truncated;                /* 1 when max_seq_length cut it */
+    size_t count;   /* tokens */
+    size_t trained; /* tokens with a label, the first apart: nothing predicts it */
+    int truncated;  /* 1 when max_seq_length cut it */
     const char *file;
     long line;
 } lorac_row;
@@ -194,64 +194,74 @@ LORAC_API lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row 
 
 /* ---- Training ------------------------------------------------------------------------------------- */
 
-typedef enum lorac_schedule { LORAC_SCHEDULE_CONSTANT = 0, LORAC_SCHEDULE_LINEAR, LORAC_SCHEDULE_COSINE } lorac_schedule;
+typedef enum lorac_schedule {
+    LORAC_SCHEDULE_CONSTANT = 0,
+    LORAC_SCHEDULE_LINEAR,
+    LORAC_SCHEDULE_COSINE
+} lorac_schedule;
 
 /* Every field is one row of the option table (lorac_train_option_table): its flag, aliases, YAML key,
  * default and help text stand there. 0 or NULL is never a hidden default: lorac_train_options_init
  * writes the defaults, and 0 then means 0. */
 typedef struct lorac_train_options {
     /* what */
-    const char *model;            /* as the user named it; written to run.yaml and adapter_config.json */
-    const char *data;             /* a file, or a folder with train/valid/test.jsonl; several: a,b:2 (weights) */
-    const char *output;           /* folder for the adapter, metrics and checkpoints */
-    const char *adapter;          /* start from this adapter and its config */
-    const char *peft_config;      /* take rank, alpha, targets ... from this adapter_config.json */
+    const char *model;       /* as the user named it; written to run.yaml and adapter_config.json */
+    const char *data;        /* a file, or a folder with train/valid/test.jsonl; several: a,b:2 (weights) */
+    const char *output;      /* folder for the adapter, metrics and checkpoints */
+    const char *adapter;     /* start from this adapter and its config */
+    const char *peft_config; /* take rank, alpha, targets ... from this adapter_config.json */
     const char *chat_template;
-    int task;                     /* 0: from the model; 1: causal, the one kind there is so far */
+    int task; /* 0: from the model; 1: causal, the one kind there is so far */
     /* adapter */
     int64_t rank;
-    double alpha;                 /* NAN: 2 * rank */
+    double alpha; /* NAN: 2 * rank */
     double dropout;
-    const char *target_modules;   /* "all-linear", comma-separated suffixes, or a regular expression */
+    const char *target_modules; /* "all-linear", comma-separated suffixes, or a regular expression */
     /* length of the run */
-    int64_t steps;                /* -1: from epochs */
+    int64_t steps; /* -1: from epochs */
     double epochs;
     int64_t batch_size, grad_accumulation_steps;
-    int64_t max_seq_length;       /* 0: min(2048, the model's context) */
-    int64_t tokens_per_pass;      /* 0: auto. Memory and speed only; never changes the numbers' meaning */
+    int64_t max_seq_length;  /* 0: min(2048, the model's context) */
+    int64_t tokens_per_pass; /* 0: auto. Memory and speed only; never changes the numbers' meaning */
     /* optimiser */
     double learning_rate;
-    int lr_schedule;              /* lorac_schedule */
+    int lr_schedule; /* lorac_schedule */
     int64_t warmup_steps;
     double weight_decay, max_grad_norm /* 0: no clipping */, beta1, beta2, epsilon;
-    const char *optimizer;        /* "adamw" */
+    const char *optimizer; /* "adamw" */
     /* what is trained */
-    int loss_on;                  /* lorac_loss_on */
+    int loss_on; /* lorac_loss_on */
     int shuffle;
     /* reports */
     int64_t steps_per_report, steps_per_eval, val_batches, save_every, keep, patience;
     /* machine */
     int64_t seed;
-    int dtype;                    /* lorac_dtype: AUTO, F32 or BF16 */
-    int64_t threads;              /* 0: all */
-    int overwrite;                /* 1: a non-empty output folder may be replaced */
-    void *owned;                  /* strings that the library allocated for this struct */
+    int dtype;       /* lorac_dtype: AUTO, F32 or BF16 */
+    int64_t threads; /* 0: all */
+    int overwrite;   /* 1: a non-empty output folder may be replaced */
+    void *owned;     /* strings that the library allocated for this struct */
 } lorac_train_options;
 
-typedef enum lorac_option_type { LORAC_OPTION_INT, LORAC_OPTION_REAL, LORAC_OPTION_TEXT, LORAC_OPTION_FLAG, LORAC_OPTION_CHOICE } lorac_option_type;
+typedef enum lorac_option_type {
+    LORAC_OPTION_INT,
+    LORAC_OPTION_REAL,
+    LORAC_OPTION_TEXT,
+    LORAC_OPTION_FLAG,
+    LORAC_OPTION_CHOICE
+} lorac_option_type;
 
 /* One row of the option table; flags, YAML keys, --help, shell completion and run.yaml all come from it. */
 typedef struct lorac_option {
-    const char *name;             /* "learning-rate": --learning-rate, YAML key learning_rate or learning-rate */
-    const char *aliases;          /* "lr,..." or NULL */
+    const char *name;    /* "learning-rate": --learning-rate, YAML key learning_rate or learning-rate */
+    const char *aliases; /* "lr,..." or NULL */
     lorac_option_type type;
-    size_t offset;                /* of the field in the struct */
-    const char *standard;         /* the default, as text; NULL: none */
-    double least, most;           /* for numbers */
-    const char *choices;          /* CHOICE: "constant,linear,cosine", the field being the index; TEXT: the texts
-                                     allowed; numbers: "auto" when that word stands for the default */
-    const char *group;            /* heading in --help */
-    const char *help;             /* one line */
+    size_t offset;        /* of the field in the struct */
+    const char *standard; /* the default, as text; NULL: none */
+    double least, most;   /* for numbers */
+    const char *choices;  /* CHOICE: "constant,linear,cosine", the field being the index; TEXT: the texts
+                             allowed; numbers: "auto" when that word stands for the default */
+    const char *group;    /* heading in --help */
+    const char *help;     /* one line */
 } lorac_option;
 
 LORAC_API const lorac_option *lorac_train_option_table(size_t *count);
@@ -269,20 +279,20 @@ typedef struct lorac_plan {
     int64_t rows, steps, steps_per_epoch, tokens_per_epoch, longest_row, truncated_rows, dropped_rows;
     int64_t tokens_per_pass;
     uint64_t weights, adapter, optimizer, activations, other, peak, available;
-    int64_t step_tokens;          /* of the first step; with the next two only from lorac_train_plan */
-    double step_seconds;          /* predicted from a short measurement of this machine */
+    int64_t step_tokens; /* of the first step; with the next two only from lorac_train_plan */
+    double step_seconds; /* predicted from a short measurement of this machine */
     double step_flops;
-    const char *dtype;            /* "bf16" */
+    const char *dtype; /* "bf16" */
     const char *isa;
 } lorac_plan;
 
 typedef enum lorac_event_kind {
-    LORAC_EVENT_PLAN,             /* once, before the first step: `plan` and `example` are set  */
-    LORAC_EVENT_STEP,             /* after every optimiser step                                 */
-    LORAC_EVENT_REPORT,           /* every steps_per_report steps, with means since the last    */
-    LORAC_EVENT_EVAL,             /* after a validation pass                                    */
-    LORAC_EVENT_SAVE,             /* a checkpoint or the adapter was written: `path`            */
-    LORAC_EVENT_NOTE              /* something the user should know: `text`                     */
+    LORAC_EVENT_PLAN,   /* once, before the first step: `plan` and `example` are set  */
+    LORAC_EVENT_STEP,   /* after every optimiser step                                 */
+    LORAC_EVENT_REPORT, /* every steps_per_report steps, with means since the last    */
+    LORAC_EVENT_EVAL,   /* after a validation pass                                    */
+    LORAC_EVENT_SAVE,   /* a checkpoint or the adapter was written: `path`            */
+    LORAC_EVENT_NOTE    /* something the user should know: `text`                     */
 } lorac_event_kind;
 
 typedef struct lorac_event {
@@ -290,26 +300,26 @@ typedef struct lorac_event {
     int64_t step, steps;
     double epoch;
     double loss, eval_loss, eval_seconds, learning_rate, grad_norm;
-    int64_t tokens, trained_tokens;          /* since the start of the run */
+    int64_t tokens, trained_tokens; /* since the start of the run */
     double tokens_per_second, steps_per_second, seconds_left;
-    uint64_t peak_memory;                    /* bytes, of the process */
-    int best;                                /* EVAL: 1 when it is the lowest so far */
+    uint64_t peak_memory; /* bytes, of the process */
+    int best;             /* EVAL: 1 when it is the lowest so far */
     const char *path, *text;
     const lorac_plan *plan;
-    const lorac_row *example;                /* PLAN: the first training row */
-    const lorac_text *tokenizer;             /* PLAN: to decode it with; may be NULL */
+    const lorac_row *example;    /* PLAN: the first training row */
+    const lorac_text *tokenizer; /* PLAN: to decode it with; may be NULL */
 } lorac_event;
 
 /* Where the time of a run's steps went; the first step, which sets things up, is left out when there are others.
  * `flops` are operations that the result needs, `bytes` what has to be moved at the least. */
 enum { LORAC_PROFILE_PARTS = 7 };
 typedef struct lorac_profile_part {
-    const char *name;             /* "products of the layers" */
+    const char *name; /* "products of the layers" */
     double seconds, flops, bytes;
 } lorac_profile_part;
 typedef struct lorac_profile {
     lorac_profile_part parts[LORAC_PROFILE_PARTS];
-    double seconds;               /* of the steps; what is not in the parts is between them */
+    double seconds; /* of the steps; what is not in the parts is between them */
     int64_t steps, tokens;
 } lorac_profile;
 
@@ -317,8 +327,8 @@ typedef struct lorac_profile {
 typedef struct lorac_watch {
     void (*on_event)(void *user, const lorac_event *event);
     void *user;
-    volatile int cancel;          /* set with lorac_cancel */
-    lorac_profile *profile;       /* NULL, or filled by lorac_train; keeping account costs a step about a millisecond */
+    volatile int cancel;    /* set with lorac_cancel */
+    lorac_profile *profile; /* NULL, or filled by lorac_train; keeping account costs a step about a millisecond */
 } lorac_watch;
 
 /* Asks a running call to stop at the next step; safe from any thread and from signal handlers. */
@@ -335,7 +345,9 @@ LORAC_API lorac_status lorac_train_plan(const lorac_model *model, const lorac_tr
 
 /* What this machine can do, measured in about a second: products of matrices as large as a layer's, by the kernels that
  * a run of this dtype uses (operations a second), and streaming through memory (bytes a second). */
-typedef struct lorac_speed { double product_flops, bandwidth; } lorac_speed;
+typedef struct lorac_speed {
+    double product_flops, bandwidth;
+} lorac_speed;
 LORAC_API lorac_status lorac_measure_speed(int dtype, int64_t threads, lorac_speed *out);
 
 /* ---- Adapters in use ------------------------------------------------------------------------------- */
@@ -348,22 +360,22 @@ typedef struct lorac_adapter_ref {
 
 typedef struct lorac_eval_result {
     double loss, perplexity, accuracy;
-    int64_t tokens;               /* labelled tokens; loss is their mean */
+    int64_t tokens; /* labelled tokens; loss is their mean */
     int64_t rows;
     double seconds, tokens_per_second;
 } lorac_eval_result;
 
 typedef struct lorac_run_options {
-    int dtype;                    /* lorac_dtype */
-    int64_t threads;              /* 0: all */
+    int dtype;       /* lorac_dtype */
+    int64_t threads; /* 0: all */
     const lorac_adapter_ref *adapters;
     size_t adapter_count;
 } lorac_run_options;
 
 /* Loss over a row file, or the `split` (NULL: test) of a folder. `batches` of four rows each; -1: all. */
-LORAC_API lorac_status lorac_eval(const lorac_model *model, const lorac_run_options *run, const char *data, const char *split,
-                                  const char *chat_template, const lorac_data_options *options, int64_t batches,
-                                  lorac_watch *watch, lorac_eval_result *out);
+LORAC_API lorac_status lorac_eval(const lorac_model *model, const lorac_run_options *run, const char *data,
+                                  const char *split, const char *chat_template, const lorac_data_options *options,
+                                  int64_t batches, lorac_watch *watch, lorac_eval_result *out);
 
 /* ---- Sessions: generation and logits ---------------------------------------------------------------- */
 
@@ -376,13 +388,13 @@ LORAC_API lorac_status lorac_session_new(lorac_session **out, const lorac_model 
 LORAC_API void lorac_session_free(lorac_session *session);
 
 typedef struct lorac_sampling {
-    double temperature;           /* 0: greedy */
-    int64_t top_k;                /* 0: off */
-    double top_p, min_p;          /* 1 and 0: off */
-    double repetition_penalty;    /* 1: off */
+    double temperature;        /* 0: greedy */
+    int64_t top_k;             /* 0: off */
+    double top_p, min_p;       /* 1 and 0: off */
+    double repetition_penalty; /* 1: off */
     int64_t seed;
     int ignore_eos;
-    const char *const *stop;      /* strings that end the text; not part of it */
+    const char *const *stop; /* strings that end the text; not part of it */
     size_t stop_count;
 } lorac_sampling;
 
@@ -393,7 +405,8 @@ LORAC_API void lorac_sampling_init(lorac_sampling *sampling);
 LORAC_API lorac_status lorac_sequence_new(lorac_sequence **out, lorac_session *session, const lorac_sampling *sampling);
 LORAC_API void lorac_sequence_free(lorac_sequence *sequence);
 /* Replaces the adapters of this sequence; none when count is 0. Its cache is dropped. */
-LORAC_API lorac_status lorac_sequence_adapters(lorac_sequence *sequence, const lorac_adapter_ref *adapters, size_t count);
+LORAC_API lorac_status lorac_sequence_adapters(lorac_sequence *sequence, const lorac_adapter_ref *adapters,
+                                               size_t count);
 /* Appends prompt tokens; they are run by the next step. */
 LORAC_API lorac_status lorac_sequence_append(lorac_sequence *sequence, const int32_t *ids, size_t count);
 /* One forward pass over everything appended and not yet run, for all sequences of the session together;
@@ -403,11 +416,11 @@ LORAC_API lorac_status lorac_session_step(lorac_session *session);
 LORAC_API int32_t lorac_sequence_last(const lorac_sequence *sequence);
 
 typedef struct lorac_generation {
-    int32_t *ids;                 /* generated ids only; the caller owns them */
+    int32_t *ids; /* generated ids only; the caller owns them */
     size_t count;
-    const char *finish_reason;    /* "stop" or "length" */
+    const char *finish_reason; /* "stop" or "length" */
     double prompt_tokens_per_second, generation_tokens_per_second;
-    char *utf8;                   /* the text, NULL without a tokenizer; the caller owns it */
+    char *utf8; /* the text, NULL without a tokenizer; the caller owns it */
 } lorac_generation;
 
 /* Called with each piece of text as it is certain (whole UTF-8 characters; never part of a stop string).
@@ -416,9 +429,9 @@ typedef int (*lorac_on_text)(void *user, const char *utf8, size_t length);
 
 /* Appends `ids` to the sequence and generates up to `limit` tokens; calling again continues the same
  * conversation. `text` (may be NULL) decodes and finds stop strings. */
-LORAC_API lorac_status lorac_generate(lorac_sequence *sequence, const lorac_text *text, const int32_t *ids, size_t count,
-                                      int64_t limit, lorac_on_text on_text, void *user, lorac_watch *watch,
-                                      lorac_generation *out);
+LORAC_API lorac_status lorac_generate(lorac_sequence *sequence, const lorac_text *text, const int32_t *ids,
+                                      size_t count, int64_t limit, lorac_on_text on_text, void *user,
+                                      lorac_watch *watch, lorac_generation *out);
 
 /* Logits of every position: out is f32 [count, vocabulary], given by the caller. Leaves no trace in the session. */
 LORAC_API lorac_status lorac_logits(lorac_session *session, const int32_t *ids, size_t count, float *out);
@@ -430,12 +443,12 @@ LORAC_API lorac_status lorac_logits_save(lorac_session *session, const int32_t *
 /* What merging cost: merged against base + adapters on the verification prompts. */
 typedef struct lorac_merge_report {
     double max_logit_difference, kl_divergence, top1_agreement; /* last: 0..1 */
-    double delta_lost;            /* share of the delta's norm that rounding to the output type lost */
-    int64_t tokens;               /* positions compared */
+    double delta_lost; /* share of the delta's norm that rounding to the output type lost */
+    int64_t tokens;    /* positions compared */
 } lorac_merge_report;
 
 typedef struct lorac_merge_options {
-    int dtype;                    /* lorac_dtype; AUTO: as the model, F16 for quantised ones */
+    int dtype; /* lorac_dtype; AUTO: as the model, F16 for quantised ones */
     int64_t threads;
     int overwrite;
 } lorac_merge_options;

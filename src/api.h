@@ -1,4 +1,5 @@
-/* api.h: what stands behind the handles of lorac.h. The api_*.c files only translate between that header and the layers; the work is below. */
+/* api.h: what stands behind the handles of lorac.h. The api_*.c files only translate between that header and the
+ * layers; the work is below. */
 #ifndef LORAC_API_H
 #define LORAC_API_H
 
@@ -13,11 +14,11 @@ struct lorac_model {
 };
 
 struct lorac_text {
-    gguf vocabulary;              /* open when is_gguf */
+    gguf vocabulary; /* open when is_gguf */
     bool is_gguf;
-    tokenizer *tokenizer;         /* NULL: only templates can be rendered */
-    template *template;           /* NULL: the model has none */
-    buf template_source;          /* when it came from a file of its own */
+    tokenizer *tokenizer; /* NULL: only templates can be rendered */
+    template *template;   /* NULL: the model has none */
+    buf template_source;  /* when it came from a file of its own */
 };
 
 /* As lorac_text_open, but a folder without tokenizer files gives *out NULL: pre-tokenised rows need none. */

@@ -1,4 +1,5 @@
-/* api_convert.c: lorac_merge and lorac_export_adapter_gguf: write aside, open again, compare, and only then put in place. */
+/* api_convert.c: lorac_merge and lorac_export_adapter_gguf: write aside, open again, compare, and only then put in
+ * place. */
 #include "api.h"
 #include "export.h"
 #include "verify.h"
@@ -8,25 +9,33 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The worst that rounding to a type may do to a logit, as a share of the largest. Beyond it something is wrong, not rounded. */
+/* The worst that rounding to a type may do to a logit, as a share of the largest. Beyond it something is wrong, not
+ * rounded. */
 static double logit_limit(dtype type)
 {
     switch (type) {
-    case DT_F32: return 1e-4;
-    case DT_F16: return 0.02;
-    default: return 0.15;
+    case DT_F32:
+        return 1e-4;
+    case DT_F16:
+        return 0.02;
+    default:
+        return 0.15;
     }
 }
 
 static int output_type(const model *m, int wanted, bool is_gguf, dtype *out)
 {
-    static const dtype types[] = { [LORAC_DTYPE_F32] = DT_F32, [LORAC_DTYPE_BF16] = DT_BF16, [LORAC_DTYPE_F16] = DT_F16, [LORAC_DTYPE_Q8_0] = DT_Q8_0 };
+    static const dtype types[] = { [LORAC_DTYPE_F32] = DT_F32,
+                                   [LORAC_DTYPE_BF16] = DT_BF16,
+                                   [LORAC_DTYPE_F16] = DT_F16,
+                                   [LORAC_DTYPE_Q8_0] = DT_Q8_0 };
     if (wanted == LORAC_DTYPE_AUTO)
         *out = m->weight_type == DT_F32 || m->weight_type == DT_BF16 ? m->weight_type : DT_F16;
     else if (wanted > 0 && wanted < (int)(sizeof types / sizeof *types))
         *out = types[wanted];
     else
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .expected = "f32, f16, bf16 or q8_0" }, "this type cannot be written");
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .expected = "f32, f16, bf16 or q8_0" },
+                       "this type cannot be written");
     if (*out == DT_Q8_0 && !is_gguf)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .found = "q8_0", .expected = "f32, f16 or bf16" },
                        "only GGUF files hold quantised weights");
@@ -37,7 +46,8 @@ static int check_free(const char *output, bool is_gguf, bool overwrite)
 {
     bool taken = is_gguf ? path_exists(output) : path_exists(output) && !path_is_empty_folder(output);
     if (taken && !overwrite)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = output, .hint = "give another path, or --overwrite" }, "the output is there already");
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = output, .hint = "give another path, or --overwrite" },
+                       "the output is there already");
     return LORAC_OK;
 }
 
@@ -46,7 +56,7 @@ typedef struct merge_job {
     bool is_gguf;
     const char *output;
     export_loss loss;
-    reference expected;           /* of base and adapters */
+    reference expected; /* of base and adapters */
     comparison result;
 } merge_job;
 
@@ -80,7 +90,8 @@ static int verify(merge_job *job, const char *written)
     char found[32], expected[48];
     snprintf(found, sizeof found, "%.4g", job->result.max_difference);
     snprintf(expected, sizeof expected, "at most %.4g", limit);
-    return fail_at(LORAC_ERROR_RUNTIME, (fault){ .file = job->output, .found = found, .expected = expected, .hint = "try --dtype f32" },
+    return fail_at(LORAC_ERROR_RUNTIME,
+                   (fault){ .file = job->output, .found = found, .expected = expected, .hint = "try --dtype f32" },
                    "the merged model's logits differ from base and adapters; nothing was written");
 }
 
@@ -141,7 +152,9 @@ lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *ada
 {
     static const lorac_merge_options standard;
     options = options ? options : &standard;
-    lorac_run_options run = { .dtype = LORAC_DTYPE_F32, .threads = options->threads, .adapters = adapters, .adapter_count = count };
+    lorac_run_options run = {
+        .dtype = LORAC_DTYPE_F32, .threads = options->threads, .adapters = adapters, .adapter_count = count
+    };
     merge_job job = { .plan.m = handle->m, .output = output, .is_gguf = slice_ends(slice_of(output), ".gguf") };
     runner r;
     TRY(output_type(handle->m, options->dtype, job.is_gguf, &job.plan.type));

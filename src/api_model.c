@@ -1,7 +1,6 @@
 /* api_model.c: lorac_model_*, the machine, and what every handle needs: compute type, adapters, contexts. */
 #include "api.h"
 
-
 lorac_status lorac_model_open(lorac_model **out, const char *path, const lorac_model_options *options)
 {
     *out = NULL;
@@ -65,10 +64,18 @@ void lorac_system_info(lorac_system *out)
 int compute_dtype(int wanted, dtype *out)
 {
     switch (wanted) {
-    case LORAC_DTYPE_AUTO: *out = cpu_isa() >= ISA_AVX512_BF16 ? DT_BF16 : DT_F32; return LORAC_OK;
-    case LORAC_DTYPE_F32: *out = DT_F32; return LORAC_OK;
-    case LORAC_DTYPE_BF16: *out = DT_BF16; return LORAC_OK;
-    default: return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .expected = "auto, f32 or bf16" }, "this type cannot be computed in");
+    case LORAC_DTYPE_AUTO:
+        *out = cpu_isa() >= ISA_AVX512_BF16 ? DT_BF16 : DT_F32;
+        return LORAC_OK;
+    case LORAC_DTYPE_F32:
+        *out = DT_F32;
+        return LORAC_OK;
+    case LORAC_DTYPE_BF16:
+        *out = DT_BF16;
+        return LORAC_OK;
+    default:
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "dtype", .expected = "auto, f32 or bf16" },
+                       "this type cannot be computed in");
     }
 }
 

@@ -9,7 +9,8 @@ struct lorac_session {
     session *s;
     runner run;
     const model *m;
-    int32_t *ends; size_t end_count;
+    int32_t *ends;
+    size_t end_count;
 };
 
 /* A lorac_sequence is a sequence under its public name. */
@@ -112,8 +113,8 @@ int32_t lorac_sequence_last(const lorac_sequence *handle)
     return sequence_of(handle)->last;
 }
 
-lorac_status lorac_generate(lorac_sequence *handle, const lorac_text *text, const int32_t *ids, size_t count, int64_t limit, lorac_on_text on_text,
-                            void *user, lorac_watch *watch, lorac_generation *out)
+lorac_status lorac_generate(lorac_sequence *handle, const lorac_text *text, const int32_t *ids, size_t count,
+                            int64_t limit, lorac_on_text on_text, void *user, lorac_watch *watch, lorac_generation *out)
 {
     sequence *q = sequence_of(handle);
     generation g;
@@ -127,11 +128,13 @@ lorac_status lorac_generate(lorac_sequence *handle, const lorac_text *text, cons
     if (!out->ids)
         return fail_memory();
     size_t prompt = q->count - q->run;
-    int status = generate(q, text ? text->tokenizer : NULL, limit, out->ids, on_text, user, watch ? &watch->cancel : NULL, &g);
+    int status =
+        generate(q, text ? text->tokenizer : NULL, limit, out->ids, on_text, user, watch ? &watch->cancel : NULL, &g);
     out->count = g.count;
     out->finish_reason = g.stopped ? "stop" : "length";
     out->prompt_tokens_per_second = g.prompt_seconds > 0 ? (double)prompt / g.prompt_seconds : 0;
-    out->generation_tokens_per_second = g.generation_seconds > 0 && g.count > 1 ? (double)(g.count - 1) / g.generation_seconds : 0;
+    out->generation_tokens_per_second =
+        g.generation_seconds > 0 && g.count > 1 ? (double)(g.count - 1) / g.generation_seconds : 0;
     if (text && text->tokenizer && status == LORAC_OK) {
         out->utf8 = g.text.p ? g.text.p : mem_text("");
         status = out->utf8 ? LORAC_OK : fail_memory();

@@ -23,7 +23,8 @@ static int open_template(lorac_text *text, const char *chat_template)
 /* A model folder may come without a tokenizer: pre-tokenised rows and ids need none. */
 static bool has_tokenizer(const char *folder)
 {
-    static const char *const signs[] = { "tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt", "tokenizer_config.json" };
+    static const char *const signs[] = { "tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt",
+                                         "tokenizer_config.json" };
     bool any = false;
     buf name = { 0 };
     for (size_t i = 0; i < sizeof signs / sizeof *signs && !any; i++) {
@@ -46,7 +47,9 @@ static bool is_model_folder(const char *folder)
 static int open_tokenizer(lorac_text *text, const char *path)
 {
     if (!path_exists(path))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path,
+                                .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
                        "there is no such model");
     if (path_is_folder(path) && !has_tokenizer(path) && is_model_folder(path))
         return LORAC_OK;
@@ -100,10 +103,12 @@ void lorac_text_close(lorac_text *text)
 static int need_tokenizer(const lorac_text *text)
 {
     return text->tokenizer ? LORAC_OK
-                           : fail_at(LORAC_ERROR_DATA, (fault){ .expected = "tokenizer.json in the model's folder" }, "the model has no tokenizer");
+                           : fail_at(LORAC_ERROR_DATA, (fault){ .expected = "tokenizer.json in the model's folder" },
+                                     "the model has no tokenizer");
 }
 
-lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t length, int add_special, int32_t **ids, size_t *count)
+lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t length, int add_special, int32_t **ids,
+                               size_t *count)
 {
     encoding e = { 0 };
     TRY(need_tokenizer(text));
@@ -133,7 +138,8 @@ static int hand_over(buf *text, int status, char **utf8, size_t *length)
     return *utf8 ? LORAC_OK : fail_memory();
 }
 
-lorac_status lorac_text_decode(const lorac_text *text, const int32_t *ids, size_t count, int skip_special, char **utf8, size_t *length)
+lorac_status lorac_text_decode(const lorac_text *text, const int32_t *ids, size_t count, int skip_special, char **utf8,
+                               size_t *length)
 {
     buf out = { 0 };
     TRY(need_tokenizer(text));
@@ -166,7 +172,8 @@ static int render(const lorac_text *text, const json_t *root, const lorac_templa
     if (!options)
         options = &standard;
     if (!text->template)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .hint = "give one with --chat-template FILE" }, "the model has no chat template");
+        return fail_at(LORAC_ERROR_DATA, (fault){ .hint = "give one with --chat-template FILE" },
+                       "the model has no chat template");
     template_input input = {
         .messages = json_object_get(root, "messages"),
         .tools = json_object_get(root, "tools"),
@@ -176,14 +183,17 @@ static int render(const lorac_text *text, const json_t *root, const lorac_templa
         .date = options->date,
     };
     if (!json_is_array(input.messages))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "messages", .found = json_kind(input.messages), .expected = "an array" },
-                       "not a conversation");
+        return fail_at(
+            LORAC_ERROR_DATA,
+            (fault){ .file = file, .key = "messages", .found = json_kind(input.messages), .expected = "an array" },
+            "not a conversation");
     if (json_is_null(input.tools))
         input.tools = NULL;
     return template_render(text->template, &input, out, NULL, NULL);
 }
 
-lorac_status lorac_text_render(const lorac_text *text, const char *messages_json, const lorac_template_options *options, char **utf8, size_t *length)
+lorac_status lorac_text_render(const lorac_text *text, const char *messages_json, const lorac_template_options *options,
+                               char **utf8, size_t *length)
 {
     json_t *root = NULL;
     buf out = { 0 };

@@ -30,7 +30,8 @@ static inline const char *test_folder(void)
     return path;
 }
 
-/* A new file, for tests that write thousands: not synced, and the old one is removed because truncating it would sync. */
+/* A new file, for tests that write thousands: not synced, and the old one is removed because truncating it would sync.
+ */
 static inline void test_write(const char *path, const void *p, size_t n)
 {
     FILE *file;

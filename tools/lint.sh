@@ -1,7 +1,8 @@
 #!/bin/bash
-# clang-tidy and cppcheck over the C code, shellcheck over the scripts. Stops at the first tool that complains.
+# clang-format, clang-tidy and cppcheck over the C code, shellcheck over the scripts. Stops at the first tool that complains.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+git ls-files -z '*.c' '*.h' | xargs -0 clang-format --dry-run -Werror # make format puts it right
 cmake --preset asan -DLORAC_TESTS=ON >/dev/null # clang's flags, with asserts
 find tools tests cmake bench .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck -x
 

@@ -5,9 +5,12 @@
 
 #include <stddef.h>
 
-typedef struct arena { struct arena_block *last; size_t bytes; } arena; /* {0} is an empty one */
+typedef struct arena {
+    struct arena_block *last;
+    size_t bytes;
+} arena; /* {0} is an empty one */
 
-void *arena_new(arena *a, size_t count, size_t size);    /* zeroed, 64-byte aligned; NULL when out of memory */
+void *arena_new(arena *a, size_t count, size_t size);        /* zeroed, 64-byte aligned; NULL when out of memory */
 char *arena_text(arena *a, const char *text, size_t length); /* a NUL-terminated copy */
 char *arena_format(arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void arena_free(arena *a);

@@ -8,12 +8,12 @@
 
 typedef enum isa { ISA_PORTABLE, ISA_AVX2, ISA_AVX512, ISA_AVX512_BF16, ISA_AMX } isa;
 
-isa cpu_isa(void);                                       /* found once, then remembered */
+isa cpu_isa(void); /* found once, then remembered */
 const char *isa_name(isa level);
-const char *cpu_name(void);                              /* the model name the system gives */
-int cpu_threads(void);                                   /* processors this process may run on */
-uint64_t memory_total(void);                             /* bytes; the cgroup's limit where it is lower */
+const char *cpu_name(void);  /* the model name the system gives */
+int cpu_threads(void);       /* processors this process may run on */
+uint64_t memory_total(void); /* bytes; the cgroup's limit where it is lower */
 uint64_t memory_available(void);
-uint64_t memory_peak(void);                              /* peak resident bytes of this process */
+uint64_t memory_peak(void); /* peak resident bytes of this process */
 
 #endif

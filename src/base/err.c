@@ -112,7 +112,7 @@ static void append_details(char message[MESSAGE_SIZE], const lorac_error *e)
         append(message, ")");
 }
 
-int (fail_at)(int status, fault where, const char *format, ...)
+int(fail_at)(int status, fault where, const char *format, ...)
 {
     char sentence[MESSAGE_SIZE];
     record new = { .error = { .status = (lorac_status)status, .line = where.line, .column = where.column } };
@@ -150,12 +150,12 @@ int (fail_at)(int status, fault where, const char *format, ...)
     return status;
 }
 
-int (fail_memory)(void)
+int(fail_memory)(void)
 {
     return fail(LORAC_ERROR_RUNTIME, "out of memory");
 }
 
-int (fail_errno)(const char *path, const char *what)
+int(fail_errno)(const char *path, const char *what)
 {
     char reason[128];
     const char *text = strerror_r(errno, reason, sizeof reason);

@@ -21,7 +21,7 @@ typedef struct fault {
 int fail_at(int status, fault where, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* For failures without a place: fail(LORAC_ERROR_USAGE, "rank must be positive"). */
-#define fail(status, ...) fail_at((status), (fault){0}, __VA_ARGS__)
+#define fail(status, ...) fail_at((status), (fault){ 0 }, __VA_ARGS__)
 
 /* Out of memory: LORAC_ERROR_RUNTIME. */
 int fail_memory(void);
@@ -38,19 +38,19 @@ void error_clear(void);
 #define fail_errno(path, what) ((void)(fail_errno)((path), (what)), (int)LORAC_ERROR_RUNTIME)
 #endif
 
-#define TRY(expression)                              \
-    do {                                             \
-        int status_of_try_ = (expression);           \
-        if (status_of_try_ != LORAC_OK)              \
-            return status_of_try_;                   \
+#define TRY(expression)                    \
+    do {                                   \
+        int status_of_try_ = (expression); \
+        if (status_of_try_ != LORAC_OK)    \
+            return status_of_try_;         \
     } while (0)
 
 /* TRY for functions that clean up at the label `done` and return the variable `status`. */
-#define TRY_GOTO(expression)                         \
-    do {                                             \
-        status = (expression);                       \
-        if (status != LORAC_OK)                      \
-            goto done;                               \
+#define TRY_GOTO(expression)    \
+    do {                        \
+        status = (expression);  \
+        if (status != LORAC_OK) \
+            goto done;          \
     } while (0)
 
 #endif

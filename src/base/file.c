@@ -173,7 +173,8 @@ void writer_reserve(writer *w, uint64_t bytes)
         w->status = fail_errno(w->path, "reserve room");
 }
 
-/* Lets the disk begin, so that there is little left to wait for when the file is synced; that also reports what went wrong. */
+/* Lets the disk begin, so that there is little left to wait for when the file is synced; that also reports what went
+ * wrong. */
 static void send_early(writer *w, size_t n)
 {
     w->unsent += n;

@@ -5,7 +5,10 @@
 
 #include "str.h"
 
-typedef struct mapped { const uint8_t *p; size_t n; } mapped;
+typedef struct mapped {
+    const uint8_t *p;
+    size_t n;
+} mapped;
 
 /* Maps a regular file for reading. Missing, not regular or unreadable: LORAC_ERROR_DATA with the path. */
 int file_map(mapped *out, const char *path);
@@ -17,9 +20,10 @@ int file_read(buf *out, const char *path, size_t limit);
 
 typedef struct writer {
     char *path, *temporary;
-    int fd, status;               /* status sticks: later calls do nothing */
-    uint64_t bytes, unsent;       /* unsent: written, but the disk was not told to begin on it */
-    char *block; size_t used;     /* buffered */
+    int fd, status;         /* status sticks: later calls do nothing */
+    uint64_t bytes, unsent; /* unsent: written, but the disk was not told to begin on it */
+    char *block;
+    size_t used; /* buffered */
 } writer;
 
 int writer_open(writer *w, const char *path);
@@ -36,13 +40,13 @@ int file_write(const char *path, const void *p, size_t n);
 
 bool path_exists(const char *path);
 bool path_is_folder(const char *path);
-bool path_is_empty_folder(const char *path);             /* also true when there is nothing */
+bool path_is_empty_folder(const char *path); /* also true when there is nothing */
 /* Joins into `out` with one slash; returns out->p, NULL when out of memory. */
 const char *path_join(buf *out, const char *folder, const char *name);
-slice path_name(const char *path);                       /* the last component */
-int folder_make(const char *path);                       /* with parents; fine when there */
+slice path_name(const char *path); /* the last component */
+int folder_make(const char *path); /* with parents; fine when there */
 int folder_sync(const char *path);
-int folder_remove(const char *path);                     /* with everything in it; does not follow links */
+int folder_remove(const char *path); /* with everything in it; does not follow links */
 /* Copies one file of at most `limit` bytes to another path, atomically. */
 int file_copy(const char *from, const char *to, size_t limit);
 /* Names in a folder, sorted; the caller frees with folder_list_free. */

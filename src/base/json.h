@@ -18,9 +18,10 @@ int json_read(json_t **out, const char *path, size_t limit, int flags);
 /* Typed getters: a missing or null key leaves *out as it is; a wrong kind or range is LORAC_ERROR_DATA naming
  * file and key. */
 int json_take_int(const json_t *object, const char *key, int64_t least, int64_t most, int64_t *out, const char *file);
-int json_take_real(const json_t *object, const char *key, double *out, const char *file);  /* finite */
+int json_take_real(const json_t *object, const char *key, double *out, const char *file); /* finite */
 int json_take_bool(const json_t *object, const char *key, bool *out, const char *file);
-int json_take_text(const json_t *object, const char *key, const char **out, const char *file); /* lives as long as the object */
+int json_take_text(const json_t *object, const char *key, const char **out,
+                   const char *file); /* lives as long as the object */
 
 /* "an array", "a string" ...: for messages. */
 const char *json_kind(const json_t *value);

@@ -5,7 +5,10 @@
 
 #include "str.h"
 
-typedef struct map { struct map_slot *slots; size_t capacity, count; } map; /* {0} is an empty one */
+typedef struct map {
+    struct map_slot *slots;
+    size_t capacity, count;
+} map; /* {0} is an empty one */
 
 /* Adds the key; one that is there already keeps its value (*found, which may be NULL, tells).
  * LORAC_ERROR_RUNTIME when out of memory. */

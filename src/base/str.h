@@ -7,29 +7,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct slice { const char *p; size_t n; } slice;
+typedef struct slice {
+    const char *p;
+    size_t n;
+} slice;
 
-slice slice_of(const char *text);                        /* NULL gives the empty slice */
+slice slice_of(const char *text); /* NULL gives the empty slice */
 bool slice_is(slice s, const char *text);
 bool slice_equal(slice a, slice b);
 bool slice_starts(slice s, const char *prefix);
 bool slice_ends(slice s, const char *suffix);
-slice slice_trim(slice s);                               /* ASCII white space at both ends */
+slice slice_trim(slice s); /* ASCII white space at both ends */
 /* Splits off everything before the first `separator`; *rest loses it and the separator. */
 slice slice_cut(slice *rest, char separator);
 
-typedef struct buf { char *p; size_t n, capacity; bool failed; } buf; /* {0} is an empty one; p may be NULL then */
+typedef struct buf {
+    char *p;
+    size_t n, capacity;
+    bool failed;
+} buf; /* {0} is an empty one; p may be NULL then */
 
 void buf_add(buf *b, const char *p, size_t n);
 void buf_text(buf *b, const char *text);
 void buf_slice(buf *b, slice s);
 void buf_char(buf *b, char c);
-void buf_codepoint(buf *b, uint32_t codepoint);          /* as UTF-8 */
+void buf_codepoint(buf *b, uint32_t codepoint); /* as UTF-8 */
 void buf_format(buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buf_json(buf *b, slice s);                          /* as a quoted JSON string, UTF-8 kept as it is */
-void buf_clear(buf *b);                                  /* empty, memory kept */
+void buf_json(buf *b, slice s); /* as a quoted JSON string, UTF-8 kept as it is */
+void buf_clear(buf *b);         /* empty, memory kept */
 void buf_free(buf *b);
-int buf_status(const buf *b);                            /* LORAC_OK, or the out-of-memory failure */
+int buf_status(const buf *b); /* LORAC_OK, or the out-of-memory failure */
 slice buf_slice_of(const buf *b);
 
 /* The codepoint at s[*at], advancing *at; invalid bytes give 0xFFFD and advance by one. */

@@ -1,6 +1,8 @@
-/* adapter_file.h: an adapter as somebody filed it, told in PEFT's terms: settings as a PEFT configuration, tensors under PEFT's names
- * ("base_model.model.MODULE.lora_A.weight") and in PEFT's shapes, A [r, in] and B [out, r]. One reader per format; a new one is a file like
- * adapter_mlx.c and a line in adapter_file.c. Knows files and their conventions, not which modules a model has. */
+/* adapter_file.h: an adapter as somebody filed it, told in PEFT's terms: settings as a PEFT configuration, tensors
+ * under PEFT's names
+ * ("base_model.model.MODULE.lora_A.weight") and in PEFT's shapes, A [r, in] and B [out, r]. One reader per format; a
+ * new one is a file like adapter_mlx.c and a line in adapter_file.c. Knows files and their conventions, not which
+ * modules a model has. */
 #ifndef LORAC_ADAPTER_FILE_H
 #define LORAC_ADAPTER_FILE_H
 
@@ -13,28 +15,32 @@
 #define PEFT_B ".lora_B.weight"
 
 typedef struct adapter_file {
-    const char *format;           /* "peft", "mlx", "gguf", "loralib" */
-    const char *path;             /* of the file with the tensors */
+    const char *format; /* "peft", "mlx", "gguf", "loralib" */
+    const char *path;   /* of the file with the tensors */
     peft_config config;
     size_t count;
     const char **names;
-    tensor *tensors;              /* may be unaligned */
+    tensor *tensors; /* may be unaligned */
     map index;
-    /* Of the formats without a PEFT configuration: B A is multiplied by `factor`, or by alpha / rank where that is 0. NaN: not in the file. */
+    /* Of the formats without a PEFT configuration: B A is multiplied by `factor`, or by alpha / rank where that is 0.
+     * NaN: not in the file. */
     double alpha, factor;
-    int64_t *parts;               /* of a tensor A: how many parts, each with a rank of its own, share it; NULL: no format knows such */
-    safetensors safetensors;      /* of these three, the one that is open holds the bytes */
+    int64_t
+        *parts; /* of a tensor A: how many parts, each with a rank of its own, share it; NULL: no format knows such */
+    safetensors safetensors; /* of these three, the one that is open holds the bytes */
     torch_file torch;
     gguf gguf;
     arena memory;
 } adapter_file;
 
-/* A folder of PEFT's (safetensors or .bin) or mlx-lm's, a llama.cpp adapter in a GGUF file, or a loralib state dict in a file of torch.save. The modules of the last have llama.cpp's names and
- * row order: only who has the model can change them (adapter_file_renamed). `notes` as in peft_config_read. */
+/* A folder of PEFT's (safetensors or .bin) or mlx-lm's, a llama.cpp adapter in a GGUF file, or a loralib state dict in
+ * a file of torch.save. The modules of the last have llama.cpp's names and row order: only who has the model can change
+ * them (adapter_file_renamed). `notes` as in peft_config_read. */
 int adapter_file_open(adapter_file *out, const char *path, buf *notes);
 void adapter_file_close(adapter_file *f);
 const tensor *adapter_file_find(const adapter_file *f, const char *name); /* or NULL */
-/* To be called after names[] was changed: tensors are found by the new names, and the configuration that was made up names them. */
+/* To be called after names[] was changed: tensors are found by the new names, and the configuration that was made up
+ * names them. */
 int adapter_file_renamed(adapter_file *f);
 /* How many numbers the file holds. */
 int64_t adapter_file_parameters(const adapter_file *f);

@@ -1,5 +1,6 @@
-/* peft.h: PEFT's adapter folder: adapter_config.json and adapter_model.safetensors. Knows PEFT's keys, defaults and rules for names;
- * does not know which modules a model has, nor what an adapter computes. Source: PEFT 0.21 LoraConfig. */
+/* peft.h: PEFT's adapter folder: adapter_config.json and adapter_model.safetensors. Knows PEFT's keys, defaults and
+ * rules for names; does not know which modules a model has, nor what an adapter computes. Source: PEFT 0.21 LoraConfig.
+ */
 #ifndef LORAC_PEFT_H
 #define LORAC_PEFT_H
 
@@ -7,27 +8,37 @@
 #include "safetensors.h"
 
 typedef struct peft_config {
-    int64_t r;                    /* 8 */
-    double lora_alpha;            /* 8 */
+    int64_t r;         /* 8 */
+    double lora_alpha; /* 8 */
     double lora_dropout;
-    bool use_rslora;              /* scale = alpha / sqrt(r) */
-    bool fan_in_fan_out;          /* written, never read: the kind of a layer says it */
-    const char *init_lora_weights; /* "true", "false", "gaussian", ... */
+    bool use_rslora;                     /* scale = alpha / sqrt(r) */
+    bool fan_in_fan_out;                 /* written, never read: the kind of a layer says it */
+    const char *init_lora_weights;       /* "true", "false", "gaussian", ... */
     const char *base_model_name_or_path; /* or NULL */
-    const char *task_type;        /* or NULL */
+    const char *task_type;               /* or NULL */
     /* exactly one of the two, or neither (PEFT's default for the model type) */
-    const char **targets; size_t target_count;
-    const char *target_regex;     /* also "all-linear" */
-    const char **excludes; size_t exclude_count; const char *exclude_regex;
-    int64_t *layers; size_t layer_count; const char **layers_pattern; size_t layers_pattern_count;
-    const char **rank_keys; int64_t *rank_values; size_t rank_count;     /* rank_pattern, in file order */
-    const char **alpha_keys; double *alpha_values; size_t alpha_count;   /* alpha_pattern */
+    const char **targets;
+    size_t target_count;
+    const char *target_regex; /* also "all-linear" */
+    const char **excludes;
+    size_t exclude_count;
+    const char *exclude_regex;
+    int64_t *layers;
+    size_t layer_count;
+    const char **layers_pattern;
+    size_t layers_pattern_count;
+    const char **rank_keys;
+    int64_t *rank_values;
+    size_t rank_count; /* rank_pattern, in file order */
+    const char **alpha_keys;
+    double *alpha_values;
+    size_t alpha_count; /* alpha_pattern */
     arena memory;
 } peft_config;
 
-void peft_config_init(peft_config *c);                   /* PEFT's defaults */
-/* Reads an adapter_config.json. Keys PEFT does not know are told in *notes, a line each (may be NULL); keys of PEFT that lorac lacks are
- * LORAC_ERROR_USAGE by name when they are not at their default. */
+void peft_config_init(peft_config *c); /* PEFT's defaults */
+/* Reads an adapter_config.json. Keys PEFT does not know are told in *notes, a line each (may be NULL); keys of PEFT
+ * that lorac lacks are LORAC_ERROR_USAGE by name when they are not at their default. */
 int peft_config_read(peft_config *c, const char *path, buf *notes);
 int peft_config_write(const peft_config *c, const char *path);
 void peft_config_free(peft_config *c);
@@ -39,8 +50,8 @@ const char *peft_default_targets(const char *model_type);
 typedef struct peft_matcher peft_matcher;
 int peft_matcher_new(peft_matcher **out, const peft_config *c);
 void peft_matcher_free(peft_matcher *m);
-/* Does the config target this module path ("model.layers.0.self_attn.q_proj")? `is_head`: it is the output embedding, which
- * all-linear leaves out. *rank and *alpha follow the patterns. A regex over its match limit is an error. */
+/* Does the config target this module path ("model.layers.0.self_attn.q_proj")? `is_head`: it is the output embedding,
+ * which all-linear leaves out. *rank and *alpha follow the patterns. A regex over its match limit is an error. */
 int peft_matches(peft_matcher *m, const char *module, bool is_head, bool *matches, int64_t *rank, double *alpha);
 /* The first target or pattern that matched nothing so far, or NULL. */
 const char *peft_matcher_unused(const peft_matcher *m);

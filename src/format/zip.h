@@ -1,5 +1,6 @@
-/* zip.h: the entries of a zip archive that lies in memory, each a range of its bytes. For archives that store their entries uncompressed, as
- * torch.save does; a compressed one is refused by its name. Knows no file that may stand in an archive. */
+/* zip.h: the entries of a zip archive that lies in memory, each a range of its bytes. For archives that store their
+ * entries uncompressed, as torch.save does; a compressed one is refused by its name. Knows no file that may stand in an
+ * archive. */
 #ifndef LORAC_ZIP_H
 #define LORAC_ZIP_H
 
@@ -8,12 +9,12 @@
 #include "map.h"
 
 typedef struct zip_entry {
-    slice name;                   /* inside the archive, as are the contents */
+    slice name; /* inside the archive, as are the contents */
     slice contents;
 } zip_entry;
 
 typedef struct zip {
-    const char *path;             /* for messages */
+    const char *path; /* for messages */
     zip_entry *entries;
     size_t count;
     map index;

@@ -21,10 +21,10 @@
  * trained has a gradient buffer of its own (real), to which backward adds: grad set, grad_written true. */
 typedef struct var {
     tensor t;
-    void *grad;                   /* dL/dt, same shape; of the type `act` for activations */
+    void *grad; /* dL/dt, same shape; of the type `act` for activations */
     bool needs_grad;
-    bool grad_written;            /* false: `grad` holds nothing yet */
-    bool turned;                  /* a matrix that lies in memory as its transpose, [in, out] (OpenAI's Conv1D) */
+    bool grad_written; /* false: `grad` holds nothing yet */
+    bool turned;       /* a matrix that lies in memory as its transpose, [in, out] (OpenAI's Conv1D) */
 } var;
 
 typedef enum op_kind {
@@ -34,7 +34,7 @@ typedef enum op_kind {
     OP_KINDS
 } op_kind;
 
-typedef struct node {             /* one recorded operation; each op puts its own struct around it */
+typedef struct node { /* one recorded operation; each op puts its own struct around it */
     op_kind op;
     struct node *previous;
     var *out;
@@ -43,25 +43,25 @@ typedef struct node {             /* one recorded operation; each op puts its ow
 typedef struct context {
     const kernels *k;
     pool *pool;
-    dtype act;                    /* type of activations */
+    dtype act; /* type of activations */
     char *memory;
     size_t size, low, high, peak; /* bytes: of the block, used below, used above, most ever used at once */
     struct stack *structs;        /* vars and nodes */
     bool measuring, failed;
-    bool recording;               /* false: nothing is kept for a backward pass */
-    bool recompute;               /* segments keep only their input and run again in backward */
-    bool training;                /* dropout is active */
-    uint64_t seed, step;          /* of dropout masks */
-    node *last;                   /* the tape's end */
+    bool recording;                     /* false: nothing is kept for a backward pass */
+    bool recompute;                     /* segments keep only their input and run again in backward */
+    bool training;                      /* dropout is active */
+    uint64_t seed, step;                /* of dropout masks */
+    node *last;                         /* the tape's end */
     const struct adapter_use *adapters; /* what linears add to their product; see nn/linear.h */
     int adapter_count;
-    const kernels *kernels;       /* the table to come back to after a failure */
+    const kernels *kernels; /* the table to come back to after a failure */
 } context;
 
 typedef struct context_options {
-    int threads;                  /* 0: all */
-    dtype act;                    /* DT_F32, DT_BF16 (DT_F64 in the double build) */
-    isa level;                    /* usually cpu_isa() */
+    int threads; /* 0: all */
+    dtype act;   /* DT_F32, DT_BF16 (DT_F64 in the double build) */
+    isa level;   /* usually cpu_isa() */
     bool measuring;
 } context_options;
 
@@ -85,15 +85,17 @@ void *context_push(context *c, size_t bytes);
 void *context_scratch(context *c, size_t bytes);
 
 /* A point to come back to. Rewinding gives back everything taken since. */
-typedef struct context_mark { size_t low, high, structs; } context_mark;
+typedef struct context_mark {
+    size_t low, high, structs;
+} context_mark;
 context_mark context_here(const context *c);
-void context_rewind_low(context *c, context_mark mark);  /* activations, vars and nodes */
+void context_rewind_low(context *c, context_mark mark); /* activations, vars and nodes */
 void context_rewind_high(context *c, context_mark mark);
 
 var *var_new(context *c, dtype type, int ndim, const int64_t *dim);
 var *var_matrix(context *c, int64_t rows, int64_t cols); /* of the type `act` */
-/* Records an operation when `wanted` (one of its inputs wants a gradient) and the context records: returns a zeroed struct of
- * `bytes` that starts with a node, and marks `out` as wanting a gradient; else NULL. */
+/* Records an operation when `wanted` (one of its inputs wants a gradient) and the context records: returns a zeroed
+ * struct of `bytes` that starts with a node, and marks `out` as wanting a gradient; else NULL. */
 void *record(context *c, op_kind op, size_t bytes, var *out, bool wanted);
 /* Where dL/dx goes: p NULL when nobody wants it. Takes memory at the first call. */
 grad grad_of(context *c, const var *x);

@@ -1,5 +1,6 @@
-/* op_attention.c: scaled dot-product attention per span (document or sequence); causal, grouped heads, softcap, window, bias.
- * The probabilities are never kept: backward makes them again from the log-sum-exp of each query (Dao et al. 2022). */
+/* op_attention.c: scaled dot-product attention per span (document or sequence); causal, grouped heads, softcap, window,
+ * bias. The probabilities are never kept: backward makes them again from the log-sum-exp of each query (Dao et al.
+ * 2022). */
 #include "ops.h"
 
 typedef struct attention_node {
@@ -11,7 +12,8 @@ typedef struct attention_node {
     attention_shape shape;
 } attention_node;
 
-var *op_attention(context *c, var *q, var *k, var *v, const attention_span *spans, int64_t n_spans, const attention_shape *shape)
+var *op_attention(context *c, var *q, var *k, var *v, const attention_span *spans, int64_t n_spans,
+                  const attention_shape *shape)
 {
     var *y = var_new(c, c->act, q->t.ndim, q->t.dim);
     attention_node *n = record(c, OP_attention, sizeof *n, y, q->needs_grad || k->needs_grad || v->needs_grad);
@@ -46,8 +48,8 @@ void op_attention_back(context *c, node *self)
     context_mark mark = context_here(c);
     for (int i = 0; i < 3; i++)
         written[i] = landing(c, wanted[i], inputs[i]);
-    c->k->attention_back(c->pool, written[0], written[1], written[2], self->out->grad, self->out->t.data, n->lse, n->q->t.data,
-                         n->k->t.data, n->v->t.data, n->spans, n->n_spans, &n->shape);
+    c->k->attention_back(c->pool, written[0], written[1], written[2], self->out->grad, self->out->t.data, n->lse,
+                         n->q->t.data, n->k->t.data, n->v->t.data, n->spans, n->n_spans, &n->shape);
     for (int i = 0; i < 3; i++)
         if (wanted[i].p && wanted[i].add)
             c->k->accumulate(c->pool, wanted[i], written[i], tensor_count(&inputs[i]->t));

@@ -6,7 +6,11 @@
 #include <assert.h>
 #include <string.h>
 
-typedef struct glu_node { node base; var *gate, *up; glu_kind kind; } glu_node;
+typedef struct glu_node {
+    node base;
+    var *gate, *up;
+    glu_kind kind;
+} glu_node;
 
 var *op_glu(context *c, var *gate, var *up, glu_kind kind)
 {
@@ -26,10 +30,15 @@ void op_glu_back(context *c, node *self)
 {
     glu_node *n = (glu_node *)self;
     grad dgate = grad_of(c, n->gate), dup = grad_of(c, n->up);
-    c->k->glu_back(c->pool, dgate, dup, self->out->grad, n->gate->t.data, n->up->t.data, tensor_count(&self->out->t), n->kind);
+    c->k->glu_back(c->pool, dgate, dup, self->out->grad, n->gate->t.data, n->up->t.data, tensor_count(&self->out->t),
+                   n->kind);
 }
 
-typedef struct activation_node { node base; var *x; glu_kind kind; } activation_node;
+typedef struct activation_node {
+    node base;
+    var *x;
+    glu_kind kind;
+} activation_node;
 
 var *op_activation(context *c, var *x, glu_kind kind)
 {
@@ -46,7 +55,8 @@ var *op_activation(context *c, var *x, glu_kind kind)
 void op_activation_back(context *c, node *self)
 {
     activation_node *n = (activation_node *)self;
-    c->k->activation_back(c->pool, grad_of(c, n->x), self->out->grad, n->x->t.data, tensor_count(&self->out->t), n->kind);
+    c->k->activation_back(c->pool, grad_of(c, n->x), self->out->grad, n->x->t.data, tensor_count(&self->out->t),
+                          n->kind);
 }
 
 /* The tables are frozen: a lookup has nothing to record. */
@@ -60,7 +70,11 @@ var *op_embed(context *c, const var *onto, const var *table, const int32_t *ids,
     return y;
 }
 
-typedef struct part_node { node base; var *x; int32_t *row; } part_node;
+typedef struct part_node {
+    node base;
+    var *x;
+    int32_t *row;
+} part_node;
 
 /* x [T, parts * C] is [T * parts, C] as well, and a part is every parts-th of those rows. */
 var *op_part(context *c, var *x, int64_t which, int64_t parts)
@@ -90,5 +104,6 @@ void op_part_back(context *c, node *self)
     grad dx = grad_of(c, n->x);
     if (dx.p && !dx.add && context_computes(c))
         memset(dx.p, 0, (size_t)tensor_bytes(&n->x->t));
-    c->k->scatter_rows(c->pool, (grad){ dx.p, 1 }, self->out->grad, n->row, tensor_rows(&self->out->t), tensor_cols(&self->out->t));
+    c->k->scatter_rows(c->pool, (grad){ dx.p, 1 }, self->out->grad, n->row, tensor_rows(&self->out->t),
+                       tensor_cols(&self->out->t));
 }

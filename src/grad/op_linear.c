@@ -60,8 +60,8 @@ static mat dropped(context *c, mat x, const lowrank *term)
     return x;
 }
 
-/* One sum, so that y is rounded once: what a young adapter adds is less than half a unit of a bf16 y and would be lost if it
- * were added to it. */
+/* One sum, so that y is rounded once: what a young adapter adds is less than half a unit of a bf16 y and would be lost
+ * if it were added to it. */
 void product_forward(context *c, mat y, mat x, const product *p, real *const *h, real beta)
 {
     assert(p->n_terms <= LOWRANK_MAX);

@@ -5,7 +5,7 @@
 #include "ops.h"
 
 typedef struct product {
-    const var *w, *bias;          /* [out, in], or turned; [out] or NULL */
+    const var *w, *bias; /* [out, in], or turned; [out] or NULL */
     const lowrank *terms;
     int n_terms;
 } product;

@@ -1,9 +1,14 @@
-/* op_norm.c: RMS and layer normalisation over the last dimension of w's size (Zhang & Sennrich 2019; Ba, Kiros & Hinton 2016).
- *     y = w · z · rstd + b       z = x, or x - mean x       dw_i = Σ_rows dy_i z_i rstd       db_i = Σ_rows dy_i
- * and dx as kernel/cpu/norm.c has it. rstd and the mean are kept, the normalised x is not: x is alive anyway. */
+/* op_norm.c: RMS and layer normalisation over the last dimension of w's size (Zhang & Sennrich 2019; Ba, Kiros & Hinton
+ * 2016). y = w · z · rstd + b       z = x, or x - mean x       dw_i = Σ_rows dy_i z_i rstd       db_i = Σ_rows dy_i and
+ * dx as kernel/cpu/norm.c has it. rstd and the mean are kept, the normalised x is not: x is alive anyway. */
 #include "ops.h"
 
-typedef struct rmsnorm_node { node base; var *x; const var *w; real *rstd; } rmsnorm_node;
+typedef struct rmsnorm_node {
+    node base;
+    var *x;
+    const var *w;
+    real *rstd;
+} rmsnorm_node;
 
 var *op_rmsnorm(context *c, var *x, const var *w, real epsilon)
 {
@@ -31,7 +36,12 @@ void op_rmsnorm_back(context *c, node *self)
     c->k->rmsnorm_back(c->pool, dx, dw, self->out->grad, n->x->t.data, n->w->t.data, n->rstd, rows, cols);
 }
 
-typedef struct layernorm_node { node base; var *x; const var *w, *b; real *mean, *rstd; } layernorm_node;
+typedef struct layernorm_node {
+    node base;
+    var *x;
+    const var *w, *b;
+    real *mean, *rstd;
+} layernorm_node;
 
 var *op_layernorm(context *c, var *x, const var *w, const var *b, real epsilon)
 {

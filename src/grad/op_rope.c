@@ -1,10 +1,17 @@
-/* op_rope.c: rotary positions (Su et al. 2021) in the half-split order of transformers: the pair (i, i + R/2) of each head turns by
- * position · frequency[i]. A rotation's transpose turns the other way, so the backward is the same loop with the sine negated. */
+/* op_rope.c: rotary positions (Su et al. 2021) in the half-split order of transformers: the pair (i, i + R/2) of each
+ * head turns by position · frequency[i]. A rotation's transpose turns the other way, so the backward is the same loop
+ * with the sine negated. */
 #include "ops.h"
 
-typedef struct rope_node { node base; var *x; rope_table table; int64_t heads; } rope_node;
+typedef struct rope_node {
+    node base;
+    var *x;
+    rope_table table;
+    int64_t heads;
+} rope_node;
 
-rope_table rope_angles(context *c, const int32_t *positions, int64_t count, const real *frequency, int64_t rotated, real scale)
+rope_table rope_angles(context *c, const int32_t *positions, int64_t count, const real *frequency, int64_t rotated,
+                       real scale)
 {
     size_t bytes = (size_t)(count * rotated / 2) * sizeof(real);
     rope_table table = { context_push(c, bytes), context_push(c, bytes), rotated };
@@ -32,5 +39,6 @@ void op_rope_back(context *c, node *self)
     int64_t rows = tensor_rows(&n->x->t), head_size = tensor_cols(&n->x->t) / n->heads;
     grad dx = grad_of(c, n->x);
     if (dx.p)
-        c->k->rope_back(c->pool, dx, self->out->grad, n->table.cosine, n->table.sine, rows, n->heads, head_size, n->table.rotated);
+        c->k->rope_back(c->pool, dx, self->out->grad, n->table.cosine, n->table.sine, rows, n->heads, head_size,
+                        n->table.rotated);
 }

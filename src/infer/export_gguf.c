@@ -1,4 +1,5 @@
-/* export_gguf.c: a model or an adapter in llama.cpp's file. Keys of a GGUF input are carried over as they are; those of a folder are made. */
+/* export_gguf.c: a model or an adapter in llama.cpp's file. Keys of a GGUF input are carried over as they are; those of
+ * a folder are made. */
 #include "pieces.h"
 
 #include "err.h"
@@ -15,10 +16,14 @@
 static uint32_t file_type(dtype type)
 {
     switch (type) {
-    case DT_F16: return 1;
-    case DT_Q8_0: return 7;
-    case DT_BF16: return 32;
-    default: return 0;
+    case DT_F16:
+        return 1;
+    case DT_Q8_0:
+        return 7;
+    case DT_BF16:
+        return 32;
+    default:
+        return 0;
     }
 }
 
@@ -63,7 +68,8 @@ static int check_sayable(const model *m, const config_key *key)
     bool flag = key->kind == KEY_FLAG && *(const bool *)field != (key->fallback != 0);
     bool activation = key->kind == KEY_ACTIVATION && *(const glu_kind *)field != (glu_kind)key->fallback;
     if (!key->gguf && (flag || activation))
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = m->path, .key = key->name, .hint = "write a Hugging Face folder instead" },
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .file = m->path, .key = key->name, .hint = "write a Hugging Face folder instead" },
                        "a GGUF file of this family cannot say this setting");
     return LORAC_OK;
 }
@@ -180,7 +186,8 @@ int export_gguf(const export_plan *plan, const char *path, export_loss *loss)
 
 /* ---- An adapter ---- */
 
-/* llama.cpp multiplies by alpha / rank with one alpha for the file; what a module's own scale differs by goes into B. */
+/* llama.cpp multiplies by alpha / rank with one alpha for the file; what a module's own scale differs by goes into B.
+ */
 static int write_factor_b(gguf_writer *w, const lora *module, double alpha, bool paired, int64_t head_size)
 {
     int64_t rows = module->b.t.dim[0], rank = module->rank;
@@ -253,7 +260,8 @@ int export_adapter_gguf(const model *m, const adapter *a, const char *path)
     gguf_writer *w;
     double alpha = file_alpha(a);
     if (m->config.tied_head && a->modules[m->head.slot].rank)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "lm_head", .hint = "merge the adapter into the model instead" },
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .key = "lm_head", .hint = "merge the adapter into the model instead" },
                        "llama.cpp cannot apply an adapter to a head that is tied to the embedding");
     TRY(gguf_begin(&w, path));
     gguf_put_text(w, "general.architecture", slice_of(m->family->name));

@@ -50,7 +50,8 @@ static void set_rope(json_t *root, const model_config *g)
     const rope_scaling *s = &g->rope_scaling;
     json_object_set_new(root, "rope_theta", json_real(g->rope_theta));
     if (s->kind == ROPE_LINEAR)
-        json_object_set_new(root, "rope_scaling", json_pack("{s:s,s:s,s:f}", "type", "linear", "rope_type", "linear", "factor", s->factor));
+        json_object_set_new(root, "rope_scaling",
+                            json_pack("{s:s,s:s,s:f}", "type", "linear", "rope_type", "linear", "factor", s->factor));
 }
 
 static void set_token(json_t *root, const char *key, int32_t id)
@@ -63,10 +64,14 @@ static json_t *value_of(const model_config *g, const config_key *key)
 {
     const char *field = (const char *)g + key->field;
     switch (key->kind) {
-    case KEY_SIZE: return json_integer(*(const int64_t *)field);
-    case KEY_REAL: return json_real(*(const double *)field);
-    case KEY_FLAG: return json_boolean(*(const bool *)field);
-    case KEY_ACTIVATION: break;
+    case KEY_SIZE:
+        return json_integer(*(const int64_t *)field);
+    case KEY_REAL:
+        return json_real(*(const double *)field);
+    case KEY_FLAG:
+        return json_boolean(*(const bool *)field);
+    case KEY_ACTIVATION:
+        break;
     }
     return json_string(activation_name(*(const glu_kind *)field));
 }
@@ -90,8 +95,10 @@ static json_t *new_config(const model *m)
 static int read_config(const model *m, json_t **root)
 {
     if (m->is_gguf && m->config.rope_scaling.kind == ROPE_DIVISORS)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = m->path, .key = "rope_freqs.weight", .hint = "write a GGUF file instead: -o OUT.gguf" },
-                       "a Hugging Face configuration cannot say these rotary factors");
+        return fail_at(
+            LORAC_ERROR_USAGE,
+            (fault){ .file = m->path, .key = "rope_freqs.weight", .hint = "write a GGUF file instead: -o OUT.gguf" },
+            "a Hugging Face configuration cannot say these rotary factors");
     if (m->is_gguf) {
         *root = new_config(m);
         return *root ? LORAC_OK : fail_memory();
@@ -122,7 +129,8 @@ static int write_config(const export_plan *plan, const char *folder)
         json_object_del(root, "torch_dtype");
         json_object_set_new(root, "dtype", json_string(torch_name(plan->type)));
         json_object_set_new(root, "torch_dtype", json_string(torch_name(plan->type))); /* before transformers 5 */
-        json_object_set_new(root, "tie_word_embeddings", json_boolean(plan->m->config.tied_head && !head_is_untied(plan)));
+        json_object_set_new(root, "tie_word_embeddings",
+                            json_boolean(plan->m->config.tied_head && !head_is_untied(plan)));
         status = write_json(root, folder, "config.json");
     }
     json_decref(root);

@@ -10,11 +10,11 @@ typedef struct stream {
     const lorac_sampling *options;
     detokenizer decoder;
     bool decoding;
-    buf *text;                    /* all of it */
-    size_t shown;                 /* bytes of it handed out */
+    buf *text;    /* all of it */
+    size_t shown; /* bytes of it handed out */
     lorac_on_text on_text;
     void *user;
-    bool stopped, refused;        /* by a stop string; by on_text */
+    bool stopped, refused; /* by a stop string; by on_text */
 } stream;
 
 /* Cuts the text at the first stop string in it. */
@@ -109,11 +109,13 @@ static int run(sequence *q, stream *s, int64_t limit, int32_t *ids, const volati
     return LORAC_OK;
 }
 
-int generate(sequence *q, const tokenizer *t, int64_t limit, int32_t *ids, lorac_on_text on_text, void *user, const volatile int *cancel,
-             generation *out)
+int generate(sequence *q, const tokenizer *t, int64_t limit, int32_t *ids, lorac_on_text on_text, void *user,
+             const volatile int *cancel, generation *out)
 {
     *out = (generation){ 0 };
-    stream s = { .options = &q->sampler.options, .decoding = t != NULL, .text = &out->text, .on_text = on_text, .user = user };
+    stream s = {
+        .options = &q->sampler.options, .decoding = t != NULL, .text = &out->text, .on_text = on_text, .user = user
+    };
     if (t)
         detokenizer_init(&s.decoder, t, true);
     int status = run(q, &s, limit, ids, cancel, out);

@@ -56,12 +56,13 @@ static int describe_pair(const char *module, const tensor *a, const tensor *b, i
     int status = a_values && b_values ? LORAC_OK : fail_memory();
     if (status == LORAC_OK) {
         bool finite = all_finite(a_values, tensor_count(a)) && all_finite(b_values, tensor_count(b));
-        json_t *entry = json_pack("{s:s,s:I,s:I,s:I,s:b}", "module", module, "rank", (json_int_t)(a->dim[0] / parts), "in", (json_int_t)a->dim[1], "out",
-                                  (json_int_t)b->dim[0], "finite", (int)finite);
+        json_t *entry = json_pack("{s:s,s:I,s:I,s:I,s:b}", "module", module, "rank", (json_int_t)(a->dim[0] / parts),
+                                  "in", (json_int_t)a->dim[1], "out", (json_int_t)b->dim[0], "finite", (int)finite);
         if (parts > 1)
             json_object_set_new(entry, "parts", json_integer(parts));
         if (finite)
-            json_object_set_new(entry, "norm", json_real(product_norm(a_values, b_values, a->dim[0], a->dim[1], b->dim[0])));
+            json_object_set_new(entry, "norm",
+                                json_real(product_norm(a_values, b_values, a->dim[0], a->dim[1], b->dim[0])));
         json_array_append_new(list, entry);
     }
     mem_free(a_values);
@@ -89,7 +90,8 @@ static int describe_tensors(const adapter_file *file, json_t *root)
             b = adapter_file_find(file, partner);
         }
         const tensor *a = &file->tensors[i];
-        if (b && a->ndim == 2 && b->ndim == 2 && a->dim[0] == b->dim[1] && is_decodable(a->type) && is_decodable(b->type))
+        if (b && a->ndim == 2 && b->ndim == 2 && a->dim[0] == b->dim[1] && is_decodable(a->type) &&
+            is_decodable(b->type))
             status = describe_pair(module, a, b, file->parts ? file->parts[i] : 1, modules);
         else
             json_array_append_new(other, json_string(file->names[i]));
@@ -104,7 +106,8 @@ static void describe_config(const peft_config *c, json_t *root)
     json_object_set_new(root, "alpha", isnan(c->lora_alpha) ? json_null() : json_real(c->lora_alpha));
     json_object_set_new(root, "dropout", json_real(c->lora_dropout));
     json_object_set_new(root, "use_rslora", json_boolean(c->use_rslora));
-    json_object_set_new(root, "base", c->base_model_name_or_path ? json_string(c->base_model_name_or_path) : json_null());
+    json_object_set_new(root, "base",
+                        c->base_model_name_or_path ? json_string(c->base_model_name_or_path) : json_null());
     json_object_set_new(root, "task_type", c->task_type ? json_string(c->task_type) : json_null());
     json_t *targets = json_array();
     for (size_t i = 0; i < c->target_count; i++)
@@ -143,8 +146,10 @@ static void describe_modules(const model *m, json_t *root)
     json_t *list = json_array();
     for (int i = 0; i < m->linear_count; i++) {
         const linear *l = m->linears[i];
-        json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:s,s:b}", "module", l->name, "in", (json_int_t)inputs_of(&l->weight), "out",
-                                              (json_int_t)outputs_of(&l->weight), "type", dtype_name(l->weight.t.type), "bias", l->bias.t.data != NULL));
+        json_array_append_new(list,
+                              json_pack("{s:s,s:I,s:I,s:s,s:b}", "module", l->name, "in",
+                                        (json_int_t)inputs_of(&l->weight), "out", (json_int_t)outputs_of(&l->weight),
+                                        "type", dtype_name(l->weight.t.type), "bias", l->bias.t.data != NULL));
     }
     json_object_set_new(root, "modules", list);
 }
@@ -161,7 +166,8 @@ static int describe_training(const model *m, const char *peft_config_path, json_
         parameter_counts counts = adapter_counts(a, m);
         json_object_set_new(root, "trainable_parameters", json_integer(counts.trainable));
         json_object_set_new(root, "all_parameters", json_integer(counts.all));
-        json_object_set_new(root, "trainable_percent", json_real(100.0 * (double)counts.trainable / (double)counts.all));
+        json_object_set_new(root, "trainable_percent",
+                            json_real(100.0 * (double)counts.trainable / (double)counts.all));
     }
     adapter_free(a);
     peft_config_free(&config);
@@ -173,12 +179,17 @@ int inspect_model(const char *path, const char *peft_config_path, json_t **out)
     model *m;
     TRY(model_open(&m, path, false));
     const model_config *g = &m->config;
-    json_t *root = json_pack("{s:s,s:s,s:s,s:s,s:s}", "kind", "model", "path", path, "family", m->family->name, "format",
-                             m->is_gguf ? "gguf" : "huggingface", "weights", dtype_name(m->weight_type));
-    const struct { const char *key; int64_t value; } numbers[] = {
-        { "parameters", m->parameters }, { "bytes", (int64_t)m->bytes }, { "layers", g->layers }, { "hidden", g->hidden }, { "heads", g->heads },
-        { "kv_heads", g->kv_heads }, { "head_size", g->head_size }, { "intermediate", g->intermediate }, { "vocabulary", g->vocabulary },
-        { "context", g->context },
+    json_t *root = json_pack("{s:s,s:s,s:s,s:s,s:s}", "kind", "model", "path", path, "family", m->family->name,
+                             "format", m->is_gguf ? "gguf" : "huggingface", "weights", dtype_name(m->weight_type));
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {
+        { "parameters", m->parameters }, { "bytes", (int64_t)m->bytes },
+        { "layers", g->layers },         { "hidden", g->hidden },
+        { "heads", g->heads },           { "kv_heads", g->kv_heads },
+        { "head_size", g->head_size },   { "intermediate", g->intermediate },
+        { "vocabulary", g->vocabulary }, { "context", g->context },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         json_object_set_new(root, numbers[i].key, json_integer(numbers[i].value));

@@ -44,7 +44,9 @@ static piece *add_piece(pieces *p, const char *stem, const char *suffix, const v
     if (!name)
         return NULL;
     piece *x = &p->list[p->count++];
-    *x = (piece){ .name = name, .source = *source, .type = p->plan->type, .ndim = source->t.ndim, .slot = -1, .turned = turned };
+    *x = (piece){
+        .name = name, .source = *source, .type = p->plan->type, .ndim = source->t.ndim, .slot = -1, .turned = turned
+    };
     x->dim[0] = source->t.dim[0];
     if (x->ndim == 2) {
         x->dim[0] = turned ? inputs_of(source) : outputs_of(source);

@@ -1,5 +1,5 @@
-/* pieces.h: every tensor of a model in order, under the name the output gives it, and its rows as they will stand there. The writers of both
- * formats walk this list. */
+/* pieces.h: every tensor of a model in order, under the name the output gives it, and its rows as they will stand
+ * there. The writers of both formats walk this list. */
 #ifndef LORAC_PIECES_H
 #define LORAC_PIECES_H
 
@@ -8,18 +8,19 @@
 
 typedef struct piece {
     const char *name;
-    var source;                   /* as the model has it */
-    dtype type;                   /* as it is to be written, with these dimensions */
+    var source; /* as the model has it */
+    dtype type; /* as it is to be written, with these dimensions */
     int ndim;
     int64_t dim[2];
-    bool turned;                  /* a matrix that is to be written as [in, out] */
-    int slot;                     /* of the linear, for adapters; -1: none */
-    bool paired_rows;             /* llama.cpp's order of rotary rows is wanted */
+    bool turned;      /* a matrix that is to be written as [in, out] */
+    int slot;         /* of the linear, for adapters; -1: none */
+    bool paired_rows; /* llama.cpp's order of rotary rows is wanted */
 } piece;
 
 typedef struct pieces {
     const export_plan *plan;
-    piece *list; size_t count;
+    piece *list;
+    size_t count;
     arena memory;
 } pieces;
 

@@ -1,7 +1,8 @@
 /* pieces_write.c: making a model's rows: decode, add the deltas, round to the output type.
  *
- * Tensors are cut into runs of rows, by their shapes alone. A run is made by one thread from beginning to end, so that it stays in that
- * processor's cache: the kernels get a pool of one thread. Runs are made a batch at a time, while the batch before is given away. */
+ * Tensors are cut into runs of rows, by their shapes alone. A run is made by one thread from beginning to end, so that
+ * it stays in that processor's cache: the kernels get a pool of one thread. Runs are made a batch at a time, while the
+ * batch before is given away. */
 #include "pieces.h"
 
 #include "err.h"
@@ -20,12 +21,16 @@ enum { RUN_ELEMENTS = 1 << 16, RUNS_MOST = 64, BATCH_BYTES = 4 << 20, ALIGNMENT 
 typedef struct run {
     const piece *x;
     int64_t first, rows, cols;
-    char *bytes; size_t size;     /* as written */
+    char *bytes;
+    size_t size; /* as written */
     export_loss loss;
 } run;
 
 /* What a run is made in: its rows with the deltas added, the deltas alone, and a spare. */
-typedef struct room { float *values, *delta, *spare; int32_t *order; } room;
+typedef struct room {
+    float *values, *delta, *spare;
+    int32_t *order;
+} room;
 
 /* delta = the adapters' weight · scale · rows of BA, or of its transpose. False: no adapter changes this tensor. */
 static bool make_delta(const export_plan *plan, pool *one, const run *r, float *delta)
@@ -127,11 +132,14 @@ typedef struct batch_of_runs {
 
 typedef struct writing {
     const pieces *p;
-    pool **ones;                  /* by thread */
-    int64_t elements, rows; size_t bytes; /* of the largest run, and of a batch */
-    size_t next_piece; int64_t next_row;
+    pool **ones; /* by thread */
+    int64_t elements, rows;
+    size_t bytes; /* of the largest run, and of a batch */
+    size_t next_piece;
+    int64_t next_row;
     batch_of_runs *now, *before;
-    piece_sink sink; void *to;
+    piece_sink sink;
+    void *to;
     export_loss *loss;
     int status;
 } writing;
@@ -144,14 +152,17 @@ static int64_t rows_together(const pieces *p, const piece *x)
     return x->source.turned != x->turned ? dtype_block(x->source.t.type) : 1;
 }
 
-/* The run of a piece that starts at a row. A vector is a column of rows when its order changes, and one row otherwise. */
+/* The run of a piece that starts at a row. A vector is a column of rows when its order changes, and one row otherwise.
+ */
 static run run_at(const pieces *p, const piece *x, int64_t first)
 {
     int64_t cols = x->ndim == 2 ? x->dim[1] : x->paired_rows ? 1 : x->dim[0], whole = rows_together(p, x);
     int64_t rows = RUN_ELEMENTS / cols, left = tensor_count(&x->source.t) / cols - first;
     rows = rows > whole ? rows - rows % whole : whole;
     rows = rows < left ? rows : left;
-    return (run){ .x = x, .first = first, .rows = rows, .cols = cols, .size = (size_t)(rows * dtype_row_bytes(x->type, cols)) };
+    return (run){
+        .x = x, .first = first, .rows = rows, .cols = cols, .size = (size_t)(rows * dtype_row_bytes(x->type, cols))
+    };
 }
 
 static void take_batch(writing *w)
@@ -191,7 +202,8 @@ static void make_one(void *arg, int64_t number, int thread)
     const size_t bytes = (size_t)w->elements * sizeof(float);
     if (thread == 0)
         give_before(w);
-    const room own = { pool_scratch(team, thread, 0, bytes), pool_scratch(team, thread, 1, bytes), pool_scratch(team, thread, 2, bytes),
+    const room own = { pool_scratch(team, thread, 0, bytes), pool_scratch(team, thread, 1, bytes),
+                       pool_scratch(team, thread, 2, bytes),
                        pool_scratch(team, thread, 3, (size_t)w->rows * sizeof *own.order) };
     if (own.values && own.delta && own.spare && own.order)
         make_run(w->p->plan, w->ones[thread], &w->now->runs[number], own);

@@ -1,4 +1,5 @@
-/* sample.c: repetition penalty, temperature, top-k, top-p, min-p: in the order of transformers, each over what the one before left. */
+/* sample.c: repetition penalty, temperature, top-k, top-p, min-p: in the order of transformers, each over what the one
+ * before left. */
 #include "sample.h"
 
 #include "err.h"
@@ -8,7 +9,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct candidate { float logit; int32_t id; double probability; } candidate;
+typedef struct candidate {
+    float logit;
+    int32_t id;
+    double probability;
+} candidate;
 
 int token_sampler_init(token_sampler *s, const lorac_sampling *options, int64_t vocabulary)
 {

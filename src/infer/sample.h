@@ -1,5 +1,5 @@
-/* sample.h: choosing the next token from logits. The n-th choice of a sequence depends on (seed, n) and the logits alone, so never on what
- * else is in the batch. */
+/* sample.h: choosing the next token from logits. The n-th choice of a sequence depends on (seed, n) and the logits
+ * alone, so never on what else is in the batch. */
 #ifndef LORAC_SAMPLE_H
 #define LORAC_SAMPLE_H
 
@@ -12,7 +12,7 @@ typedef struct token_sampler {
     struct candidate *candidates; /* scratch, one per id of the vocabulary */
     bool *seen;                   /* scratch likewise */
     int64_t vocabulary;
-    uint64_t drawn;               /* tokens sampled so far */
+    uint64_t drawn; /* tokens sampled so far */
 } token_sampler;
 
 int token_sampler_init(token_sampler *s, const lorac_sampling *options, int64_t vocabulary);

@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum {
-    PASS_ROWS = 512,              /* a long prompt is run in passes of this many rows */
-    ROWS_LEAST = 256,             /* cache rows a sequence starts with; doubled when they are used up */
+    PASS_ROWS = 512,  /* a long prompt is run in passes of this many rows */
+    ROWS_LEAST = 256, /* cache rows a sequence starts with; doubled when they are used up */
 };
 
 int session_new(session **out, const model *m, context *c)
@@ -128,7 +128,8 @@ int sequence_append(sequence *q, const int32_t *ids, size_t count)
         char found[32], expected[48];
         snprintf(found, sizeof found, "%zu tokens", q->count + count);
         snprintf(expected, sizeof expected, "at most %lld", (long long)q->session->m->config.context);
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "prompt", .found = found, .expected = expected }, "the text is longer than the model's context");
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "prompt", .found = found, .expected = expected },
+                       "the text is longer than the model's context");
     }
     return count ? add_ids(q, ids, count) : LORAC_OK;
 }
@@ -147,8 +148,10 @@ static void copy_rows(kv_cache *to, int64_t to_row, const kv_cache *from, int64_
 {
     size_t row = from->layer_bytes / (size_t)from->rows;
     for (int64_t layer = 0; layer < from->layers; layer++) {
-        memcpy((char *)to->k[layer] + (size_t)to_row * row, (char *)from->k[layer] + (size_t)from_row * row, (size_t)count * row);
-        memcpy((char *)to->v[layer] + (size_t)to_row * row, (char *)from->v[layer] + (size_t)from_row * row, (size_t)count * row);
+        memcpy((char *)to->k[layer] + (size_t)to_row * row, (char *)from->k[layer] + (size_t)from_row * row,
+               (size_t)count * row);
+        memcpy((char *)to->v[layer] + (size_t)to_row * row, (char *)from->v[layer] + (size_t)from_row * row,
+               (size_t)count * row);
     }
 }
 
@@ -183,7 +186,7 @@ static int make_room(session *s)
 typedef struct pass_rows {
     int32_t ids[PASS_ROWS], positions[PASS_ROWS], cache_row[PASS_ROWS];
     attention_span spans[PASS_ROWS];
-    int32_t last_row[PASS_ROWS];  /* the rows whose logits are wanted */
+    int32_t last_row[PASS_ROWS];   /* the rows whose logits are wanted */
     sequence *finished[PASS_ROWS]; /* the sequences they belong to */
     int64_t rows, n_spans, n_finished;
     adapter_use uses[LOWRANK_MAX];
@@ -266,7 +269,8 @@ static bool is_end(const sequence *q, int32_t id)
     return false;
 }
 
-/* The sampled token joins the sequence and is run by the next step; an end token does too, as a chat goes on after it. */
+/* The sampled token joins the sequence and is run by the next step; an end token does too, as a chat goes on after it.
+ */
 static int sample(sequence *q, float *logits)
 {
     int32_t id = token_sampler_next(&q->sampler, logits, q->ids, q->count);
@@ -282,8 +286,13 @@ static int run_pass(session *s, pass_rows *p)
     for (sequence *q = s->sequences; q && p->rows < PASS_ROWS; q = q->next)
         if (q->waiting && p->use_count + q->use_count <= LOWRANK_MAX)
             add_sequence(p, q);
-    batch b = { .count = p->rows, .ids = p->ids, .positions = p->positions, .spans = p->spans, .n_spans = p->n_spans,
-                .cache = s->cache, .cache_row = p->cache_row };
+    batch b = { .count = p->rows,
+                .ids = p->ids,
+                .positions = p->positions,
+                .spans = p->spans,
+                .n_spans = p->n_spans,
+                .cache = s->cache,
+                .cache_row = p->cache_row };
     s->c->adapters = p->uses;
     s->c->adapter_count = (int)p->use_count;
     TRY(grow_logits(s, (size_t)p->n_finished));

@@ -1,5 +1,6 @@
-/* session.h: a batch of sequences over one model. Every sequence has its own rows of the cache, adapters and sampler. A step runs all that was appended
- * and not yet run, of all sequences together; what a sequence gets does not depend on its neighbours. */
+/* session.h: a batch of sequences over one model. Every sequence has its own rows of the cache, adapters and sampler. A
+ * step runs all that was appended and not yet run, of all sequences together; what a sequence gets does not depend on
+ * its neighbours. */
 #ifndef LORAC_SESSION_H
 #define LORAC_SESSION_H
 
@@ -9,13 +10,16 @@
 typedef struct sequence {
     struct session *session;
     token_sampler sampler;
-    int32_t *ids;                 /* everything appended or sampled so far */
-    size_t count, capacity, run;  /* of which `run` stand in the cache */
-    bool waiting;                 /* has tokens that this step has not run yet */
-    int32_t last;                 /* sampled last; -1: an end token, or nothing yet */
-    const int32_t *ends; size_t end_count; /* ids that end a generation; not owned */
-    int64_t first_row, rows;      /* its part of the cache */
-    adapter_use *uses; adapter **owned; size_t use_count; /* first and count are set anew in each pass */
+    int32_t *ids;                /* everything appended or sampled so far */
+    size_t count, capacity, run; /* of which `run` stand in the cache */
+    bool waiting;                /* has tokens that this step has not run yet */
+    int32_t last;                /* sampled last; -1: an end token, or nothing yet */
+    const int32_t *ends;
+    size_t end_count;        /* ids that end a generation; not owned */
+    int64_t first_row, rows; /* its part of the cache */
+    adapter_use *uses;
+    adapter **owned;
+    size_t use_count; /* first and count are set anew in each pass */
     struct sequence *next;
 } sequence;
 
@@ -24,10 +28,12 @@ typedef struct session {
     context *c;
     kv_cache *cache;
     sequence *sequences;
-    float *logits; size_t logit_rows;
+    float *logits;
+    size_t logit_rows;
     size_t measured_rows, measured_logits, measured_uses; /* of the passes that memory is there for */
     const adapter *measured[LOWRANK_MAX];
-    const adapter_use *uses; size_t use_count; /* what new sequences start with; not owned */
+    const adapter_use *uses;
+    size_t use_count; /* what new sequences start with; not owned */
 } session;
 
 /* `c` is borrowed; its adapters are what new sequences start with. */

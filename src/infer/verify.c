@@ -14,7 +14,8 @@ static const char *const prompts[] = {
     "Please answer in one sentence: why is the sky blue?",
 };
 
-/* Every weight has a part in every position's logits (q and k in all but a text's first), so a few positions miss none. */
+/* Every weight has a part in every position's logits (q and k in all but a text's first), so a few positions miss none.
+ */
 enum { PROMPTS = sizeof prompts / sizeof *prompts, RANDOM_IDS = 16 };
 
 /* ---- Texts ---- */
@@ -68,7 +69,12 @@ static int add_prompts(reference *r, const model *m, const tokenizer *t)
 
 static int run_texts(const reference *r, const model *m, context *c, float *logits)
 {
-    batch b = { .count = r->count, .ids = r->ids, .positions = r->positions, .spans = r->spans, .n_spans = r->n_spans, .once = true };
+    batch b = { .count = r->count,
+                .ids = r->ids,
+                .positions = r->positions,
+                .spans = r->spans,
+                .n_spans = r->n_spans,
+                .once = true };
     size_t bytes;
     TRY(model_measure_logits(m, c, &b, b.count, &bytes));
     TRY(context_reserve(c, bytes));
@@ -123,7 +129,8 @@ static comparison compare_row(const float *want, const float *got, int64_t n)
         got_sum += exp((double)got[i] - (double)got[got_best]);
         apart += p * ((double)want[i] - (double)got[i]);
     }
-    out.kl_divergence = apart / want_sum - (double)want[want_best] - log(want_sum) + (double)got[got_best] + log(got_sum);
+    out.kl_divergence =
+        apart / want_sum - (double)want[want_best] - log(want_sum) + (double)got[got_best] + log(got_sum);
     out.top1_agreement = want_best == got_best;
     return out;
 }

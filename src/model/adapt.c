@@ -1,4 +1,5 @@
-/* adapt.c: building, reading and writing adapters. Module names are Hugging Face's paths below "base_model.model.", also for GGUF models. */
+/* adapt.c: building, reading and writing adapters. Module names are Hugging Face's paths below "base_model.model.",
+ * also for GGUF models. */
 #include "adapt.h"
 
 #include "arch.h"
@@ -113,8 +114,13 @@ static int no_target(const builder *b)
     for (size_t i = 0; i < b->config->target_count; i++)
         buf_format(&targets, "%s%s", i ? "," : "", b->config->targets[i]);
     const char *found = b->config->target_regex ? b->config->target_regex : targets.p;
-    int status = fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules", .found = found, .expected = "for instance q_proj,v_proj, all-linear or a regular expression over whole module paths",
-                                                     .hint = "`lorac inspect MODEL` lists the modules" }, "the targets match no module of the model");
+    int status = fail_at(
+        LORAC_ERROR_USAGE,
+        (fault){ .key = "target_modules",
+                 .found = found,
+                 .expected = "for instance q_proj,v_proj, all-linear or a regular expression over whole module paths",
+                 .hint = "`lorac inspect MODEL` lists the modules" },
+        "the targets match no module of the model");
     buf_free(&targets);
     return status;
 }
@@ -128,7 +134,9 @@ static int refuse_embedding(builder *b, const char *name)
     if (!name || (b->config->target_regex && strcasecmp(b->config->target_regex, "all-linear") == 0))
         return LORAC_OK;
     TRY(peft_matches(b->matcher, name, false, &matches, &rank, &alpha));
-    return matches ? fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules", .found = name }, "adapters on embeddings are not supported") : LORAC_OK;
+    return matches ? fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules", .found = name },
+                             "adapters on embeddings are not supported")
+                   : LORAC_OK;
 }
 
 static int create_modules(builder *b, uint64_t seed, buf *notes)
@@ -256,11 +264,15 @@ static int check_names(const reading *f)
         slice module;
         const char *name = f->file->names[i];
         if (!parse_name(slice_of(name), &module))
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .expected = PEFT_PREFIX "MODULE" PEFT_A " or " PEFT_B },
-                           "the adapter has a tensor that is not part of a LoRA pair");
+            return fail_at(
+                LORAC_ERROR_DATA,
+                (fault){ .file = f->file->path, .key = name, .expected = PEFT_PREFIX "MODULE" PEFT_A " or " PEFT_B },
+                "the adapter has a tensor that is not part of a LoRA pair");
         if (!find_linear(f->b->m, module))
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .hint = "the adapter was made for another base model" },
-                           "the adapter has a tensor for a module that the model does not have");
+            return fail_at(
+                LORAC_ERROR_DATA,
+                (fault){ .file = f->file->path, .key = name, .hint = "the adapter was made for another base model" },
+                "the adapter has a tensor for a module that the model does not have");
     }
     return LORAC_OK;
 }
@@ -270,12 +282,22 @@ static int check_factor(const reading *f, const tensor *t, const char *name, int
     char have[64], want[64];
     tensor shape = { .ndim = 2, .dim = { rows, cols } };
     if (t->ndim != 2 || t->dim[0] != rows || t->dim[1] != cols)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .found = tensor_shape(t, have), .expected = tensor_shape(&shape, want),
-                                                  .hint = "the adapter was made for another base model, or with another rank than its configuration says" },
-                       "an adapter tensor has the wrong shape");
+        return fail_at(
+            LORAC_ERROR_DATA,
+            (fault){
+                .file = f->file->path,
+                .key = name,
+                .found = tensor_shape(t, have),
+                .expected = tensor_shape(&shape, want),
+                .hint =
+                    "the adapter was made for another base model, or with another rank than its configuration says" },
+            "an adapter tensor has the wrong shape");
     if (!dtype_is_float(t->type) && !dtype_is_quantised(t->type))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .found = dtype_name(t->type), .expected = "a floating-point type" },
-                       "an adapter tensor has a type that cannot be used");
+        return fail_at(
+            LORAC_ERROR_DATA,
+            (fault){
+                .file = f->file->path, .key = name, .found = dtype_name(t->type), .expected = "a floating-point type" },
+            "an adapter tensor has a type that cannot be used");
     return LORAC_OK;
 }
 
@@ -284,9 +306,14 @@ static int check_finite(const reading *f, const char *name, const float *values,
     for (int64_t i = 0; i < tensor_count(t); i++)
         if (!isfinite(values[i])) {
             char found[96];
-            snprintf(found, sizeof found, "%g at [%lld, %lld]", (double)values[i], (long long)(i / t->dim[1]), (long long)(i % t->dim[1]));
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name, .found = found, .expected = "finite numbers",
-                                                      .hint = "the training that made this adapter went wrong" },
+            snprintf(found, sizeof found, "%g at [%lld, %lld]", (double)values[i], (long long)(i / t->dim[1]),
+                     (long long)(i % t->dim[1]));
+            return fail_at(LORAC_ERROR_DATA,
+                           (fault){ .file = f->file->path,
+                                    .key = name,
+                                    .found = found,
+                                    .expected = "finite numbers",
+                                    .hint = "the training that made this adapter went wrong" },
                            "an adapter tensor holds a value that is not a number");
         }
     return LORAC_OK;
@@ -337,13 +364,15 @@ static int read_module(const reading *f, const linear *l)
         return LORAC_OK;
     for (int part = PART_A; part <= PART_B; part++)
         if (!t[part])
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name[part] }, "half of a LoRA pair is missing");
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name[part] },
+                           "half of a LoRA pair is missing");
     bool matches;
     int64_t rank;
     double alpha;
     TRY(peft_matches(b->matcher, l->name, l == &b->m->head, &matches, &rank, &alpha));
     if (!matches)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name[PART_A] }, "the adapter's target_modules do not name a module it has tensors for");
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file->path, .key = name[PART_A] },
+                       "the adapter's target_modules do not name a module it has tensors for");
     TRY(check_factor(f, t[PART_A], name[PART_A], rank, inputs_of(&l->weight)));
     TRY(check_factor(f, t[PART_B], name[PART_B], outputs_of(&l->weight), rank));
     TRY(new_module(b, l, rank, alpha));
@@ -368,7 +397,10 @@ static int load_file(adapter **out, const model *m, adapter_file *file)
     peft_config resolved;
     arena names = { 0 };
     if (isnan(file->alpha))
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file->path, .key = "alpha", .hint = "convert it to PEFT's folder, whose adapter_config.json says alpha" },
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .file = file->path,
+                                .key = "alpha",
+                                .hint = "convert it to PEFT's folder, whose adapter_config.json says alpha" },
                        "a file of loralib does not say by what the adapter is multiplied");
     int status = strcmp(file->format, "gguf") == 0 ? adapter_file_translate(file, m) : LORAC_OK;
     if (status == LORAC_OK)

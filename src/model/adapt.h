@@ -5,22 +5,26 @@
 #include "adapter_file.h"
 #include "model.h"
 
-/* Makes an adapter as PEFT would: A Kaiming-uniform(√5), B zero (init_lora_weights), from `seed`. A config without targets takes PEFT's default of the
- * model type. A target that matches nothing is LORAC_ERROR_USAGE. notes (may be NULL) collects what the user should know. */
+/* Makes an adapter as PEFT would: A Kaiming-uniform(√5), B zero (init_lora_weights), from `seed`. A config without
+ * targets takes PEFT's default of the model type. A target that matches nothing is LORAC_ERROR_USAGE. notes (may be
+ * NULL) collects what the user should know. */
 int adapter_create(adapter **out, const model *m, const peft_config *config, uint64_t seed, buf *notes);
 /* How many parameters adapter_create would make. */
 int adapter_measure(int64_t *parameters, const model *m, const peft_config *config);
-/* Reads an adapter of any format that adapter_file_open knows. *config (may be NULL) receives its config. Tensors for modules that do not
- * exist are refused. */
+/* Reads an adapter of any format that adapter_file_open knows. *config (may be NULL) receives its config. Tensors for
+ * modules that do not exist are refused. */
 int adapter_load(adapter **out, const model *m, const char *path, peft_config *config, buf *notes);
 /* Gives the tensors of a llama.cpp adapter the model's names and row order. */
 int adapter_file_translate(adapter_file *f, const model *m);
-/* Writes adapter_model.safetensors and adapter_config.json into an existing folder; each file atomically. The config's target list names what was really adapted. */
+/* Writes adapter_model.safetensors and adapter_config.json into an existing folder; each file atomically. The config's
+ * target list names what was really adapted. */
 int adapter_save(const adapter *a, const model *m, const peft_config *config, const char *folder);
 void adapter_free(adapter *a);
 
 /* PEFT's two counts of print_trainable_parameters. */
-typedef struct parameter_counts { int64_t trainable, all; } parameter_counts;
+typedef struct parameter_counts {
+    int64_t trainable, all;
+} parameter_counts;
 parameter_counts adapter_counts(const adapter *a, const model *m);
 
 #endif

@@ -1,5 +1,5 @@
-/* adapt_gguf.c: the modules of a llama.cpp adapter under the model's names, with the rows of q and k in the model's order. The family's table
- * says both; the loader of GGUF models reads the same one. */
+/* adapt_gguf.c: the modules of a llama.cpp adapter under the model's names, with the rows of q and k in the model's
+ * order. The family's table says both; the loader of GGUF models reads the same one. */
 #include "adapt.h"
 
 #include "arch.h"
@@ -15,9 +15,12 @@ static int check_architecture(const adapter_file *f, const model *m)
     TRY(gguf_take_text(&f->gguf, "general.architecture", &name));
     if (slice_is(name, m->family->name))
         return LORAC_OK;
-    snprintf(found, sizeof found, "%.*s", name.n < sizeof found ? (int)name.n : (int)sizeof found - 1, name.n ? name.p : "");
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->path, .key = "general.architecture", .found = found, .expected = m->family->name },
-                   "the adapter was made for a model of another architecture");
+    snprintf(found, sizeof found, "%.*s", name.n < sizeof found ? (int)name.n : (int)sizeof found - 1,
+             name.n ? name.p : "");
+    return fail_at(
+        LORAC_ERROR_DATA,
+        (fault){ .file = f->path, .key = "general.architecture", .found = found, .expected = m->family->name },
+        "the adapter was made for a model of another architecture");
 }
 
 /* "blk.3.attn_q" to its layer and row of the table; NULL for what is no layer's linear. */
@@ -50,12 +53,15 @@ static int translate(adapter_file *f, size_t i, const model *m)
     const param *q = find_param(m, stem, &layer);
     tensor *t = &f->tensors[i];
     if (q)
-        f->names[i] = arena_format(&f->memory, PEFT_PREFIX "%s.%lld.%s%s", m->family->layers, (long long)layer, q->name, suffix);
+        f->names[i] =
+            arena_format(&f->memory, PEFT_PREFIX "%s.%lld.%s%s", m->family->layers, (long long)layer, q->name, suffix);
     else if (slice_is(stem, "output"))
         f->names[i] = arena_format(&f->memory, PEFT_PREFIX "lm_head%s", suffix);
     else
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->path, .key = f->gguf.names[i], .hint = "the adapter was made for another base model" },
-                       "the adapter has a tensor for a module that the model does not have, or for its embedding");
+        return fail_at(
+            LORAC_ERROR_DATA,
+            (fault){ .file = f->path, .key = f->gguf.names[i], .hint = "the adapter was made for another base model" },
+            "the adapter has a tensor for a module that the model does not have, or for its embedding");
     if (!f->names[i])
         return fail_memory();
     /* Rows of another number are refused with their shape when the factors are read. */

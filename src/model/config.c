@@ -9,9 +9,12 @@
 
 enum { CONFIG_LIMIT = 1 << 20 };
 
-static const char *const rope_names[] = { [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_LLAMA3] = "llama3" }; /* as in files */
+static const char *const rope_names[] = {
+    [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_LLAMA3] = "llama3"
+}; /* as in files */
 
-/* Llama 3's rule (transformers, modeling_rope_utils): long waves are slowed by the factor, short ones left, those between blended. */
+/* Llama 3's rule (transformers, modeling_rope_utils): long waves are slowed by the factor, short ones left, those
+ * between blended. */
 static double llama3_frequency(double f, const rope_scaling *s)
 {
     double wave = 2 * M_PI / f;
@@ -96,8 +99,11 @@ static int settle(model_config *g, const architecture *family, const char *file,
         if (key->kind != KEY_SIZE || *size > 0)
             continue;
         if (key->fallback == NEEDED)
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = is_gguf ? key->gguf : key->name, .expected = "a positive number",
-                                                      .hint = is_gguf ? "a vocabulary-only file has no model in it" : NULL },
+            return fail_at(LORAC_ERROR_DATA,
+                           (fault){ .file = file,
+                                    .key = is_gguf ? key->gguf : key->name,
+                                    .expected = "a positive number",
+                                    .hint = is_gguf ? "a vocabulary-only file has no model in it" : NULL },
                            "the model's configuration lacks a key");
         *size = (int64_t)key->fallback;
     }
@@ -110,7 +116,8 @@ static int settle(model_config *g, const architecture *family, const char *file,
     if (g->heads % g->kv_heads != 0)
         return absurd(file, NAME_OF(kv_heads), "a divisor of the number of heads", (double)g->kv_heads);
     if (g->rotated % 2 != 0 || g->rotated > g->head_size)
-        return absurd(file, is_gguf ? "rope.dimension_count" : "head_dim", "an even number, at most the head's size", (double)g->rotated);
+        return absurd(file, is_gguf ? "rope.dimension_count" : "head_dim", "an even number, at most the head's size",
+                      (double)g->rotated);
     if (!(g->norm_epsilon > 0 && g->norm_epsilon < 1))
         return absurd(file, NAME_OF(norm_epsilon), "a small positive number", g->norm_epsilon);
     return LORAC_OK;
@@ -123,8 +130,10 @@ static int check_rope(const model_config *g, const char *file)
         return absurd(file, "rope_theta", "a positive number", g->rope_theta);
     if (s->kind != ROPE_DEFAULT && !(s->factor > 0))
         return absurd(file, "rope_scaling.factor", "a positive number", s->factor);
-    if (s->kind == ROPE_LLAMA3 && !(s->low_frequency > 0 && s->high_frequency > s->low_frequency && s->original_context > 0))
-        return absurd(file, "rope_scaling.high_freq_factor", "larger than low_freq_factor, and a positive original_max_position_embeddings",
+    if (s->kind == ROPE_LLAMA3 &&
+        !(s->low_frequency > 0 && s->high_frequency > s->low_frequency && s->original_context > 0))
+        return absurd(file, "rope_scaling.high_freq_factor",
+                      "larger than low_freq_factor, and a positive original_max_position_embeddings",
                       s->high_frequency);
     return LORAC_OK;
 }
@@ -138,16 +147,20 @@ static int read_family(const json_t *root, const architecture **family, const ch
     TRY(json_take_text(root, "model_type", &model_type, file));
     const char *name = class_name ? class_name : model_type;
     if (!name)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "architectures" }, "the model's configuration does not say what it is");
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "architectures" },
+                       "the model's configuration does not say what it is");
     char known[ARCHITECTURE_NAMES];
     *family = architecture_named(name);
     if (!*family)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "architectures", .found = name, .expected = architecture_names(known) },
-                       "this model family is not supported");
+        return fail_at(
+            LORAC_ERROR_USAGE,
+            (fault){ .file = file, .key = "architectures", .found = name, .expected = architecture_names(known) },
+            "this model family is not supported");
     return LORAC_OK;
 }
 
-/* transformers 5 puts theta and scaling into rope_parameters; before, theta stood alone and scaling in rope_scaling (`type`, later `rope_type`). */
+/* transformers 5 puts theta and scaling into rope_parameters; before, theta stood alone and scaling in rope_scaling
+ * (`type`, later `rope_type`). */
 static int read_rope(const json_t *root, model_config *g, const char *file)
 {
     double *theta = &g->rope_theta;
@@ -161,8 +174,10 @@ static int read_rope(const json_t *root, model_config *g, const char *file)
     if (!object || json_is_null(object))
         return LORAC_OK;
     if (!json_is_object(object))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "rope_scaling", .found = json_kind(object), .expected = "an object" },
-                       "the model's configuration has a key of the wrong kind");
+        return fail_at(
+            LORAC_ERROR_DATA,
+            (fault){ .file = file, .key = "rope_scaling", .found = json_kind(object), .expected = "an object" },
+            "the model's configuration has a key of the wrong kind");
     const char *name = "default";
     TRY(json_take_text(object, "type", &name, file));
     TRY(json_take_text(object, "rope_type", &name, file));
@@ -171,8 +186,10 @@ static int read_rope(const json_t *root, model_config *g, const char *file)
     while (kind < kinds && strcmp(rope_names[kind], name) != 0)
         kind++;
     if (kind == kinds)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "rope_type", .found = name, .expected = "default, linear or llama3" },
-                       "this kind of rotary scaling is not supported");
+        return fail_at(
+            LORAC_ERROR_USAGE,
+            (fault){ .file = file, .key = "rope_type", .found = name, .expected = "default, linear or llama3" },
+            "this kind of rotary scaling is not supported");
     s->kind = kind;
     TRY(json_take_real(object, "factor", &s->factor, file));
     TRY(json_take_real(object, "low_freq_factor", &s->low_frequency, file));
@@ -180,8 +197,16 @@ static int read_rope(const json_t *root, model_config *g, const char *file)
     return json_take_real(object, "original_max_position_embeddings", &s->original_context, file);
 }
 
-static const struct { const char *name; glu_kind kind; } activations[] = { /* the first of a kind is written */
-    { "silu", GLU_SILU }, { "swish", GLU_SILU }, { "gelu", GLU_GELU }, { "gelu_new", GLU_GELU_TANH }, { "gelu_pytorch_tanh", GLU_GELU_TANH },
+static const struct {
+    const char *name;
+    glu_kind kind;
+} activations[] = {
+    /* the first of a kind is written */
+    { "silu", GLU_SILU },
+    { "swish", GLU_SILU },
+    { "gelu", GLU_GELU },
+    { "gelu_new", GLU_GELU_TANH },
+    { "gelu_pytorch_tanh", GLU_GELU_TANH },
 };
 
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
@@ -205,7 +230,8 @@ static int read_activation(const json_t *root, const char *key, glu_kind *out, c
         }
     if (!name)
         return LORAC_OK;
-    return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = key, .found = name, .expected = "silu, gelu or gelu_new" },
+    return fail_at(LORAC_ERROR_USAGE,
+                   (fault){ .file = file, .key = key, .found = name, .expected = "silu, gelu or gelu_new" },
                    "this activation is not supported");
 }
 
@@ -213,10 +239,14 @@ static int read_key(const json_t *root, model_config *g, const config_key *key, 
 {
     void *field = field_of(g, key);
     switch (key->kind) {
-    case KEY_SIZE: return json_take_int(root, key->name, 1, key->most, field, file);
-    case KEY_REAL: return json_take_real(root, key->name, field, file);
-    case KEY_FLAG: return json_take_bool(root, key->name, field, file);
-    case KEY_ACTIVATION: break;
+    case KEY_SIZE:
+        return json_take_int(root, key->name, 1, key->most, field, file);
+    case KEY_REAL:
+        return json_take_real(root, key->name, field, file);
+    case KEY_FLAG:
+        return json_take_bool(root, key->name, field, file);
+    case KEY_ACTIVATION:
+        break;
     }
     return read_activation(root, key->name, field, file);
 }
@@ -231,7 +261,8 @@ static int read_token(const json_t *root, const char *key, int32_t *out, const c
     if (json_is_integer(value))
         id = json_integer_value(value);
     else if (value && !json_is_null(value))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = key, .found = json_kind(value), .expected = "a token id" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = file, .key = key, .found = json_kind(value), .expected = "a token id" },
                        "the model's configuration has a key of the wrong kind");
     if (id >= -1 && id < VOCABULARY_MOST)
         *out = (int32_t)id;
@@ -262,7 +293,8 @@ int config_read_folder(model_config *g, const architecture **family, const char 
     const char *file = path_join(&path, folder, "config.json");
     int status = file ? json_read(&root, file, CONFIG_LIMIT, 0) : fail_memory();
     if (status == LORAC_OK && !json_is_object(root))
-        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .found = json_kind(root), .expected = "an object" }, "not a model configuration");
+        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .found = json_kind(root), .expected = "an object" },
+                         "not a model configuration");
     if (status == LORAC_OK)
         status = read_family(root, family, file);
     if (status == LORAC_OK)
@@ -274,7 +306,10 @@ int config_read_folder(model_config *g, const architecture **family, const char 
 
 /* ---- GGUF ---- */
 
-typedef struct gguf_keys { const gguf *file; const char *prefix; } gguf_keys;
+typedef struct gguf_keys {
+    const gguf *file;
+    const char *prefix;
+} gguf_keys;
 
 static const char *prefixed(const gguf_keys *k, const char *key, char text[128])
 {
@@ -288,10 +323,15 @@ static int gguf_read_key(const gguf_keys *k, model_config *g, const config_key *
     void *field = field_of(g, key);
     const bool absent = key->gguf[0] == '!';
     switch (key->kind) {
-    case KEY_SIZE: return gguf_take_int(k->file, prefixed(k, key->gguf, name), 1, key->most, field);
-    case KEY_REAL: return gguf_take_real(k->file, prefixed(k, key->gguf, name), field);
-    case KEY_FLAG: *(bool *)field = (gguf_tensor(k->file, key->gguf + absent) == NULL) == absent; break;
-    case KEY_ACTIVATION: break;
+    case KEY_SIZE:
+        return gguf_take_int(k->file, prefixed(k, key->gguf, name), 1, key->most, field);
+    case KEY_REAL:
+        return gguf_take_real(k->file, prefixed(k, key->gguf, name), field);
+    case KEY_FLAG:
+        *(bool *)field = (gguf_tensor(k->file, key->gguf + absent) == NULL) == absent;
+        break;
+    case KEY_ACTIVATION:
+        break;
     }
     return LORAC_OK;
 }
@@ -324,8 +364,12 @@ static int apply_rope_divisors(model_config *g, const gguf *file)
         return LORAC_OK;
     char shape[64];
     if (t->type != DT_F32 || tensor_count(t) != g->rotated / 2)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = file->path, .key = "rope_freqs.weight", .found = tensor_shape(t, shape),
-                                                  .expected = "F32, half the rotated dimensions" }, "the tensor does not fit the configuration");
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = file->path,
+                                .key = "rope_freqs.weight",
+                                .found = tensor_shape(t, shape),
+                                .expected = "F32, half the rotated dimensions" },
+                       "the tensor does not fit the configuration");
     for (int64_t i = 0; i < g->rotated / 2; i++) {
         float divisor;
         memcpy(&divisor, (const char *)t->data + (size_t)i * sizeof divisor, sizeof divisor);
@@ -365,7 +409,11 @@ static int gguf_read_family(const gguf *file, const architecture **family, arena
         return fail_memory();
     *family = architecture_named(text);
     if (!*family)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file->path, .key = "general.architecture", .found = text, .expected = architecture_names(known) },
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .file = file->path,
+                                .key = "general.architecture",
+                                .found = text,
+                                .expected = architecture_names(known) },
                        "this model family is not supported");
     return LORAC_OK;
 }

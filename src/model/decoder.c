@@ -1,4 +1,5 @@
-/* decoder.c: the loop every decoder shares: embedding, blocks, last norm, head; and attention with or without a cache. */
+/* decoder.c: the loop every decoder shares: embedding, blocks, last norm, head; and attention with or without a cache.
+ */
 #include "arch.h"
 #include "err.h"
 #include "mem.h"
@@ -20,8 +21,11 @@ var *attend(pass *p, const void *block, var *q, var *k, var *v)
     const batch *b = p->b;
     size_t layer = (size_t)((const char *)block - p->m->blocks) / p->m->family->block_size;
     attention_shape shape = {
-        .heads = g->heads, .kv_heads = g->kv_heads, .head_size = g->head_size,
-        .scale = attention_scale(g, layer), .causal = 1,
+        .heads = g->heads,
+        .kv_heads = g->kv_heads,
+        .head_size = g->head_size,
+        .scale = attention_scale(g, layer),
+        .causal = 1,
     };
     if (!b->cache)
         return op_attention(p->c, q, k, v, b->spans, b->n_spans, &shape);
@@ -43,7 +47,8 @@ static var *run_blocks(pass *p)
     if (m->positions.t.data)
         x = op_embed(c, x, &m->positions, p->b->positions, p->b->count);
     if (m->family->rotary)
-        p->rope = rope_angles(c, p->b->positions, p->b->count, m->config.rope_frequency, m->config.rotated, (real)m->config.rope_scale);
+        p->rope = rope_angles(c, p->b->positions, p->b->count, m->config.rope_frequency, m->config.rotated,
+                              (real)m->config.rope_scale);
     for (int64_t layer = 0; layer < m->config.layers; layer++) {
         x = segment(c, m->family->block, p, m->blocks + (size_t)layer * m->family->block_size, x);
         if (p->b->once)
@@ -56,7 +61,8 @@ static var *last_norm(const pass *p, var *x)
 {
     const norm_weights *n = &p->m->final_norm;
     const real epsilon = (real)p->m->config.norm_epsilon;
-    return n->bias.t.data ? op_layernorm(p->c, x, &n->weight, &n->bias, epsilon) : op_rmsnorm(p->c, x, &n->weight, epsilon);
+    return n->bias.t.data ? op_layernorm(p->c, x, &n->weight, &n->bias, epsilon)
+                          : op_rmsnorm(p->c, x, &n->weight, epsilon);
 }
 
 /* Learned positions end where their table does. */
@@ -68,8 +74,10 @@ static int check_positions(const model *m, const context *c, const batch *b)
         if (b->positions[i] >= m->config.context) {
             char expected[48];
             snprintf(expected, sizeof expected, "at most %lld tokens", (long long)m->config.context);
-            return fail_at(LORAC_ERROR_USAGE, (fault){ .file = m->path, .expected = expected, .hint = "shorten it, or lower --max-seq-length" },
-                           "a text is longer than the model's learned positions");
+            return fail_at(
+                LORAC_ERROR_USAGE,
+                (fault){ .file = m->path, .expected = expected, .hint = "shorten it, or lower --max-seq-length" },
+                "a text is longer than the model's learned positions");
         }
     return LORAC_OK;
 }
@@ -88,7 +96,8 @@ int model_loss(const model *m, context *c, const batch *b, const loss_targets *t
 }
 
 /* Only some rows reach the head, so the rows that an adapter is for are counted among them. rows ascend. */
-static int head_terms(const context *c, const linear *head, const int32_t *rows, int64_t n_rows, lowrank terms[LOWRANK_MAX])
+static int head_terms(const context *c, const linear *head, const int32_t *rows, int64_t n_rows,
+                      lowrank terms[LOWRANK_MAX])
 {
     int n = linear_terms(c, head, terms);
     for (int i = 0; i < n && rows; i++) {

@@ -1,5 +1,5 @@
-/* gpt2.c: the GPT-2 family: learned positions, pre-norm with layer normalisation, q, k and v of one product, a plain MLP, biases
- * everywhere. Its linears are Conv1D modules, whose weights Hugging Face files as [in, out]. */
+/* gpt2.c: the GPT-2 family: learned positions, pre-norm with layer normalisation, q, k and v of one product, a plain
+ * MLP, biases everywhere. Its linears are Conv1D modules, whose weights Hugging Face files as [in, out]. */
 #include "arch.h"
 
 typedef struct block {
@@ -9,7 +9,8 @@ typedef struct block {
 
 #define FIELD(field) offsetof(model_config, field)
 
-static const config_key keys[] = { /*             config.json                llama.cpp */
+static const config_key keys[] = {
+    /*             config.json                llama.cpp */
     { KEY_SIZE, FIELD(layers), "n_layer", "block_count", NEEDED, LAYERS_MOST },
     { KEY_SIZE, FIELD(hidden), "n_embd", "embedding_length", NEEDED, SIZE_MOST },
     { KEY_SIZE, FIELD(heads), "n_head", "attention.head_count", NEEDED, HEADS_MOST },
@@ -34,7 +35,8 @@ static bool always(const model_config *g)
 #define NORM(field) PARAM_NORM, offsetof(block, field)
 #define LINEAR(field) PARAM_LINEAR, offsetof(block, field)
 
-static const param layer[] = { /*    Hugging Face   llama.cpp      [out, in] */
+static const param layer[] = {
+    /*    Hugging Face   llama.cpp      [out, in] */
     { NORM(attention_norm), "ln_1", "attn_norm", SIZE_HIDDEN, SIZE_NONE, always, LAYOUT_PLAIN },
     { LINEAR(qkv), "attn.c_attn", "attn_qkv", SIZE_QKV, SIZE_HIDDEN, always, LAYOUT_CONV1D },
     { LINEAR(o), "attn.c_proj", "attn_output", SIZE_HIDDEN, SIZE_Q, always, LAYOUT_CONV1D },

@@ -18,7 +18,8 @@ static bool mlp_bias(const model_config *g)
 
 #define FIELD(field) offsetof(model_config, field)
 
-static const config_key keys[] = { /*             config.json                llama.cpp */
+static const config_key keys[] = {
+    /*             config.json                llama.cpp */
     { KEY_SIZE, FIELD(layers), "num_hidden_layers", "block_count", NEEDED, LAYERS_MOST },
     { KEY_SIZE, FIELD(hidden), "hidden_size", "embedding_length", NEEDED, SIZE_MOST },
     { KEY_SIZE, FIELD(heads), "num_attention_heads", "attention.head_count", NEEDED, HEADS_MOST },
@@ -39,7 +40,8 @@ static const config_key keys[] = { /*             config.json                lla
 #define NORM(field) PARAM_NORM, offsetof(block, field)
 #define LINEAR(field) PARAM_LINEAR, offsetof(block, field)
 
-static const param layer[] = { /*        Hugging Face               llama.cpp      [out, in] */
+static const param layer[] = {
+    /*        Hugging Face               llama.cpp      [out, in] */
     { NORM(input_norm), "input_layernorm", "attn_norm", SIZE_HIDDEN, SIZE_NONE, NULL, LAYOUT_PLAIN },
     { LINEAR(q), "self_attn.q_proj", "attn_q", SIZE_Q, SIZE_HIDDEN, attention_bias, LAYOUT_PAIRED },
     { LINEAR(k), "self_attn.k_proj", "attn_k", SIZE_KV, SIZE_HIDDEN, attention_bias, LAYOUT_PAIRED },

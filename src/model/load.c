@@ -1,6 +1,6 @@
-/* load.c: from files to a model: the parameter tables are walked, every shape is checked against the configuration, and all that is missing
- * is reported at once. Weights stay where they are mapped, in the type they have; only norms, biases and rows that stand in another order
- * are copied. */
+/* load.c: from files to a model: the parameter tables are walked, every shape is checked against the configuration, and
+ * all that is missing is reported at once. Weights stay where they are mapped, in the type they have; only norms,
+ * biases and rows that stand in another order are copied. */
 #include "arch.h"
 #include "err.h"
 #include "mem.h"
@@ -15,7 +15,7 @@ typedef struct loader {
     bool expand;
     buf missing;
     size_t missing_count;
-    uint64_t by_type[DT_COUNT];   /* parameters */
+    uint64_t by_type[DT_COUNT]; /* parameters */
 } loader;
 
 static void note_missing(loader *l, const char *name)
@@ -49,10 +49,18 @@ static int find_tensor(loader *l, const char *name, int64_t rows, int64_t cols, 
     char have[64], want[64];
     tensor shape = { .ndim = cols == 0 ? 1 : 2, .dim = { rows, cols } };
     if (!fits)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = l->m->path, .key = name, .found = tensor_shape(t, have), .expected = tensor_shape(&shape, want) },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = l->m->path,
+                                .key = name,
+                                .found = tensor_shape(t, have),
+                                .expected = tensor_shape(&shape, want) },
                        "a tensor's shape does not fit the configuration");
     if (!dtype_is_float(t->type) && !dtype_is_quantised(t->type))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = l->m->path, .key = name, .found = dtype_name(t->type), .expected = "a floating-point or GGUF block type" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = l->m->path,
+                                .key = name,
+                                .found = dtype_name(t->type),
+                                .expected = "a floating-point or GGUF block type" },
                        "a weight has a type that cannot be computed with");
     l->by_type[t->type] += (uint64_t)tensor_count(t);
     l->m->parameters += tensor_count(t);
@@ -90,7 +98,8 @@ int reorder_rows(arena *memory, tensor *t, int64_t head_size)
     if (!copy)
         return fail_memory();
     for (int64_t r = 0; r < t->dim[0]; r++)
-        memcpy(copy + (size_t)r * row_bytes, (const char *)t->data + (size_t)filed_row(r, head_size) * row_bytes, row_bytes);
+        memcpy(copy + (size_t)r * row_bytes, (const char *)t->data + (size_t)filed_row(r, head_size) * row_bytes,
+               row_bytes);
     t->data = copy;
     return LORAC_OK;
 }
@@ -184,7 +193,8 @@ static int load_norm(loader *l, norm_weights *out, const char *stem)
 {
     const int64_t size = l->m->config.hidden;
     TRY(load_named_vector(l, &out->weight, name_of(l, stem, "weight"), size, false));
-    return l->m->family->centred_norms ? load_named_vector(l, &out->bias, name_of(l, stem, "bias"), size, false) : LORAC_OK;
+    return l->m->family->centred_norms ? load_named_vector(l, &out->bias, name_of(l, stem, "bias"), size, false)
+                                       : LORAC_OK;
 }
 
 static int load_layers(loader *l)
@@ -236,8 +246,10 @@ static int report_missing(loader *l)
     if (l->missing_count == 0)
         return LORAC_OK;
     TRY(buf_status(&l->missing));
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = l->m->path, .key = l->missing.p,
-                                              .hint = "the files do not belong together, or the download is not complete" },
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = l->m->path,
+                            .key = l->missing.p,
+                            .hint = "the files do not belong together, or the download is not complete" },
                    "%zu tensor%s of the model missing", l->missing_count, l->missing_count == 1 ? " is" : "s are");
 }
 
@@ -263,7 +275,9 @@ int model_open(model **out, const char *path, bool expand)
 {
     *out = NULL;
     if (!path_exists(path))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path,
+                                .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
                        "there is no such model");
     loader l = { .m = mem_new(1, sizeof *l.m), .expand = expand };
     model *m = l.m;
@@ -298,7 +312,8 @@ int model_check_ids(const model *m, const int32_t *ids, size_t count)
             char found[32], expected[48];
             snprintf(found, sizeof found, "%d", ids[i]);
             snprintf(expected, sizeof expected, "0 to %lld", (long long)m->config.vocabulary - 1);
-            return fail_at(LORAC_ERROR_DATA, (fault){ .key = "ids", .found = found, .expected = expected }, "a token id is not in the model's vocabulary");
+            return fail_at(LORAC_ERROR_DATA, (fault){ .key = "ids", .found = found, .expected = expected },
+                           "a token id is not in the model's vocabulary");
         }
     return LORAC_OK;
 }

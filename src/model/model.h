@@ -1,5 +1,5 @@
-/* model.h: a language model in memory: configuration, weights under Hugging Face's names, and its forward pass. A model is immutable
- * once open. Families are rows of arch.c; the shared loop is decoder.c. */
+/* model.h: a language model in memory: configuration, weights under Hugging Face's names, and its forward pass. A model
+ * is immutable once open. Families are rows of arch.c; the shared loop is decoder.c. */
 #ifndef LORAC_MODEL_H
 #define LORAC_MODEL_H
 
@@ -8,7 +8,8 @@
 #include "map.h"
 #include "safetensors.h"
 
-/* How the rotary frequencies were changed for contexts longer than trained on. ROPE_DIVISORS: by factors that a GGUF file lists. */
+/* How the rotary frequencies were changed for contexts longer than trained on. ROPE_DIVISORS: by factors that a GGUF
+ * file lists. */
 typedef enum rope_kind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_DIVISORS } rope_kind;
 typedef struct rope_scaling {
     rope_kind kind;
@@ -16,39 +17,42 @@ typedef struct rope_scaling {
 } rope_scaling;
 
 typedef struct model_config {
-    const char *model_type;       /* "llama" */
+    const char *model_type; /* "llama" */
     int64_t layers, hidden, heads, kv_heads, head_size, intermediate, vocabulary, context;
     double norm_epsilon;
     bool tied_head, attention_bias, mlp_bias;
-    bool attention_scaled;        /* scores are divided by √head_size; true where no key says it */
-    bool attention_by_layer;      /* scores of layer i are divided by i + 1 */
+    bool attention_scaled;   /* scores are divided by √head_size; true where no key says it */
+    bool attention_by_layer; /* scores of layer i are divided by i + 1 */
     glu_kind activation;
-    int64_t rotated;              /* how many of head_size turn; 0: positions are learned */
+    int64_t rotated; /* how many of head_size turn; 0: positions are learned */
     double rope_theta;
     rope_scaling rope_scaling;
-    real *rope_frequency;         /* [rotated / 2], scaling applied */
-    double rope_scale;            /* on cosine and sine */
-    int32_t bos, eos, pad;        /* -1: none */
+    real *rope_frequency;  /* [rotated / 2], scaling applied */
+    double rope_scale;     /* on cosine and sine */
+    int32_t bos, eos, pad; /* -1: none */
 } model_config;
 
 /* data of the bias NULL: RMS normalisation. */
-typedef struct norm_weights { var weight, bias; } norm_weights;
+typedef struct norm_weights {
+    var weight, bias;
+} norm_weights;
 
 typedef struct model {
     const char *path;
     bool is_gguf;
     const struct architecture *family;
     model_config config;
-    var embedding;                /* [V, C] */
-    var positions;                /* [context, C], added to the embedding; data NULL: none are learned */
+    var embedding; /* [V, C] */
+    var positions; /* [context, C], added to the embedding; data NULL: none are learned */
     norm_weights final_norm;
-    linear head;                  /* shares the embedding's data when tied */
-    char *blocks;                 /* config.layers structs of family->block_size bytes */
-    linear **linears; int linear_count; /* by slot, in PEFT's module order; the head is the last */
-    dtype weight_type;            /* the type most weights are stored in */
-    int64_t parameters;           /* tied counted once */
+    linear head;  /* shares the embedding's data when tied */
+    char *blocks; /* config.layers structs of family->block_size bytes */
+    linear **linears;
+    int linear_count;   /* by slot, in PEFT's module order; the head is the last */
+    dtype weight_type;  /* the type most weights are stored in */
+    int64_t parameters; /* tied counted once */
     uint64_t bytes;
-    struct model_source *source;  /* the files */
+    struct model_source *source; /* the files */
     arena memory;
 } model;
 
@@ -58,12 +62,17 @@ void model_close(model *m);
 /* ---- Running ---- */
 
 /* Keys and values of past positions: one row per position, in every layer. Sequences own ranges of rows. */
-typedef struct kv_cache { void **k, **v; int64_t layers, rows; size_t layer_bytes; dtype type; } kv_cache;
+typedef struct kv_cache {
+    void **k, **v;
+    int64_t layers, rows;
+    size_t layer_bytes;
+    dtype type;
+} kv_cache;
 int kv_cache_new(kv_cache **out, const model *m, int64_t rows, dtype type);
 void kv_cache_free(kv_cache *cache);
 
-/* The rows of one pass. Training: spans are the packed documents, with kv == q. Generation: `cache` is set, spans' kv are cache rows, and
- * row i's keys go to cache row cache_row[i]. */
+/* The rows of one pass. Training: spans are the packed documents, with kv == q. Generation: `cache` is set, spans' kv
+ * are cache rows, and row i's keys go to cache row cache_row[i]. */
 typedef struct batch {
     int64_t count;
     const int32_t *ids, *positions;
@@ -71,7 +80,7 @@ typedef struct batch {
     int64_t n_spans;
     kv_cache *cache;
     const int32_t *cache_row;
-    bool once;                    /* the model is not run again soon: after each layer the pages of its files are let go */
+    bool once; /* the model is not run again soon: after each layer the pages of its files are let go */
 } batch;
 
 /* Loss over a batch, added to *result; gradients (of c->recording contexts) are added to those of the adapters in use.
@@ -79,8 +88,8 @@ typedef struct batch {
 int model_loss(const model *m, context *c, const batch *b, const loss_targets *targets, loss_result *result);
 /* Logits of the given rows, in ascending order (NULL: all), into [n_rows, V]. No gradients. */
 int model_logits(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits);
-/* Step memory that model_loss (with backward) or model_logits needs for a batch of this shape; *counted, unless it is NULL,
- * gains what would be computed and moved. */
+/* Step memory that model_loss (with backward) or model_logits needs for a batch of this shape; *counted, unless it is
+ * NULL, gains what would be computed and moved. */
 int model_measure_loss(const model *m, const context *like, const batch *b, const loss_targets *targets, size_t *bytes,
                        profile *counted);
 int model_measure_logits(const model *m, const context *like, const batch *b, int64_t n_rows, size_t *bytes);

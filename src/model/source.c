@@ -1,4 +1,5 @@
-/* source.c: opening the files of a model. The shard index is data from outside: its file names must be plain names in the same folder. */
+/* source.c: opening the files of a model. The shard index is data from outside: its file names must be plain names in
+ * the same folder. */
 #include "source.h"
 
 #include "err.h"
@@ -43,7 +44,8 @@ static int open_shard(model_source *s, const char *folder, const char *name)
     return status;
 }
 
-/* Opens each file that weight_map names, once, in the order of first mention, then checks that every tensor is where the map says. */
+/* Opens each file that weight_map names, once, in the order of first mention, then checks that every tensor is where
+ * the map says. */
 static int open_shards(model_source *s, const char *folder, const json_t *weight_map, const char *index)
 {
     map opened = { 0 };
@@ -82,8 +84,10 @@ static int open_index(model_source *s, const char *folder, const char *index)
     const json_t *weight_map = json_object_get(root, "weight_map");
     int status;
     if (!json_is_object(weight_map))
-        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = index, .key = "weight_map", .found = json_kind(weight_map), .expected = "an object" },
-                         "the shard index has no map of tensors to files");
+        status = fail_at(
+            LORAC_ERROR_DATA,
+            (fault){ .file = index, .key = "weight_map", .found = json_kind(weight_map), .expected = "an object" },
+            "the shard index has no map of tensors to files");
     else
         status = open_shards(s, folder, weight_map, index);
     json_decref(root);
@@ -102,8 +106,11 @@ static int open_folder(model_source *s, const char *folder)
     } else if ((joined = path_join(&path, folder, "model.safetensors")) && path_exists(joined)) {
         status = open_shard(s, folder, "model.safetensors");
     } else {
-        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = folder, .expected = "model.safetensors or model.safetensors.index.json",
-                                                    .hint = "PyTorch .bin weights can be converted with transformers: save_pretrained(safe_serialization=True)" },
+        status = fail_at(LORAC_ERROR_DATA,
+                         (fault){ .file = folder,
+                                  .expected = "model.safetensors or model.safetensors.index.json",
+                                  .hint = "PyTorch .bin weights can be converted with transformers: "
+                                          "save_pretrained(safe_serialization=True)" },
                          "the model folder has no weights");
     }
     buf_free(&path);
@@ -119,7 +126,8 @@ int source_open(model_source *s, const char *path)
     if (path_is_folder(path))
         return open_folder(s, s->path);
     if (slice_ends(slice_of(path), ".safetensors"))
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = path, .hint = "give the folder that holds it, with its config.json" },
+        return fail_at(LORAC_ERROR_DATA,
+                       (fault){ .file = path, .hint = "give the folder that holds it, with its config.json" },
                        "a model is a folder or a GGUF file");
     TRY(gguf_open(&s->gguf, s->path));
     s->is_gguf = true;

@@ -1,5 +1,5 @@
-/* source.h: where a model's tensors come from: a Hugging Face folder (one file, or shards with an index) or a GGUF file. Answers by the name
- * the file uses; knows no architecture. */
+/* source.h: where a model's tensors come from: a Hugging Face folder (one file, or shards with an index) or a GGUF
+ * file. Answers by the name the file uses; knows no architecture. */
 #ifndef LORAC_SOURCE_H
 #define LORAC_SOURCE_H
 
@@ -10,7 +10,8 @@ typedef struct model_source {
     const char *path;
     bool is_gguf;
     gguf gguf;
-    safetensors *shards; size_t shard_count;
+    safetensors *shards;
+    size_t shard_count;
     arena memory;
 } model_source;
 

@@ -1,5 +1,6 @@
-/* adapter.h: a set of low-rank factors, one pair per adapted module, and the list of named tensors that training changes. An adapter
- * lives beside the model, never in it. It knows no files; model/adapt.h builds, loads and saves it. */
+/* adapter.h: a set of low-rank factors, one pair per adapted module, and the list of named tensors that training
+ * changes. An adapter lives beside the model, never in it. It knows no files; model/adapt.h builds, loads and saves it.
+ */
 #ifndef LORAC_ADAPTER_H
 #define LORAC_ADAPTER_H
 
@@ -7,24 +8,24 @@
 #include "context.h"
 
 typedef struct lora {
-    var a, b;                     /* A [r, in], B [out, r], real; rank 0: this module is not adapted */
-    var base;                     /* a weight that stands in for the model's own; data NULL: there is none */
+    var a, b; /* A [r, in], B [out, r], real; rank 0: this module is not adapted */
+    var base; /* a weight that stands in for the model's own; data NULL: there is none */
     int64_t rank;
-    real scale;                   /* alpha / r */
+    real scale; /* alpha / r */
     real dropout;
 } lora;
 
 /* A tensor that training changes. Optimisers and checkpoints see only these. */
 typedef struct trainable {
-    const char *name;             /* as in the adapter file: "base_model.model.….lora_A.weight" */
-    var *value;                   /* real; value->grad is its gradient */
-    int64_t count;                /* elements */
+    const char *name; /* as in the adapter file: "base_model.model.….lora_A.weight" */
+    var *value;       /* real; value->grad is its gradient */
+    int64_t count;    /* elements */
 } trainable;
 
 typedef struct adapter {
-    lora *modules;                /* by slot of linear */
+    lora *modules; /* by slot of linear */
     int module_count;
-    trainable *trainables;        /* in order of slots */
+    trainable *trainables; /* in order of slots */
     int trainable_count;
     int64_t parameters;
     arena memory;

@@ -7,11 +7,11 @@
 #include "ops.h"
 
 typedef struct linear {
-    const char *name;             /* Hugging Face's module path: "model.layers.0.self_attn.q_proj" */
-    var weight;                   /* [out, in], or turned */
-    var bias;                     /* [out]; data NULL when there is none */
-    bool conv1d;                  /* Hugging Face's module is a Conv1D, which files its weight as [in, out] */
-    int slot;                     /* index into an adapter's modules */
+    const char *name; /* Hugging Face's module path: "model.layers.0.self_attn.q_proj" */
+    var weight;       /* [out, in], or turned */
+    var bias;         /* [out]; data NULL when there is none */
+    bool conv1d;      /* Hugging Face's module is a Conv1D, which files its weight as [in, out] */
+    int slot;         /* index into an adapter's modules */
 } linear;
 
 /* x [T, in] -> [T, out], adapters included; added to `onto` unless that is NULL. */

@@ -1,10 +1,11 @@
-/* rows.h: one row of training data, from its JSON to ids and labels. Here stand the rules of what is trained: which turns, which tokens, and
- * that the end of a turn is. Knows no files but for their names in errors; a row file's lines come from train/dataset.h. */
+/* rows.h: one row of training data, from its JSON to ids and labels. Here stand the rules of what is trained: which
+ * turns, which tokens, and that the end of a turn is. Knows no files but for their names in errors; a row file's lines
+ * come from train/dataset.h. */
 #ifndef LORAC_ROWS_H
 #define LORAC_ROWS_H
 
-#include "template.h"
 #include "lorac.h"
+#include "template.h"
 #include "tokenizer.h"
 
 enum { LABEL_NONE = -100 };
@@ -16,22 +17,22 @@ typedef struct row_reader {
     const tokenizer *tokenizer;
     const template *template;
     lorac_loss_on loss_on;
-    int32_t vocabulary;           /* of the model, which may be larger than the tokenizer's; 0: the tokenizer's */
-    int64_t max_seq_length;       /* 0: no limit */
+    int32_t vocabulary;     /* of the model, which may be larger than the tokenizer's; 0: the tokenizer's */
+    int64_t max_seq_length; /* 0: no limit */
 } row_reader;
 
 /* Buffers are kept between calls: start with {0}. */
 typedef struct row {
     row_kind kind;
-    int32_t *ids, *labels;        /* labels unshifted, LABEL_NONE = not trained */
+    int32_t *ids, *labels; /* labels unshifted, LABEL_NONE = not trained */
     size_t count, capacity, trained;
     bool truncated;
-    double weight;                /* 1 unless the row says otherwise */
-    struct row_scratch *scratch;  /* rows.c's own */
+    double weight;               /* 1 unless the row says otherwise */
+    struct row_scratch *scratch; /* rows.c's own */
 } row;
 
-/* Reads one row from its JSON object. file and line are for messages: every failure is LORAC_ERROR_DATA at file:line. A row without
- * a trained token is no failure here. */
+/* Reads one row from its JSON object. file and line are for messages: every failure is LORAC_ERROR_DATA at file:line. A
+ * row without a trained token is no failure here. */
 int row_read(const row_reader *reader, const json_t *object, const char *file, long line, row *out);
 void row_free(row *r);
 

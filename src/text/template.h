@@ -1,6 +1,7 @@
-/* template.h: chat templates: the part of Jinja they use, with jinja2's semantics under transformers' settings (trim_blocks,
- * lstrip_blocks, loop controls, generation blocks, a sandbox). Parsed once, rendered many times; a parsed template is immutable. Anything
- * unknown is an error that names file, line, column and construct. Knows nothing of tokenizers. */
+/* template.h: chat templates: the part of Jinja they use, with jinja2's semantics under transformers' settings
+ * (trim_blocks, lstrip_blocks, loop controls, generation blocks, a sandbox). Parsed once, rendered many times; a parsed
+ * template is immutable. Anything unknown is an error that names file, line, column and construct. Knows nothing of
+ * tokenizers. */
 #ifndef LORAC_TEMPLATE_H
 #define LORAC_TEMPLATE_H
 
@@ -17,19 +18,22 @@ void template_free(template *t);
 bool template_has_generation(const template *t);
 
 /* Bytes [begin, end) of the rendered text that stand in a {% generation %} block. */
-typedef struct text_region { size_t begin, end; } text_region;
+typedef struct text_region {
+    size_t begin, end;
+} text_region;
 
 typedef struct template_input {
-    const json_t *messages;       /* an array */
-    const json_t *tools;          /* an array, or NULL: None */
-    const json_t *extra;          /* an object of further variables, or NULL */
+    const json_t *messages; /* an array */
+    const json_t *tools;    /* an array, or NULL: None */
+    const json_t *extra;    /* an object of further variables, or NULL */
     bool add_generation_prompt;
-    slice bos, eos;               /* p NULL: undefined */
-    const char *date;             /* YYYY-MM-DD for strftime_now; NULL: today */
+    slice bos, eos;   /* p NULL: undefined */
+    const char *date; /* YYYY-MM-DD for strftime_now; NULL: today */
 } template_input;
 
 /* Appends the text to `out`. *regions (may be NULL) is the caller's, freed with mem_free.
  * raise_exception: LORAC_ERROR_DATA with its message. Steps, depth and output are limited. */
-int template_render(const template *t, const template_input *input, buf *out, text_region **regions, size_t *region_count);
+int template_render(const template *t, const template_input *input, buf *out, text_region **regions,
+                    size_t *region_count);
 
 #endif

@@ -1,5 +1,6 @@
-/* tokenizer.h: text to ids and back, equal to what the model file's own tool gives (Hugging Face tokenizers for tokenizer.json,
- * llama.cpp for GGUF metadata). Knows nothing of templates, rows or models. A tokenizer is immutable and may be shared by threads. */
+/* tokenizer.h: text to ids and back, equal to what the model file's own tool gives (Hugging Face tokenizers for
+ * tokenizer.json, llama.cpp for GGUF metadata). Knows nothing of templates, rows or models. A tokenizer is immutable
+ * and may be shared by threads. */
 #ifndef LORAC_TOKENIZER_H
 #define LORAC_TOKENIZER_H
 
@@ -8,7 +9,8 @@
 
 typedef struct tokenizer tokenizer;
 
-/* The ids of a text. begin and end are byte offsets into it (0,0 for added specials); special marks ids the post-processor added. */
+/* The ids of a text. begin and end are byte offsets into it (0,0 for added specials); special marks ids the
+ * post-processor added. */
 typedef struct encoding {
     int32_t *ids;
     uint32_t *begin, *end;
@@ -16,7 +18,8 @@ typedef struct encoding {
     size_t count, capacity;
 } encoding;
 
-/* A folder with tokenizer.json (and tokenizer_config.json, chat_template.jinja, special_tokens_map.json, generation_config.json, if there). */
+/* A folder with tokenizer.json (and tokenizer_config.json, chat_template.jinja, special_tokens_map.json,
+ * generation_config.json, if there). */
 int tokenizer_open_folder(tokenizer **out, const char *folder);
 int tokenizer_open_gguf(tokenizer **out, const gguf *g);
 void tokenizer_free(tokenizer *t);
@@ -30,14 +33,18 @@ void encoding_free(encoding *e);
 int tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out);
 
 /* Streaming decode: feed ids one by one, take what is certain (whole characters). */
-typedef struct detokenizer { const tokenizer *t; buf pending; bool skip_special, begun; } detokenizer;
+typedef struct detokenizer {
+    const tokenizer *t;
+    buf pending;
+    bool skip_special, begun;
+} detokenizer;
 void detokenizer_init(detokenizer *d, const tokenizer *t, bool skip_special);
 int detokenizer_feed(detokenizer *d, int32_t id, buf *out); /* appends */
 int detokenizer_end(detokenizer *d, buf *out);              /* appends what was held back; frees */
 
-int32_t tokenizer_vocabulary(const tokenizer *t);        /* ids are below this */
-slice tokenizer_token(const tokenizer *t, int32_t id);   /* the vocabulary's own string; empty when there is none */
-int32_t tokenizer_id(const tokenizer *t, slice token);   /* or -1 */
+int32_t tokenizer_vocabulary(const tokenizer *t);      /* ids are below this */
+slice tokenizer_token(const tokenizer *t, int32_t id); /* the vocabulary's own string; empty when there is none */
+int32_t tokenizer_id(const tokenizer *t, slice token); /* or -1 */
 bool tokenizer_is_special(const tokenizer *t, int32_t id);
 
 /* -1 where the model has none. */

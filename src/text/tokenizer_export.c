@@ -1,5 +1,5 @@
-/* tokenizer_export.c: GGUF metadata to Hugging Face's files, and back. Both say the same thing with other words: GGUF names a pre-tokeniser,
- * tokenizer.json spells it out. */
+/* tokenizer_export.c: GGUF metadata to Hugging Face's files, and back. Both say the same thing with other words: GGUF
+ * names a pre-tokeniser, tokenizer.json spells it out. */
 #include "tokenizer_export.h"
 
 #include "file.h"
@@ -22,15 +22,16 @@ static json_t *text_of(slice s)
 
 static json_t *byte_level(void)
 {
-    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 0);
+    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex",
+                     0);
 }
 
 static json_t *pre_tokenizer(const recipe *r)
 {
     json_t *steps = json_array();
     for (size_t i = 0; i < RECIPE_EXPRESSIONS && r->expressions[i]; i++)
-        json_array_append_new(steps, json_pack("{s:s,s:{s:s},s:s,s:b}", "type", "Split", "pattern", "Regex", r->expressions[i], "behavior", "Isolated",
-                                               "invert", 0));
+        json_array_append_new(steps, json_pack("{s:s,s:{s:s},s:s,s:b}", "type", "Split", "pattern", "Regex",
+                                               r->expressions[i], "behavior", "Isolated", "invert", 0));
     json_array_append_new(steps, byte_level());
     return json_pack("{s:s,s:o}", "type", "Sequence", "pretokenizers", steps);
 }
@@ -40,8 +41,9 @@ static json_t *added_list(const tokenizer *t)
     json_t *list = json_array();
     for (int32_t id = 0; id < t->vocabulary.count; id++)
         if (t->vocabulary.flags[id] & TOKEN_ADDED)
-            json_array_append_new(list, json_pack("{s:i,s:o,s:b,s:b,s:b,s:b,s:b}", "id", id, "content", text_of(t->vocabulary.token[id]), "single_word", 0,
-                                                  "lstrip", 0, "rstrip", 0, "normalized", 0, "special",
+            json_array_append_new(list, json_pack("{s:i,s:o,s:b,s:b,s:b,s:b,s:b}", "id", id, "content",
+                                                  text_of(t->vocabulary.token[id]), "single_word", 0, "lstrip", 0,
+                                                  "rstrip", 0, "normalized", 0, "special",
                                                   (t->vocabulary.flags[id] & TOKEN_SPECIAL) != 0));
     return list;
 }
@@ -60,14 +62,19 @@ static json_t *post_processor(const tokenizer *t)
                 continue;
             }
             slice token = t->vocabulary.token[id];
-            json_array_append_new(single, json_pack("{s:{s:o,s:i}}", "SpecialToken", "id", text_of(token), "type_id", 0));
-            json_object_setn_new_nocheck(specials, token.p, token.n, json_pack("{s:o,s:[i],s:[o]}", "id", text_of(token), "ids", id, "tokens", text_of(token)));
+            json_array_append_new(single,
+                                  json_pack("{s:{s:o,s:i}}", "SpecialToken", "id", text_of(token), "type_id", 0));
+            json_object_setn_new_nocheck(
+                specials, token.p, token.n,
+                json_pack("{s:o,s:[i],s:[o]}", "id", text_of(token), "ids", id, "tokens", text_of(token)));
         }
         json_t *pair = json_deep_copy(single);
         json_array_append_new(pair, json_pack("{s:{s:s,s:i}}", "Sequence", "id", "B", "type_id", 1));
-        return json_pack("{s:s,s:o,s:o,s:o}", "type", "TemplateProcessing", "single", single, "pair", pair, "special_tokens", specials);
+        return json_pack("{s:s,s:o,s:o,s:o}", "type", "TemplateProcessing", "single", single, "pair", pair,
+                         "special_tokens", specials);
     }
-    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 0, "use_regex", 1);
+    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 0, "use_regex",
+                     1);
 }
 
 static json_t *bpe_model(const tokenizer *t, const gguf *g)
@@ -78,8 +85,9 @@ static json_t *bpe_model(const tokenizer *t, const gguf *g)
     const gguf_value *filed = gguf_find(g, "tokenizer.ggml.merges");
     for (uint64_t i = 0; i < filed->count; i++)
         json_array_append_new(merges, text_of(gguf_string(filed, i)));
-    return json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-                     "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", (int)t->bpe.ignore_merges, "vocab", tokens, "merges", merges);
+    return json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout", "unk_token",
+                     "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
+                     "ignore_merges", (int)t->bpe.ignore_merges, "vocab", tokens, "merges", merges);
 }
 
 static int write_json(json_t *root, const char *folder, const char *name)
@@ -102,7 +110,8 @@ static void set_role(json_t *root, const char *key, const tokenizer *t, token_ro
 
 static json_t *tokenizer_config(const tokenizer *t)
 {
-    json_t *root = json_pack("{s:s,s:b,s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "clean_up_tokenization_spaces", 0, "add_prefix_space", 0);
+    json_t *root = json_pack("{s:s,s:b,s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
+                             "clean_up_tokenization_spaces", 0, "add_prefix_space", 0);
     set_role(root, "bos_token", t, TOKEN_BOS);
     set_role(root, "eos_token", t, TOKEN_EOS);
     set_role(root, "unk_token", t, TOKEN_UNK);
@@ -141,8 +150,9 @@ int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder)
     slice pre = slice_of("default");
     TRY(gguf_take_text(g, "tokenizer.ggml.pre", &pre));
     const recipe *r = recipe_named(pre.n ? pre : slice_of("default")); /* `t` was opened, so there is one */
-    json_t *root = json_pack("{s:s,s:n,s:n,s:o,s:n,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation", "padding", "added_tokens", added_list(t), "normalizer",
-                             "pre_tokenizer", pre_tokenizer(r), "post_processor", post_processor(t), "decoder", byte_level(), "model", bpe_model(t, g));
+    json_t *root = json_pack("{s:s,s:n,s:n,s:o,s:n,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation", "padding",
+                             "added_tokens", added_list(t), "normalizer", "pre_tokenizer", pre_tokenizer(r),
+                             "post_processor", post_processor(t), "decoder", byte_level(), "model", bpe_model(t, g));
     TRY(write_json(root, folder, "tokenizer.json"));
     TRY(write_json(tokenizer_config(t), folder, "tokenizer_config.json"));
     TRY(write_json(generation_config(t), folder, "generation_config.json"));
@@ -154,8 +164,8 @@ int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder)
 int tokenizer_copy_folder(const char *from, const char *to)
 {
     static const char *const names[] = {
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
-        "chat_template.jinja",
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+        "merges.txt",     "tokenizer.model",       "chat_template.jinja",
     };
     buf source = { 0 }, target = { 0 };
     int status = LORAC_OK;
@@ -176,7 +186,8 @@ int tokenizer_copy_folder(const char *from, const char *to)
 static const char *const contractions_filed = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 static const char *const contractions_here = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
 
-/* One step of a pre_tokenizer as the expression it isolates; NULL when it is no such step, "" when it splits nothing. */
+/* One step of a pre_tokenizer as the expression it isolates; NULL when it is no such step, "" when it splits nothing.
+ */
 static const char *step_expression(const json_t *step, arena *memory)
 {
     const char *type = json_string_value(json_object_get(step, "type"));
@@ -190,7 +201,8 @@ static const char *step_expression(const json_t *step, arena *memory)
         return json_is_true(json_object_get(step, "individual_digits")) ? "\\p{N}" : NULL;
     const char *regex = json_string_value(json_object_get(json_object_get(step, "pattern"), "Regex"));
     const char *behaviour = json_string_value(json_object_get(step, "behavior"));
-    if (strcmp(type, "Split") != 0 || !regex || !behaviour || strcasecmp(behaviour, "isolated") != 0 || json_is_true(json_object_get(step, "invert")))
+    if (strcmp(type, "Split") != 0 || !regex || !behaviour || strcasecmp(behaviour, "isolated") != 0 ||
+        json_is_true(json_object_get(step, "invert")))
         return NULL;
     slice s = slice_of(regex);
     if (!slice_starts(s, contractions_filed))
@@ -256,9 +268,10 @@ static int put_merges(const json_t *model, gguf_writer *w)
     int status = merges ? LORAC_OK : fail_memory();
     for (size_t i = 0; i < n && status == LORAC_OK; i++) {
         const json_t *merge = json_array_get(list, i);
-        const char *text = json_is_array(merge) ? arena_format(&texts, "%s %s", json_string_value(json_array_get(merge, 0)),
-                                                               json_string_value(json_array_get(merge, 1)))
-                                                : json_string_value(merge);
+        const char *text = json_is_array(merge)
+                               ? arena_format(&texts, "%s %s", json_string_value(json_array_get(merge, 0)),
+                                              json_string_value(json_array_get(merge, 1)))
+                               : json_string_value(merge);
         merges[i] = slice_of(text);
         if (!text)
             status = fail_memory();
@@ -273,8 +286,10 @@ static int put_merges(const json_t *model, gguf_writer *w)
 static void put_roles(const tokenizer *t, gguf_writer *w)
 {
     static const char *const keys[ROLE_COUNT] = {
-        [TOKEN_BOS] = "tokenizer.ggml.bos_token_id", [TOKEN_EOS] = "tokenizer.ggml.eos_token_id",
-        [TOKEN_UNK] = "tokenizer.ggml.unknown_token_id", [TOKEN_PAD] = "tokenizer.ggml.padding_token_id",
+        [TOKEN_BOS] = "tokenizer.ggml.bos_token_id",
+        [TOKEN_EOS] = "tokenizer.ggml.eos_token_id",
+        [TOKEN_UNK] = "tokenizer.ggml.unknown_token_id",
+        [TOKEN_PAD] = "tokenizer.ggml.padding_token_id",
     };
     for (int role = 0; role < ROLE_COUNT; role++)
         if (t->roles[role] >= 0)
@@ -298,7 +313,8 @@ static int put_all(const tokenizer *t, const json_t *root, const char *file, ggu
     const recipe *r = find_recipe(json_object_get(root, "pre_tokenizer"), t->bpe.ignore_merges, &memory);
     arena_free(&memory);
     if (!r)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = file, .key = "pre_tokenizer", .hint = "write a Hugging Face folder instead" },
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .file = file, .key = "pre_tokenizer", .hint = "write a Hugging Face folder instead" },
                        "llama.cpp has no name for this pre-tokenizer");
     slice names = slice_of(r->names);
     gguf_put_text(w, "tokenizer.ggml.model", slice_of("gpt2"));

@@ -6,7 +6,10 @@
 #include "tokenizer_parts.h"
 
 /* A component: its JSON, NULL where there is none, and where it stands ("pre_tokenizer.pretokenizers[1]"). */
-typedef struct part { const json_t *json; const char *place; } part;
+typedef struct part {
+    const json_t *json;
+    const char *place;
+} part;
 
 int part_fail(const tokenizer *t, part p, const char *sentence);
 int part_refuse(const tokenizer *t, part p, const char *type); /* a component we do not have */

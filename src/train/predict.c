@@ -1,6 +1,6 @@
 /* predict.c: how long a step will take. The first step's own rows go through kernels that only count what they would
- * compute and move; the sums are divided by what this machine has just been measured to do, times the part of it that each
- * kind of work reaches. */
+ * compute and move; the sums are divided by what this machine has just been measured to do, times the part of it that
+ * each kind of work reaches. */
 #include "run.h"
 
 #include "err.h"

@@ -1,5 +1,6 @@
-/* Adapters as others file them, in PEFT's terms. That they compute the same is shown with a model (tests/infer/test_golden_logits.c); here is
- * what needs none: the configuration made from tensors, and loralib's files. */
+/* Adapters as others file them, in PEFT's terms. That they compute the same is shown with a model
+ * (tests/infer/test_golden_logits.c); here is what needs none: the configuration made from tensors, and loralib's
+ * files. */
 #include "test.h"
 
 #include "adapter_file.h"

@@ -1,5 +1,6 @@
-/* Files of torch.save: what PyTorch writes opens (tests/golden/formats), and every fault is refused with a sentence about that very fault. The
- * files are made here, entry by entry, and each bad one differs from a good one in the fault alone. */
+/* Files of torch.save: what PyTorch writes opens (tests/golden/formats), and every fault is refused with a sentence
+ * about that very fault. The files are made here, entry by entry, and each bad one differs from a good one in the fault
+ * alone. */
 #include "test.h"
 
 #include "err.h"
@@ -147,7 +148,10 @@ static int open_entries(const entry *entries, size_t count)
     return status;
 }
 
-#define BYTES(literal) { literal, sizeof literal - 1 }
+#define BYTES(literal)              \
+    {                               \
+        literal, sizeof literal - 1 \
+    }
 
 static int open_pickle(slice pickle)
 {
@@ -173,7 +177,9 @@ static void assert_refused(int status, const char *rule, const char *words)
 #define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n("
 #define STORAGE(type, key, count) "(X\x07\0\0\0storagectorch\n" type "\nX\x01\0\0\0" key "X\x03\0\0\0cpu" count "tQ"
 #define SIX STORAGE("FloatStorage", "0", "K\6")
-#define REST "\x89" "ccollections\nOrderedDict\n)RtR"
+#define REST \
+    "\x89"   \
+    "ccollections\nOrderedDict\n)RtR"
 #define DICT_END "s."
 #define TENSOR(shape) START REBUILD SIX shape REST DICT_END
 
@@ -185,23 +191,35 @@ typedef struct bad_pickle {
 
 static const slice good_pickles[] = {
     BYTES(TENSOR("K\0K\2K\3\x86K\3K\1\x86")),
-    BYTES(TENSOR("K\0K\2K\3\x86K\1K\2\x86")),         /* transposed */
-    BYTES(TENSOR("K\2K\2K\1\x86K\2K\x63\x86")),       /* a part; the stride of one element means nothing */
-    BYTES(TENSOR("K\0))")), /* a scalar */
+    BYTES(TENSOR("K\0K\2K\3\x86K\1K\2\x86")),   /* transposed */
+    BYTES(TENSOR("K\2K\2K\1\x86K\2K\x63\x86")), /* a part; the stride of one element means nothing */
+    BYTES(TENSOR("K\0))")),                     /* a scalar */
     BYTES(START REBUILD STORAGE("HalfStorage", "0", "K\x0c") "K\0K\x0c\x85K\1\x85" REST DICT_END),
-    BYTES(START "ctorch._utils\n_rebuild_parameter\n(" REBUILD SIX "K\0K\6\x85K\1\x85" REST "\x88" "ccollections\nOrderedDict\n)RtR" DICT_END),
+    BYTES(START "ctorch._utils\n_rebuild_parameter\n(" REBUILD SIX "K\0K\6\x85K\1\x85" REST "\x88"
+                "ccollections\nOrderedDict\n)RtR" DICT_END),
 };
 
 static const bad_pickle bad_pickles[] = {
     { "a function by GLOBAL", BYTES("\x80\x02}X\1\0\0\0wcos\nsystem\nX\2\0\0\0id\x85Rs."), "os.system" },
-    { "a function by STACK_GLOBAL", BYTES("\x80\x04}\x8c\1w\x8c\5posix\x8c\6system\x93\x8c\2id\x85Rs."), "posix.system" },
+    { "a function by STACK_GLOBAL", BYTES("\x80\x04}\x8c\1w\x8c\5posix\x8c\6system\x93\x8c\2id\x85Rs."),
+      "posix.system" },
     { "a function by INST", BYTES("\x80\x02(X\2\0\0\0idios\nsystem\n."), "os.system" },
-    { "a function that is not called", BYTES(START REBUILD SIX "K\0K\6\x85K\1\x85\x89" "cbuiltins\neval\ntR" DICT_END), "builtins.eval" },
+    { "a function that is not called",
+      BYTES(START REBUILD SIX "K\0K\6\x85K\1\x85\x89"
+                              "cbuiltins\neval\ntR" DICT_END),
+      "builtins.eval" },
     { "another function of torch", BYTES("\x80\x02}X\1\0\0\0wctorch\nload\n)Rs."), "torch.load" },
-    { "a state for a tensor", BYTES(START REBUILD SIX "K\0K\6\x85K\1\x85" REST "}b" DICT_END), "a BUILD on torch._utils._rebuild_tensor_v2" },
+    { "a state for a tensor", BYTES(START REBUILD SIX "K\0K\6\x85K\1\x85" REST "}b" DICT_END),
+      "a BUILD on torch._utils._rebuild_tensor_v2" },
     { "a call of a number", BYTES("\x80\x02K\1)R."), "REDUCE" },
-    { "OrderedDict of a list", BYTES("\x80\x02" "ccollections\nOrderedDict\n]\x85R."), "OrderedDict with arguments" },
-    { "NEWOBJ", BYTES("\x80\x02" "ccollections\nOrderedDict\n)\x81."), "NEWOBJ" },
+    { "OrderedDict of a list",
+      BYTES("\x80\x02"
+            "ccollections\nOrderedDict\n]\x85R."),
+      "OrderedDict with arguments" },
+    { "NEWOBJ",
+      BYTES("\x80\x02"
+            "ccollections\nOrderedDict\n)\x81."),
+      "NEWOBJ" },
     { "an unknown opcode", BYTES("\x80\x02\xff."), "0xff" },
     { "an empty memo", BYTES("\x80\x02h\5."), "memo where nothing is" },
     { "a memo of 4 G", BYTES("\x80\x02Nr\xff\xff\xff\xff."), "memo of more than a million" },
@@ -220,23 +238,45 @@ static const bad_pickle bad_pickles[] = {
     { "a number as a key", BYTES("\x80\x02}K\1Ns."), "strings as the dict's keys" },
     { "a key with an escape", BYTES("\x80\x02}X\1\0\0\0\x1bNs."), "control character" },
     { "a value that is no tensor", BYTES("\x80\x02}X\1\0\0\0wNs."), "None" },
-    { "an integer of 128 bits", BYTES("\x80\x02}X\1\0\0\0w\x8a\x10" "0123456789abcdefs."), "64 bits" },
-    { "a storage that is not there", BYTES(START REBUILD STORAGE("FloatStorage", "1", "K\6") "K\0K\6\x85K\1\x85" REST DICT_END), "a/data/1" },
-    { "a path as a storage", BYTES(START REBUILD STORAGE("FloatStorage", "/", "K\6") "K\0K\6\x85K\1\x85" REST DICT_END), "not in the archive" },
-    { "a storage larger than its entry", BYTES(START REBUILD STORAGE("FloatStorage", "0", "K\7") "K\0K\6\x85K\1\x85" REST DICT_END), "24 bytes" },
-    { "a storage of another type", BYTES(START REBUILD STORAGE("DoubleStorage", "0", "K\6") "K\0K\6\x85K\1\x85" REST DICT_END), "48 for 6 values of F64" },
-    { "a storage of -1", BYTES(START REBUILD STORAGE("FloatStorage", "0", "J\xff\xff\xff\xff") "K\0K\6\x85K\1\x85" REST DICT_END), "beyond all bounds" },
-    { "a function as a storage's type", BYTES(START REBUILD "(X\x07\0\0\0storagectorch._utils\n_rebuild_parameter\nX\1\0\0\0" "0X\3\0\0\0cpuK\6tQ" "K\0K\6\x85K\1\x85" REST DICT_END), "FloatStorage" },
-    { "a storage id that is a number", BYTES(START REBUILD "K\1Q" "K\0K\6\x85K\1\x85" REST DICT_END), "a storage with its type" },
+    { "an integer of 128 bits",
+      BYTES("\x80\x02}X\1\0\0\0w\x8a\x10"
+            "0123456789abcdefs."),
+      "64 bits" },
+    { "a storage that is not there",
+      BYTES(START REBUILD STORAGE("FloatStorage", "1", "K\6") "K\0K\6\x85K\1\x85" REST DICT_END), "a/data/1" },
+    { "a path as a storage", BYTES(START REBUILD STORAGE("FloatStorage", "/", "K\6") "K\0K\6\x85K\1\x85" REST DICT_END),
+      "not in the archive" },
+    { "a storage larger than its entry",
+      BYTES(START REBUILD STORAGE("FloatStorage", "0", "K\7") "K\0K\6\x85K\1\x85" REST DICT_END), "24 bytes" },
+    { "a storage of another type",
+      BYTES(START REBUILD STORAGE("DoubleStorage", "0", "K\6") "K\0K\6\x85K\1\x85" REST DICT_END),
+      "48 for 6 values of F64" },
+    { "a storage of -1",
+      BYTES(START REBUILD STORAGE("FloatStorage", "0", "J\xff\xff\xff\xff") "K\0K\6\x85K\1\x85" REST DICT_END),
+      "beyond all bounds" },
+    { "a function as a storage's type",
+      BYTES(START REBUILD "(X\x07\0\0\0storagectorch._utils\n_rebuild_parameter\nX\1\0\0\0"
+                          "0X\3\0\0\0cpuK\6tQ"
+                          "K\0K\6\x85K\1\x85" REST DICT_END),
+      "FloatStorage" },
+    { "a storage id that is a number",
+      BYTES(START REBUILD "K\1Q"
+                          "K\0K\6\x85K\1\x85" REST DICT_END),
+      "a storage with its type" },
     { "a tensor beyond its storage", BYTES(TENSOR("K\0K\2K\4\x86K\4K\1\x86")), "[2, 4]" },
     { "an offset beyond the storage", BYTES(TENSOR("K\1K\2K\3\x86K\3K\1\x86")), "from element 1" },
     { "a negative offset", BYTES(TENSOR("J\xff\xff\xff\xffK\6\x85K\1\x85")), "from element -1" },
     { "a negative stride", BYTES(TENSOR("K\5K\6\x85J\xff\xff\xff\xff\x85")), "out of its storage" },
     { "a large tensor by a stride of 0", BYTES(TENSOR("K\0J\xff\xff\xff\x7fK\6\x86K\0K\1\x86")), "out of its storage" },
-    { "sizes whose product overflows", BYTES(TENSOR("K\0J\0\0\0\x7fJ\0\0\0\x7fJ\0\0\0\x7f\x87K\0K\0K\0\x87")), "out of its storage" },
-    { "strides whose product overflows", BYTES(TENSOR("K\0K\3\x85\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85")), "out of its storage" },
+    { "sizes whose product overflows", BYTES(TENSOR("K\0J\0\0\0\x7fJ\0\0\0\x7fJ\0\0\0\x7f\x87K\0K\0K\0\x87")),
+      "out of its storage" },
+    { "strides whose product overflows", BYTES(TENSOR("K\0K\3\x85\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85")),
+      "out of its storage" },
     { "fewer strides than sizes", BYTES(TENSOR("K\0K\2K\3\x86K\1\x85")), "as many strides" },
-    { "sizes that are strings", BYTES(TENSOR("K\0X\1\0\0\0" "2\x85K\1\x85")), "integers as sizes" },
+    { "sizes that are strings",
+      BYTES(TENSOR("K\0X\1\0\0\0"
+                   "2\x85K\1\x85")),
+      "integers as sizes" },
 };
 
 static void pickles(void **state)
@@ -270,7 +310,8 @@ static void bombs(void **state)
 {
     (void)state;
     const slice start = BYTES("\x80\x02"), end = BYTES("."), memo = BYTES("\x80\x02]q\0");
-    const slice list = BYTES("]0"), nest = BYTES("\x85"), doubled = BYTES("h\0h\0\x86q\0"), get = BYTES("h\0"), mark = BYTES("(");
+    const slice list = BYTES("]0"), nest = BYTES("\x85"), doubled = BYTES("h\0h\0\x86q\0"), get = BYTES("h\0"),
+                mark = BYTES("(");
 
     assert_refused(open_repeated(start, list, 1, end), "POP", "POP");
     assert_refused(open_repeated((slice)BYTES("\x80\x02("), (slice)BYTES("]"), 3000000, end), "values", "values");
@@ -288,16 +329,17 @@ static void bombs(void **state)
 static void archives(void **state)
 {
     (void)state;
-    const entry good[] = { { .name = "a/data.pkl", .contents = GOOD_PICKLE }, { .name = "a/data/0", .contents = GOOD_DATA } };
+    const entry good[] = { { .name = "a/data.pkl", .contents = GOOD_PICKLE },
+                           { .name = "a/data/0", .contents = GOOD_DATA } };
     entry bad[3];
 
     assert_ok(open_entries(good, 2));
-#define WITH(rule, words, count, change)                          \
-    do {                                                          \
-        memcpy(bad, good, sizeof good);                           \
-        memset(&bad[2], 0, sizeof bad[2]);                        \
-        change;                                                   \
-        assert_refused(open_entries(bad, count), rule, words);    \
+#define WITH(rule, words, count, change)                       \
+    do {                                                       \
+        memcpy(bad, good, sizeof good);                        \
+        memset(&bad[2], 0, sizeof bad[2]);                     \
+        change;                                                \
+        assert_refused(open_entries(bad, count), rule, words); \
     } while (0)
     WITH("a compressed entry", "compression method 8", 2, bad[1].method = 8);
     WITH("an encrypted entry", "encryption", 2, bad[1].flags = 1);
@@ -310,13 +352,15 @@ static void archives(void **state)
     WITH("an entry twice", "comes twice", 3, bad[2] = bad[1]);
     WITH("no pickle", "not made by torch.save", 2, bad[0].name = "a/other.pkl");
     WITH("a pickle elsewhere", "a/data/0", 2, bad[1].name = "b/data/0");
-    WITH("big-endian numbers", "order of bytes", 3, (bad[2] = (entry){ .name = "a/byteorder", .contents = BYTES("big") }));
+    WITH("big-endian numbers", "order of bytes", 3,
+         (bad[2] = (entry){ .name = "a/byteorder", .contents = BYTES("big") }));
 }
 
 static void large_archives(void **state)
 {
     (void)state;
-    const entry good[] = { { .name = "a/data.pkl", .contents = GOOD_PICKLE }, { .name = "a/data/0", .contents = GOOD_DATA } };
+    const entry good[] = { { .name = "a/data.pkl", .contents = GOOD_PICKLE },
+                           { .name = "a/data/0", .contents = GOOD_DATA } };
     buf b = { 0 };
     size_t end;
 
@@ -338,7 +382,8 @@ static void large_archives(void **state)
 static void cut_archives(void **state)
 {
     (void)state;
-    const entry good[] = { { .name = "a/data.pkl", .contents = GOOD_PICKLE }, { .name = "a/data/0", .contents = GOOD_DATA } };
+    const entry good[] = { { .name = "a/data.pkl", .contents = GOOD_PICKLE },
+                           { .name = "a/data/0", .contents = GOOD_DATA } };
     buf b = { 0 };
 
     make_archive(&b, good, 2, false);
@@ -353,12 +398,14 @@ static void other_files(void **state)
 {
     (void)state;
     torch_file f;
-    const buf text = { .p = (char *)(uintptr_t)"hello there", .n = 11 };
+    const buf text = { .p = (char *)(uintptr_t) "hello there", .n = 11 };
 
     assert_refused(open_bytes(&text), "a text", "not a file of torch.save");
-    assert_int_equal(torch_file_open(&f, SOURCE_DIR "/tests/golden/formats/qv-legacy/adapter_model.bin"), LORAC_ERROR_DATA);
+    assert_int_equal(torch_file_open(&f, SOURCE_DIR "/tests/golden/formats/qv-legacy/adapter_model.bin"),
+                     LORAC_ERROR_DATA);
     assert_contains(lorac_last_error()->message, "old PyTorch");
-    assert_int_equal(torch_file_open(&f, SOURCE_DIR "/tests/golden/hostile/command/adapter_model.bin"), LORAC_ERROR_DATA);
+    assert_int_equal(torch_file_open(&f, SOURCE_DIR "/tests/golden/hostile/command/adapter_model.bin"),
+                     LORAC_ERROR_DATA);
     assert_contains(lorac_last_error()->message, "posix.system");
     assert_contains(lorac_last_error()->message, "Nothing of the file was executed");
 }
@@ -368,7 +415,8 @@ static void other_files(void **state)
 static void transposed_tensors_are_put_in_order(void **state)
 {
     (void)state;
-    const entry entries[] = { { .name = "data.pkl", .contents = good_pickles[1] }, { .name = "data/0", .contents = GOOD_DATA } };
+    const entry entries[] = { { .name = "data.pkl", .contents = good_pickles[1] },
+                              { .name = "data/0", .contents = GOOD_DATA } };
     buf b = { 0 };
     torch_file f;
 
@@ -396,7 +444,8 @@ static void running_out_of_memory_is_an_error(void **state)
     assert_true(needed > 3);
     for (long at = 1; at <= needed; at++) {
         mem_fail_at(at);
-        assert_int_equal(torch_file_open(&f, SOURCE_DIR "/tests/golden/formats/all-linear-bin/adapter_model.bin"), LORAC_ERROR_RUNTIME);
+        assert_int_equal(torch_file_open(&f, SOURCE_DIR "/tests/golden/formats/all-linear-bin/adapter_model.bin"),
+                         LORAC_ERROR_RUNTIME);
         mem_fail_at(0);
     }
 }

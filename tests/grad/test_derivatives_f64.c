@@ -1,6 +1,6 @@
-/* Every op's backward against central differences in double precision. L = sum of coefficient · output; for each input and a
- * random direction v, (L(x + hv) - L(x - hv)) / 2h must equal <dL/dx, v>. An activation's gradient must also be the same whether it
- * is the first that is written or is added to what stands there; a parameter's is always added. */
+/* Every op's backward against central differences in double precision. L = sum of coefficient · output; for each input
+ * and a random direction v, (L(x + hv) - L(x - hv)) / 2h must equal <dL/dx, v>. An activation's gradient must also be
+ * the same whether it is the first that is written or is added to what stands there; a parameter's is always added. */
 #include "test.h"
 
 #include "err.h"
@@ -19,7 +19,7 @@ typedef struct trial {
     var input[INPUTS];
     bool parameter[INPUTS];
     int inputs;
-    real *coefficients;           /* of the output */
+    real *coefficients; /* of the output */
     /* Runs the op; returns its output, or NULL after setting `loss` itself. */
     var *(*run)(struct trial *t);
     double loss;
@@ -40,7 +40,8 @@ static void add_input(trial *t, bool parameter, int ndim, const int64_t *dim)
     v->needs_grad = true;
 }
 
-#define ADD(t, parameter, ...) add_input(t, parameter, sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t), (int64_t[]){ __VA_ARGS__ })
+#define ADD(t, parameter, ...) \
+    add_input(t, parameter, sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t), (int64_t[]){ __VA_ARGS__ })
 #define INPUT(t, ...) ADD(t, false, __VA_ARGS__)
 #define PARAMETER(t, ...) ADD(t, true, __VA_ARGS__)
 
@@ -106,7 +107,8 @@ static void check_input(trial *t, int which, const real *gradient)
     memcpy(data, kept, (size_t)n * sizeof *data);
     double numeric = (above - below) / (2 * step);
     if (!(size > 0) || !(fabs(numeric - analytic) <= tolerance * (size + 1)))
-        fail_msg("variant %d, input %d: derivative %.12g, by differences %.12g (size %g)", t->variant, which, analytic, numeric, size);
+        fail_msg("variant %d, input %d: derivative %.12g, by differences %.12g (size %g)", t->variant, which, analytic,
+                 numeric, size);
     mem_free(v);
     mem_free(kept);
 }
@@ -148,7 +150,8 @@ static trial new_trial(var *(*run)(trial *), int variant)
     return t;
 }
 
-/* ---- linear: weight (as it is and turned), bias, two low-rank terms, one of them with dropout and for some rows only ---- */
+/* ---- linear: weight (as it is and turned), bias, two low-rank terms, one of them with dropout and for some rows only
+ * ---- */
 
 enum { T = 7, IN = 5, OUT = 6, RANK = 3 };
 
@@ -327,9 +330,9 @@ static var *run_attention(trial *t)
         bias[i] = sin(i);
     static const attention_span whole = { 0, LONG, 0, LONG };
     const attention_shape shapes[] = {
-        { HEADS, GROUPS, SIZE, 0.6, 0, 0, 1, NULL }, { HEADS, GROUPS, SIZE, 0.6, 0, 4, 1, NULL },
+        { HEADS, GROUPS, SIZE, 0.6, 0, 0, 1, NULL },   { HEADS, GROUPS, SIZE, 0.6, 0, 4, 1, NULL },
         { HEADS, GROUPS, SIZE, 0.6, 1.5, 0, 1, NULL }, { HEADS, GROUPS, SIZE, 0.6, 0, 0, 0, NULL },
-        { HEADS, GROUPS, SIZE, 0.6, 0, 0, 1, bias }, { HEADS, GROUPS, SIZE, 0.6, 2, 0, 0, bias },
+        { HEADS, GROUPS, SIZE, 0.6, 0, 0, 1, bias },   { HEADS, GROUPS, SIZE, 0.6, 2, 0, 0, bias },
     };
     const attention_shape *shape = &shapes[t->variant];
     return shape->bias ? op_attention(t->c, &t->input[0], &t->input[1], &t->input[2], &whole, 1, shape)
@@ -405,11 +408,11 @@ static void check_segment(void)
 
 /* ---- One test per row of ops.def: an op without a check does not build ---- */
 
-#define OP(name)                             \
+#define OP(name)                                   \
     static void derivative_of_##name(void **state) \
-    {                                    \
-        (void)state;                     \
-        check_##name();                  \
+    {                                              \
+        (void)state;                               \
+        check_##name();                            \
     }
 
 #include "ops.def"

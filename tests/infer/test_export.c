@@ -1,4 +1,5 @@
-/* Merged and converted models compute what base and adapters compute, in every output type, in both formats, there and back. */
+/* Merged and converted models compute what base and adapters compute, in every output type, in both formats, there and
+ * back. */
 #include "test.h"
 
 #include "err.h"
@@ -47,7 +48,8 @@ static void apply(context *c, const adapter_use *uses, int count)
     c->adapter_count = count;
 }
 
-/* The largest logit difference between a model with adapters and the model at `path`, as a share of the largest logit. */
+/* The largest logit difference between a model with adapters and the model at `path`, as a share of the largest logit.
+ */
 static double difference(const model *m, const adapter_use *uses, int count, const char *path)
 {
     comparison result;
@@ -77,14 +79,16 @@ static void write_model(const export_plan *plan, const char *path, bool as_gguf,
     ok(export_huggingface(plan, path, loss));
 }
 
-static void export_and_compare(const char *model_path, const char *adapter_path, dtype type, bool as_gguf, double tolerance)
+static void export_and_compare(const char *model_path, const char *adapter_path, dtype type, bool as_gguf,
+                               double tolerance)
 {
     char path[300];
     model *m;
     adapter *a = NULL;
     export_loss loss = { 0 };
     snprintf(path, sizeof path, "%s/out%s", folder, as_gguf ? ".gguf" : "");
-    print_message("%s %s %s %s\n", model_path, adapter_path ? adapter_path : "", dtype_name(type), as_gguf ? "gguf" : "folder");
+    print_message("%s %s %s %s\n", model_path, adapter_path ? adapter_path : "", dtype_name(type),
+                  as_gguf ? "gguf" : "folder");
     ok(model_open(&m, model_path, false));
     if (adapter_path)
         ok(adapter_load(&a, m, adapter_path, NULL, NULL));
@@ -106,9 +110,15 @@ static void export_and_compare(const char *model_path, const char *adapter_path,
 
 static void every_type_and_format(void **state)
 {
-    static const char *const models[] = { "models/llama", "models/llama-tied-bias", "models/llama-rope-linear", "models/llama-head-dim",
-                                          "gguf/llama-Q4_0.gguf", "gguf/llama-tied-bias.gguf", "models/gpt2", "gguf/gpt2-Q8_0.gguf" };
-    static const struct { dtype type; double tolerance; } types[] = { { DT_F32, 1e-5 }, { DT_F16, 0.01 }, { DT_BF16, 0.05 } };
+    static const char *const models[] = {
+        "models/llama",          "models/llama-tied-bias", "models/llama-rope-linear",
+        "models/llama-head-dim", "gguf/llama-Q4_0.gguf",   "gguf/llama-tied-bias.gguf",
+        "models/gpt2",           "gguf/gpt2-Q8_0.gguf"
+    };
+    static const struct {
+        dtype type;
+        double tolerance;
+    } types[] = { { DT_F32, 1e-5 }, { DT_F16, 0.01 }, { DT_BF16, 0.05 } };
     (void)state;
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         for (size_t j = 0; j < 3; j++)
@@ -121,10 +131,18 @@ static void every_type_and_format(void **state)
 
 static void adapters_are_folded_in(void **state)
 {
-    static const struct { const char *model, *adapter; } pairs[] = {
-        { "models/llama", "all-linear" },      { "models/llama", "patterns" },      { "models/llama", "rslora" },
-        { "models/llama", "head" },            { "models/llama", "layers" },        { "models/gpt2", "gpt2-all-linear" },
-        { "models/gpt2", "gpt2-patterns" },    { "gguf/gpt2-F16.gguf", "gpt2-default" }, { "gguf/gpt2-Q8_0.gguf", "gpt2-all-linear" },
+    static const struct {
+        const char *model, *adapter;
+    } pairs[] = {
+        { "models/llama", "all-linear" },
+        { "models/llama", "patterns" },
+        { "models/llama", "rslora" },
+        { "models/llama", "head" },
+        { "models/llama", "layers" },
+        { "models/gpt2", "gpt2-all-linear" },
+        { "models/gpt2", "gpt2-patterns" },
+        { "gguf/gpt2-F16.gguf", "gpt2-default" },
+        { "gguf/gpt2-Q8_0.gguf", "gpt2-all-linear" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
@@ -152,7 +170,8 @@ static void rotary_factors(void **state)
     model_close(m);
 }
 
-/* Rows that are whole blocks of 32 are quantised, and the file says so. The tiny model's are; the random models' are not. */
+/* Rows that are whole blocks of 32 are quantised, and the file says so. The tiny model's are; the random models' are
+ * not. */
 static void q8_0(void **state)
 {
     (void)state;
@@ -190,11 +209,17 @@ static adapter *random_adapter(const model *m, int64_t rank, uint64_t seed)
     return a;
 }
 
-/* Two adapters at once, tensors of several runs, both orders of rows: right, and the same bytes and losses for any number of threads. */
+/* Two adapters at once, tensors of several runs, both orders of rows: right, and the same bytes and losses for any
+ * number of threads. */
 static void threads_change_nothing(void **state)
 {
-    static const struct { dtype type; bool as_gguf; double tolerance; } outputs[] = {
-        { DT_F32, false, 1e-5 }, { DT_F16, true, 0.01 }, { DT_BF16, false, 0.05 }, { DT_Q8_0, true, 0.05 } };
+    static const struct {
+        dtype type;
+        bool as_gguf;
+        double tolerance;
+    } outputs[] = {
+        { DT_F32, false, 1e-5 }, { DT_F16, true, 0.01 }, { DT_BF16, false, 0.05 }, { DT_Q8_0, true, 0.05 }
+    };
     (void)state;
     model *m;
     ok(model_open(&m, SOURCE_DIR "/examples/tiny-llama", false));
@@ -321,14 +346,10 @@ static void descriptions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_and_format),
-        cmocka_unit_test(adapters_are_folded_in),
-        cmocka_unit_test(rotary_factors),
-        cmocka_unit_test(q8_0),
-        cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(a_failing_sink),
-        cmocka_unit_test(llama_cpp_adapter),
-        cmocka_unit_test(descriptions),
+        cmocka_unit_test(every_type_and_format),  cmocka_unit_test(adapters_are_folded_in),
+        cmocka_unit_test(rotary_factors),         cmocka_unit_test(q8_0),
+        cmocka_unit_test(threads_change_nothing), cmocka_unit_test(a_failing_sink),
+        cmocka_unit_test(llama_cpp_adapter),      cmocka_unit_test(descriptions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

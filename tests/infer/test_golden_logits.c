@@ -44,7 +44,8 @@ static double difference(const float *got, const tensor *want)
     return most / largest;
 }
 
-static void check_level(const model *m, const adapter_use *use, const int32_t *ids, size_t n, const tensor *want, isa level, dtype act, double tolerance)
+static void check_level(const model *m, const adapter_use *use, const int32_t *ids, size_t n, const tensor *want,
+                        isa level, dtype act, double tolerance)
 {
     context_options options = { .threads = 2, .act = act, .level = level };
     context *c;
@@ -76,8 +77,8 @@ static void check_counts(const adapter *a, const model *m, const char *expected_
         if (*p != ',')
             want[n++] = *p;
     want[n] = 0;
-    snprintf(line, sizeof line, "trainable params: %lld || all params: %lld || trainable%%: %.4f", (long long)counts.trainable,
-             (long long)counts.all, 100.0 * (double)counts.trainable / (double)counts.all);
+    snprintf(line, sizeof line, "trainable params: %lld || all params: %lld || trainable%%: %.4f",
+             (long long)counts.trainable, (long long)counts.all, 100.0 * (double)counts.trainable / (double)counts.all);
     assert_string_equal(line, want);
     json_decref(root);
 }
@@ -222,7 +223,8 @@ static void gguf_files(void **state)
     folder_list_free(names, count);
 }
 
-/* A sequence that is run token by token through the cache gives the greedy choices of the whole run, also with a neighbour in the batch. */
+/* A sequence that is run token by token through the cache gives the greedy choices of the whole run, also with a
+ * neighbour in the batch. */
 static void check_cache(const char *path)
 {
     enum { PROMPT = 5, NEW = 20 };
@@ -293,12 +295,8 @@ static void positions_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(models),
-        cmocka_unit_test(adapters),
-        cmocka_unit_test(other_formats),
-        cmocka_unit_test(gguf_files),
-        cmocka_unit_test(cache_equals_whole),
-        cmocka_unit_test(positions_end),
+        cmocka_unit_test(models),     cmocka_unit_test(adapters),           cmocka_unit_test(other_formats),
+        cmocka_unit_test(gguf_files), cmocka_unit_test(cache_equals_whole), cmocka_unit_test(positions_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -509,7 +509,8 @@ static void convert(const kernels *k)
         }
 }
 
-/* To half precision bit for bit: a float of every exponent and sign, with every pattern of the bits around the last that stays. */
+/* To half precision bit for bit: a float of every exponent and sign, with every pattern of the bits around the last
+ * that stays. */
 static void convert_halves(const kernels *k)
 {
     enum { N = 1 << 18 };
@@ -527,7 +528,8 @@ static void convert_halves(const kernels *k)
     }
     for (uint32_t i = 0; i < N; i++)
         if (((const uint16_t *)(const void *)y.first)[i] != f32_to_f16(x[i]))
-            fail_msg("%s: %g becomes 0x%04x, expected 0x%04x", k->name, (double)x[i], ((const uint16_t *)(const void *)y.first)[i], f32_to_f16(x[i]));
+            fail_msg("%s: %g becomes 0x%04x, expected 0x%04x", k->name, (double)x[i],
+                     ((const uint16_t *)(const void *)y.first)[i], f32_to_f16(x[i]));
     free(x);
     output_free(&y);
 }
@@ -601,12 +603,11 @@ TEST(optimiser)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bias),        cmocka_unit_test(test_embed),   cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_layernorm),   cmocka_unit_test(test_activation),
-        cmocka_unit_test(test_rope),        cmocka_unit_test(test_glu),     cmocka_unit_test(test_glu_extremes),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dropout), cmocka_unit_test(test_cross_entropy),
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_convert), cmocka_unit_test(test_optimiser),
-        cmocka_unit_test(test_convert_halves),
+        cmocka_unit_test(test_bias),      cmocka_unit_test(test_embed),         cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_activation),    cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_glu),       cmocka_unit_test(test_glu_extremes),  cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_dropout),   cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_convert),   cmocka_unit_test(test_optimiser),     cmocka_unit_test(test_convert_halves),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -138,7 +138,10 @@ static void plain_types_are_read(void **state)
     static const float f32[2] = { 1.5f, -2 };
     static const double f64[2] = { 1.5, -2 };
     static const uint16_t f16[2] = { 0x3E00, 0xC000 }, bf16[2] = { 0x3FC0, 0xC000 };
-    static const struct { dtype type; const void *p; } rows[] = { { DT_F32, f32 }, { DT_F64, f64 }, { DT_F16, f16 }, { DT_BF16, bf16 } };
+    static const struct {
+        dtype type;
+        const void *p;
+    } rows[] = { { DT_F32, f32 }, { DT_F64, f64 }, { DT_F16, f16 }, { DT_BF16, bf16 } };
 
     (void)state;
     for (int i = 0; i < 4; i++) {

@@ -53,18 +53,56 @@ static void defaults_are_those_of_the_table(void **state)
 
 static void values_are_read_and_limits_kept(void **state)
 {
-    static const struct { const char *name, *value; int status; } cases[] = {
-        {"rank", "8", 0}, {"r", "8", 0}, {"lora_rank", "8", 0}, {"lora-r", "8", 0}, {"rank", "0", 2},
-        {"rank", "8.5", 2}, {"rank", "", 2}, {"rank", "99999999999999999999", 2}, {"alpha", "auto", 0},
-        {"alpha", "32", 0}, {"alpha", "nan", 2}, {"dropout", "0.1", 0}, {"dropout", "1", 2}, {"dropout", "x", 2},
-        {"lr", "1e-5", 0}, {"learning_rate", "2e-4", 0}, {"lr", "-1", 2}, {"lr", "inf", 2}, {"lr", "1,5", 2},
-        {"iters", "0", 0}, {"max_steps", "-1", 0}, {"steps", "-2", 2}, {"lr-schedule", "linear", 0},
-        {"lr-schedule", "step", 2}, {"dtype", "bf16", 0}, {"dtype", "f16", 2}, {"shuffle", "false", 0},
-        {"no-shuffle", "true", 0}, {"shuffle", "maybe", 2}, {"tokens-per-pass", "auto", 0}, {"optimizer", "adamw", 0},
-        {"optimizer", "adam", 0}, {"optimizer", "sgd", 2}, {"mask_prompt", "true", 0}, {"num_layers", "-1", 0},
-        {"num_layers", "16", 2}, {"fine_tune_type", "dora", 2}, {"loss-on", "last", 0}, {"task", "causal", 0},
-        {"task", "seq_cls", 2}, {"output", "", 2}, {"rnak", "8", 2}, {"no-rank", "1", 2}, {"", "1", 2},
-        {"threads", "auto", 0}, {"seed", "-1", 2},
+    static const struct {
+        const char *name, *value;
+        int status;
+    } cases[] = {
+        { "rank", "8", 0 },
+        { "r", "8", 0 },
+        { "lora_rank", "8", 0 },
+        { "lora-r", "8", 0 },
+        { "rank", "0", 2 },
+        { "rank", "8.5", 2 },
+        { "rank", "", 2 },
+        { "rank", "99999999999999999999", 2 },
+        { "alpha", "auto", 0 },
+        { "alpha", "32", 0 },
+        { "alpha", "nan", 2 },
+        { "dropout", "0.1", 0 },
+        { "dropout", "1", 2 },
+        { "dropout", "x", 2 },
+        { "lr", "1e-5", 0 },
+        { "learning_rate", "2e-4", 0 },
+        { "lr", "-1", 2 },
+        { "lr", "inf", 2 },
+        { "lr", "1,5", 2 },
+        { "iters", "0", 0 },
+        { "max_steps", "-1", 0 },
+        { "steps", "-2", 2 },
+        { "lr-schedule", "linear", 0 },
+        { "lr-schedule", "step", 2 },
+        { "dtype", "bf16", 0 },
+        { "dtype", "f16", 2 },
+        { "shuffle", "false", 0 },
+        { "no-shuffle", "true", 0 },
+        { "shuffle", "maybe", 2 },
+        { "tokens-per-pass", "auto", 0 },
+        { "optimizer", "adamw", 0 },
+        { "optimizer", "adam", 0 },
+        { "optimizer", "sgd", 2 },
+        { "mask_prompt", "true", 0 },
+        { "num_layers", "-1", 0 },
+        { "num_layers", "16", 2 },
+        { "fine_tune_type", "dora", 2 },
+        { "loss-on", "last", 0 },
+        { "task", "causal", 0 },
+        { "task", "seq_cls", 2 },
+        { "output", "", 2 },
+        { "rnak", "8", 2 },
+        { "no-rank", "1", 2 },
+        { "", "1", 2 },
+        { "threads", "auto", 0 },
+        { "seed", "-1", 2 },
     };
     lorac_train_options o;
 
@@ -161,11 +199,24 @@ static void an_mlx_file_is_understood(void **state)
 
 static void bad_files_are_placed(void **state)
 {
-    static const struct { const char *text; long line, column; } cases[] = {
-        {"rank: 8\nrnak: 8\n", 2, 1}, {"rank: [1, 2]\n", 1, 7}, {"- rank\n", 1, 1}, {"rank: 8\nr: 4\n", 2, 1},
-        {"rank: 8\n  lr: : 4\n", 2, 5}, {"lora_parameters: 3\n", 1, 18}, {"lora_parameters:\n  scale: much\n", 2, 10},
-        {"model: \"a\\0b\"\n", 1, 8}, {"", 0, 0}, {"lr_schedule:\n  end: 4\n", 2, 3}, {"[a]: 3\n", 1, 1},
-        {"data: [[a]]\n", 1, 8}, {"&a rank: *a\n", 1, 1}, {"rank: 8\n\tlr: 3\n", 2, 1},
+    static const struct {
+        const char *text;
+        long line, column;
+    } cases[] = {
+        { "rank: 8\nrnak: 8\n", 2, 1 },
+        { "rank: [1, 2]\n", 1, 7 },
+        { "- rank\n", 1, 1 },
+        { "rank: 8\nr: 4\n", 2, 1 },
+        { "rank: 8\n  lr: : 4\n", 2, 5 },
+        { "lora_parameters: 3\n", 1, 18 },
+        { "lora_parameters:\n  scale: much\n", 2, 10 },
+        { "model: \"a\\0b\"\n", 1, 8 },
+        { "", 0, 0 },
+        { "lr_schedule:\n  end: 4\n", 2, 3 },
+        { "[a]: 3\n", 1, 1 },
+        { "data: [[a]]\n", 1, 8 },
+        { "&a rank: *a\n", 1, 1 },
+        { "rank: 8\n\tlr: 3\n", 2, 1 },
     };
     lorac_train_options o;
 
@@ -186,13 +237,22 @@ static void bad_files_are_placed(void **state)
 static void what_is_written_reads_back(void **state)
 {
     static const char *const settings[][2] = {
-        {"model", "a \"quoted\"\\ name\n\x01 é"}, {"data", "d,e:2"}, {"learning-rate", "0.1234567890123456789"},
-        {"epsilon", "1e-300"}, {"rank", "3"}, {"alpha", "7.1"}, {"shuffle", "no"}, {"lr-schedule", "linear"},
-        {"target-modules", ".*\\.q_proj$"}, {"seed", "9007199254740992"}, {"dtype", "f32"}, {"loss-on", "all"},
-        {"overwrite", "true"},
+        { "model", "a \"quoted\"\\ name\n\x01 é" },
+        { "data", "d,e:2" },
+        { "learning-rate", "0.1234567890123456789" },
+        { "epsilon", "1e-300" },
+        { "rank", "3" },
+        { "alpha", "7.1" },
+        { "shuffle", "no" },
+        { "lr-schedule", "linear" },
+        { "target-modules", ".*\\.q_proj$" },
+        { "seed", "9007199254740992" },
+        { "dtype", "f32" },
+        { "loss-on", "all" },
+        { "overwrite", "true" },
     };
     lorac_train_options o, again;
-    buf first = {0}, second = {0};
+    buf first = { 0 }, second = { 0 };
     const char *path;
 
     (void)state;
@@ -240,10 +300,14 @@ static void a_struct_filled_by_hand_is_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_those_of_the_table), cmocka_unit_test(values_are_read_and_limits_kept),
-        cmocka_unit_test(an_unknown_name_suggests_the_nearest), cmocka_unit_test(names_are_told_apart),
-        cmocka_unit_test(an_mlx_file_is_understood), cmocka_unit_test(bad_files_are_placed),
-        cmocka_unit_test(what_is_written_reads_back), cmocka_unit_test(a_struct_filled_by_hand_is_checked),
+        cmocka_unit_test(defaults_are_those_of_the_table),
+        cmocka_unit_test(values_are_read_and_limits_kept),
+        cmocka_unit_test(an_unknown_name_suggests_the_nearest),
+        cmocka_unit_test(names_are_told_apart),
+        cmocka_unit_test(an_mlx_file_is_understood),
+        cmocka_unit_test(bad_files_are_placed),
+        cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(a_struct_filled_by_hand_is_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

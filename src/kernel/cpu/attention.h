@@ -101,7 +101,8 @@ INLINE void multiply_keys(real *products, const cell *rows, const cell *panels, 
 {
     const int64_t depth = round_up(D, KP);
     for (int64_t j = 0; j < n; j += NR)
-        tile_columns(products + j, BLOCK, &(tile_part){ { rows, depth, 1 }, depth }, 1, 0, panels + j * depth, MR, n - j);
+        tile_columns(products + j, BLOCK, &(tile_part){ { rows, depth, 1 }, depth }, 1, 0, panels + j * depth, MR,
+                     n - j);
 }
 
 INLINE const real *bias_row(const attention_shape *shape, attention_span s, int64_t head, int64_t i)
