@@ -30,9 +30,8 @@ def compared(shape, rounds, rows):
     seen = take_turns(rounds, {"run": lambda: trained(model, rows), "plan": lambda: planned(model, rows)})
     shutil.rmtree(model)
     lines = []
-    for what, unit, key, bound in [("step", "s", "seconds", 1.3), ("peak memory", "GB", "peak", 1.1)]:
+    for what, unit, key, goal in [("step", "s", "seconds", Goal(0.8, 1.25)), ("peak memory", "GB", "peak", Goal(0.9, 1.1))]:
         values = dict(beside=each(seen["plan"], key), beside_name="lorac plan", less_is_better=True)
-        goal = Goal(1 / bound, bound)
         lines.append(Line("plans", f"{shape.name}, {what}", unit, each(seen["run"], key), **values, goal=goal))
     return lines
 

@@ -9,8 +9,8 @@
 /* Of the rate of large products, or of the stream through memory, as `lorac bench --profile` shows them for
  * models of 135 million to 3 billion parameters. */
 static const double reached[PROFILE_PARTS] = {
-    [PROFILE_LAYERS] = 0.95,   [PROFILE_FACTORS] = 0.3, [PROFILE_HEAD] = 0.8,      [PROFILE_ATTENTION] = 0.35,
-    [PROFILE_ELEMENTS] = 0.35, [PROFILE_LOSS] = 0.5,    [PROFILE_OPTIMIZER] = 0.3,
+    [PROFILE_LAYERS] = 0.85,   [PROFILE_FACTORS] = 0.25, [PROFILE_HEAD] = 0.7,      [PROFILE_ATTENTION] = 0.32,
+    [PROFILE_ELEMENTS] = 0.35, [PROFILE_LOSS] = 0.5,     [PROFILE_OPTIMIZER] = 0.3,
 };
 
 static double seconds_of(const profile *counted, const machine_speed *speed)
