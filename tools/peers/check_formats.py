@@ -78,21 +78,30 @@ CHECKS = {".safetensors": check_safetensors, ".gguf": check_gguf, ".json": check
 
 
 def write_files(folder):
-    """An adapter of each kind, a merged folder, and GGUF files."""
-    rows, model = folder / "rows.jsonl", MODELS / "llama"
+    """An adapter of each kind; and of each model with its last adapter a merged folder and GGUF files."""
+    rows, adapters = folder / "rows.jsonl", {}
     rows.write_text("".join(json.dumps(row) + "\n" for row in make_rows(12, 2)))
     for name, settings in ADAPTERS.items():
         given, out = folder / f"given-{name}", folder / f"adapter-{name}"
-        LoraConfig(**settings).save_pretrained(given)
-        lorac("train", "-m", model, "--data", rows, "--steps", 0, "-o", out, "--peft-config", given / "adapter_config.json")
+        base = settings.get("model", "llama")
+        LoraConfig(**{key: value for key, value in settings.items() if key != "model"}).save_pretrained(given)
+        config = given / "adapter_config.json"
+        lorac("train", "-m", MODELS / base, "--data", rows, "--steps", 0, "-o", out, "--peft-config", config)
         yield from [out / "adapter_config.json", out / "adapter_model.safetensors"]
+        adapters[base] = out
+    for base, adapter in adapters.items():
+        yield from write_models(folder / base, MODELS / base, adapter)
+
+
+def write_models(folder, model, adapter):
+    folder.mkdir()
     for kind in ["f32", "bf16"]:
-        lorac("merge", "-m", model, "--adapter", out, "-o", folder / kind, "--dtype", kind)
+        lorac("merge", "-m", model, "--adapter", adapter, "-o", folder / kind, "--dtype", kind)
         yield from sorted((folder / kind).glob("*.safetensors"))
     for kind in ["f16", "q8_0"]:
-        lorac("merge", "-m", model, "--adapter", out, "-o", folder / f"{kind}.gguf", "--outtype", kind)
+        lorac("merge", "-m", model, "--adapter", adapter, "-o", folder / f"{kind}.gguf", "--outtype", kind)
         yield folder / f"{kind}.gguf"
-    lorac("export", "-m", model, "--adapter", out, "--to", "gguf-adapter", "-o", folder / "adapter.gguf")
+    lorac("export", "-m", model, "--adapter", adapter, "--to", "gguf-adapter", "-o", folder / "adapter.gguf")
     yield folder / "adapter.gguf"
 
 
