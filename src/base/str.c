@@ -44,6 +44,16 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+char *slice_put(slice s, char *room, size_t size)
+{
+    size_t n = s.n < size ? s.n : size - 1;
+
+    if (n)
+        memcpy(room, s.p, n);
+    room[n] = '\0';
+    return room;
+}
+
 slice slice_trim(slice s)
 {
     while (s.n > 0 && is_space(s.p[0]))

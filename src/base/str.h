@@ -17,7 +17,8 @@ bool slice_is(slice s, const char *text);
 bool slice_equal(slice a, slice b);
 bool slice_starts(slice s, const char *prefix);
 bool slice_ends(slice s, const char *suffix);
-slice slice_trim(slice s); /* ASCII white space at both ends */
+char *slice_put(slice s, char *room, size_t size); /* as a string, cut to what fits: for messages. Returns room */
+slice slice_trim(slice s);                         /* ASCII white space at both ends */
 /* Splits off everything before the first `separator`; *rest loses it and the separator. */
 slice slice_cut(slice *rest, char separator);
 

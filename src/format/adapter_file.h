@@ -1,8 +1,7 @@
 /* adapter_file.h: an adapter as somebody filed it, told in PEFT's terms: settings as a PEFT configuration, tensors
- * under PEFT's names
- * ("base_model.model.MODULE.lora_A.weight") and in PEFT's shapes, A [r, in] and B [out, r]. One reader per format; a
- * new one is a file like adapter_mlx.c and a line in adapter_file.c. Knows files and their conventions, not which
- * modules a model has. */
+ * under PEFT's names ("base_model.model.MODULE.lora_A.weight") and in PEFT's shapes, A [r, in] and B [out, r]. One
+ * reader per format; a new one is a file like adapter_mlx.c and a line in adapter_file.c. Knows files and their
+ * conventions, not which modules a model has. */
 #ifndef LORAC_ADAPTER_FILE_H
 #define LORAC_ADAPTER_FILE_H
 
@@ -25,8 +24,7 @@ typedef struct adapter_file {
     /* Of the formats without a PEFT configuration: B A is multiplied by `factor`, or by alpha / rank where that is 0.
      * NaN: not in the file. */
     double alpha, factor;
-    int64_t
-        *parts; /* of a tensor A: how many parts, each with a rank of its own, share it; NULL: no format knows such */
+    int64_t *parts;          /* of a tensor A: how many parts, each with a rank of its own, share it; or NULL: one */
     safetensors safetensors; /* of these three, the one that is open holds the bytes */
     torch_file torch;
     gguf gguf;

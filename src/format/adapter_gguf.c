@@ -18,8 +18,7 @@ static int expect_text(const gguf *g, const char *key, const char *expected, int
     TRY(gguf_take_text(g, key, &found));
     if (slice_is(found, expected))
         return LORAC_OK;
-    snprintf(text, sizeof text, "%.*s", found.n < sizeof text ? (int)found.n : (int)sizeof text - 1,
-             found.n ? found.p : "");
+    slice_put(found, text, sizeof text);
     return fail_at(status, (fault){ .file = g->path, .key = key, .found = found.n ? text : NULL, .expected = expected },
                    "the GGUF file is not an adapter that can be used");
 }

@@ -19,7 +19,7 @@ enum {
 typedef struct machine {
     const char *path;
     const uint8_t *start, *p, *end;
-    const char *const *globals;
+    bool (*allowed)(slice name);
     arena *memory;
     size_t values;
     pickle_value **stack;
@@ -290,15 +290,6 @@ static int refuse_name(const machine *m, const char *name)
         "the pickle names %s, which is not allowed in a file of tensors", name);
 }
 
-static bool is_allowed(const machine *m, const char *name)
-{
-    for (const char *const *allowed = m->globals; *allowed; allowed++) {
-        if (strcmp(*allowed, name) == 0)
-            return true;
-    }
-    return strcmp(name, "collections.OrderedDict") == 0;
-}
-
 static int push_global(machine *m, slice module, slice name)
 {
     char *full;
@@ -308,7 +299,7 @@ static int push_global(machine *m, slice module, slice name)
     full = arena_format(m->memory, "%.*s.%.*s", (int)module.n, module.p, (int)name.n, name.p);
     if (!full)
         return fail_memory();
-    if (!is_allowed(m, full))
+    if (!m->allowed(slice_of(full)) && strcmp(full, "collections.OrderedDict") != 0)
         return refuse_name(m, full);
     TRY(push_new(m, PICKLE_GLOBAL));
     m->stack[m->depth - 1]->text = slice_of(full);
@@ -596,11 +587,11 @@ static int run(machine *m)
     return LORAC_OK;
 }
 
-int pickle_read(pickle_value **out, slice *bytes, const char *const *globals, const char *path, arena *memory)
+int pickle_read(pickle_value **out, slice *bytes, bool (*allowed)(slice name), const char *path, arena *memory)
 {
     const uint8_t *start = (const uint8_t *)bytes->p;
     machine m = {
-        .path = path, .start = start, .p = start, .end = start + bytes->n, .globals = globals, .memory = memory
+        .path = path, .start = start, .p = start, .end = start + bytes->n, .allowed = allowed, .memory = memory
     };
     int status = run(&m);
 

@@ -36,10 +36,10 @@ typedef struct pickle_value {
     };
 } pickle_value;
 
-/* Reads one pickle from the front of *bytes and moves *bytes behind it. `globals`, ended by NULL, are the names it may
+/* Reads one pickle from the front of *bytes and moves *bytes behind it. `allowed` says which names it may
  * use besides collections.OrderedDict; another is LORAC_ERROR_DATA by its name. Values live in `memory`, texts in the
  * bytes. */
-int pickle_read(pickle_value **out, slice *bytes, const char *const *globals, const char *path, arena *memory);
+int pickle_read(pickle_value **out, slice *bytes, bool (*allowed)(slice name), const char *path, arena *memory);
 /* "a tuple", "a number" ...: for messages. */
 const char *pickle_kind_name(const pickle_value *v);
 

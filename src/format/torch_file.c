@@ -30,21 +30,19 @@ static const struct {
     { "torch.BoolStorage", DT_BOOL },
 };
 
-static const char *const globals[] = {
-    REBUILD_TENSOR,
-    REBUILD_PARAMETER,
-    "torch.FloatStorage",
-    "torch.HalfStorage",
-    "torch.BFloat16Storage",
-    "torch.DoubleStorage",
-    "torch.LongStorage",
-    "torch.IntStorage",
-    "torch.ShortStorage",
-    "torch.CharStorage",
-    "torch.ByteStorage",
-    "torch.BoolStorage",
-    NULL,
-};
+/* The type of a storage by its name; DT_COUNT for what is none. */
+static dtype storage_type(slice name)
+{
+    for (size_t i = 0; i < sizeof storages / sizeof storages[0]; i++)
+        if (slice_is(name, storages[i].name))
+            return storages[i].type;
+    return DT_COUNT;
+}
+
+static bool is_allowed(slice name)
+{
+    return slice_is(name, REBUILD_TENSOR) || slice_is(name, REBUILD_PARAMETER) || storage_type(name) != DT_COUNT;
+}
 
 typedef struct opening {
     torch_file *f;
@@ -83,15 +81,12 @@ static int read_storage_id(const opening *o, const char *name, const pickle_valu
         return wrong(o, name, pickle_kind_name(id), "a storage with its type, key and size");
     out->key = id->items[2]->text;
     out->count = id->items[4]->integer;
-    for (size_t i = 0; i < sizeof storages / sizeof storages[0]; i++) {
-        if (!slice_is(id->items[1]->text, storages[i].name))
-            continue;
-        out->type = storages[i].type;
-        if (tensor_bytes_checked(out->type, 1, &out->count) < 0 || out->key.n > KEY_LIMIT)
-            return wrong(o, name, "a storage beyond all bounds", "a size of 0 or more and a short key");
-        return LORAC_OK;
-    }
-    return wrong(o, name, id->items[1]->text.p, "torch.FloatStorage or another storage");
+    out->type = storage_type(id->items[1]->text);
+    if (out->type == DT_COUNT)
+        return wrong(o, name, id->items[1]->text.p, "torch.FloatStorage or another storage");
+    if (tensor_bytes_checked(out->type, 1, &out->count) < 0 || out->key.n > KEY_LIMIT)
+        return wrong(o, name, "a storage beyond all bounds", "a size of 0 or more and a short key");
+    return LORAC_OK;
 }
 
 static int find_storage(const opening *o, const char *name, storage *s)
@@ -306,7 +301,7 @@ static int read_archive(opening *o, arena *values)
                        "the zip archive was not made by torch.save");
     TRY(check_byte_order(o));
     bytes = entry->contents;
-    TRY(pickle_read(&root, &bytes, globals, o->f->path, values));
+    TRY(pickle_read(&root, &bytes, is_allowed, o->f->path, values));
     if (bytes.n > 0)
         return wrong(o, "data.pkl", "more bytes after the pickle", "none");
     return read_dict(o, root);

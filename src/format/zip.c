@@ -81,7 +81,7 @@ static int damaged_entry(const reader *r, slice name, const char *what)
 {
     char key[256];
 
-    snprintf(key, sizeof key, "%.*s", name.n < sizeof key ? (int)name.n : (int)sizeof key - 1, name.p);
+    slice_put(name, key, sizeof key);
     return fail_at(
         LORAC_ERROR_DATA,
         (fault){ .file = r->z->path, .key = key, .hint = "The file was cut short or is damaged; copy it again" },
@@ -196,7 +196,7 @@ static int check_stored(const reader *r, const record *c)
 
     if (c->method == STORED && !(c->flags & ENCRYPTED))
         return c->packed == c->size ? LORAC_OK : damaged_entry(r, c->name, "is stored, and yet has two sizes");
-    snprintf(key, sizeof key, "%.*s", c->name.n < sizeof key ? (int)c->name.n : (int)sizeof key - 1, c->name.p);
+    slice_put(c->name, key, sizeof key);
     snprintf(found, sizeof found, c->method == STORED ? "encryption" : "compression method %u", c->method);
     return fail_at(LORAC_ERROR_DATA,
                    (fault){ .file = r->z->path,

@@ -1,6 +1,9 @@
 /* op_norm.c: RMS and layer normalisation over the last dimension of w's size (Zhang & Sennrich 2019; Ba, Kiros & Hinton
- * 2016). y = w · z · rstd + b       z = x, or x - mean x       dw_i = Σ_rows dy_i z_i rstd       db_i = Σ_rows dy_i and
- * dx as kernel/cpu/norm.c has it. rstd and the mean are kept, the normalised x is not: x is alive anyway. */
+ * 2016).
+ *
+ *     y = w · z · rstd + b     z = x, or x - mean x     dw_i = Σ_rows dy_i z_i rstd     db_i = Σ_rows dy_i
+ *
+ * and dx as kernel/cpu/norm.c has it. rstd and the mean are kept, the normalised x is not: x is alive anyway. */
 #include "ops.h"
 
 typedef struct rmsnorm_node {

@@ -15,12 +15,12 @@ static int check_architecture(const adapter_file *f, const model *m)
     TRY(gguf_take_text(&f->gguf, "general.architecture", &name));
     if (slice_is(name, m->family->name))
         return LORAC_OK;
-    snprintf(found, sizeof found, "%.*s", name.n < sizeof found ? (int)name.n : (int)sizeof found - 1,
-             name.n ? name.p : "");
-    return fail_at(
-        LORAC_ERROR_DATA,
-        (fault){ .file = f->path, .key = "general.architecture", .found = found, .expected = m->family->name },
-        "the adapter was made for a model of another architecture");
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = f->path,
+                            .key = "general.architecture",
+                            .found = slice_put(name, found, sizeof found),
+                            .expected = m->family->name },
+                   "the adapter was made for a model of another architecture");
 }
 
 /* "blk.3.attn_q" to its layer and row of the table; NULL for what is no layer's linear. */

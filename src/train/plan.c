@@ -94,13 +94,17 @@ static void count_bytes(run *r, int64_t parameters)
     p->isa = isa_name(cpu_isa());
 }
 
-static bool fits(run *r, uint64_t activations)
+static bool fits(const lorac_plan *p)
+{
+    return p->peak <= p->available;
+}
+
+static void add_up(run *r, uint64_t activations)
 {
     lorac_plan *p = &r->plan;
 
     p->activations = activations;
     p->peak = p->weights + p->adapter + p->optimizer + p->other + activations;
-    return p->peak <= p->available;
 }
 
 /* Tries one way to run; *done when it fits. */
@@ -112,7 +116,8 @@ static int try_pass(run *r, int64_t tokens_per_pass, bool recompute, bool *done)
         return LORAC_OK;
     TRY(measure(r, tokens_per_pass, recompute, &bytes));
     r->tokens_per_pass = r->plan.tokens_per_pass = tokens_per_pass;
-    *done = fits(r, bytes);
+    add_up(r, bytes);
+    *done = fits(&r->plan);
     return LORAC_OK;
 }
 
@@ -120,7 +125,7 @@ int run_check_fits(const run *r)
 {
     char found[64], expected[64];
 
-    if (r->plan.peak <= r->plan.available)
+    if (fits(&r->plan))
         return LORAC_OK;
     snprintf(found, sizeof found, "%" PRIu64 " MiB needed", r->plan.peak >> 20);
     snprintf(expected, sizeof expected, "at most %" PRIu64 " MiB", r->plan.available >> 20);
@@ -138,7 +143,7 @@ int run_plan_adapter(run *r, int64_t parameters)
     if (parameters > INT64_MAX / 64)
         parameters = INT64_MAX / 64;
     count_bytes(r, parameters);
-    fits(r, 0);
+    add_up(r, 0);
     return run_check_fits(r);
 }
 

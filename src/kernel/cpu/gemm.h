@@ -88,6 +88,19 @@ INLINE void store_row(mat to, real beta, const real *sum, int64_t at, int64_t n)
     }
 }
 
+/* alpha · a as real numbers, rows `stride` apart and filled up with zeros. Returns what follows the last. */
+INLINE real *fill_reals(real *out, const gemm_term *t, int64_t stride)
+{
+    const mat a = t->a;
+    for (int64_t m = 0; m < a.rows; m++, out += stride) {
+        decode(out, a, m, 0, a.cols);
+        for (int64_t k = 0; k < a.cols && t->alpha != 1; k++)
+            out[k] *= t->alpha;
+        memset(out + a.cols, 0, (size_t)(stride - a.cols) * sizeof *out);
+    }
+    return out;
+}
+
 /* Cells col..col+n-1 of a row: where they lie, if they are cells already, else made in `room`. n <= KB. */
 const cell *NAME(cells_of)(mat m, int64_t row, int64_t col, int64_t n, cell *room);
 #define cells_of NAME(cells_of)

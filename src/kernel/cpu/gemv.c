@@ -59,16 +59,10 @@ static void fill_cells(cell *out, const part *p)
 #endif
 }
 
-static void fill_reals(real *out, const part *p)
+static void fill_numbers(real *out, const part *p)
 {
-    const mat a = p->term->a;
-    for (int64_t m = 0; m < a.rows; m++, out += p->stride) {
-        decode(out, a, m, 0, a.cols);
-        for (int64_t k = 0; k < a.cols && p->term->alpha != 1; k++)
-            out[k] *= p->term->alpha;
-        memset(out + a.cols, 0, (size_t)(p->stride - a.cols) * sizeof(real));
-    }
-    memset(out, 0, (size_t)((p->together - a.rows) * p->stride) * sizeof(real));
+    out = fill_reals(out, p->term, p->stride);
+    memset(out, 0, (size_t)((p->together - p->term->a.rows) * p->stride) * sizeof *out);
 }
 
 #if defined(DOT_BF16)
@@ -231,7 +225,7 @@ void NAME(gemv)(pool *team, mat c, const gemm_term *terms, int n_terms, real bet
         if (parts[i].cells)
             fill_cells((cell *)numbers, &parts[i]);
         else
-            fill_reals((real *)numbers, &parts[i]);
+            fill_numbers((real *)numbers, &parts[i]);
         numbers += number_bytes(&parts[i]);
     }
     if (c.cols <= GROUP)

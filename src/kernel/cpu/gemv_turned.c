@@ -98,17 +98,6 @@ static void turned_groups(const void *arg, int64_t from, int64_t to, int thread)
     }
 }
 
-static void fill_numbers(real *out, const gemm_term *t)
-{
-    const int64_t K = t->a.cols, stride = stride_of(t);
-    for (int64_t m = 0; m < t->a.rows; m++, out += stride) {
-        decode(out, t->a, m, 0, K);
-        for (int64_t k = 0; k < K; k++)
-            out[k] *= t->alpha;
-        memset(out + K, 0, (size_t)(stride - K) * sizeof *out);
-    }
-}
-
 bool NAME(gemv_turned_takes)(mat c, const gemm_term *terms, int n_terms)
 {
     bool takes = c.rows <= GEMV_ROWS && !terms->transpose_b;
@@ -126,9 +115,7 @@ void NAME(gemv_turned)(pool *team, mat c, const gemm_term *terms, int n_terms, r
     if (!numbers)
         return;
     turned_job job = { c, terms, n_terms, numbers, beta };
-    for (int i = 0; i < n_terms; i++) {
-        fill_numbers(numbers, &terms[i]);
-        numbers += terms[i].a.rows * stride_of(&terms[i]);
-    }
+    for (int i = 0; i < n_terms; i++)
+        numbers = fill_reals(numbers, &terms[i], stride_of(&terms[i]));
     split_rows(team, divide_up(c.cols, COLUMNS), COLUMNS * terms->a.cols, turned_groups, &job);
 }

@@ -30,12 +30,27 @@ INLINE value_slope gate_function(real x, glu_kind kind)
     return (value_slope){ x * s, s + x * s * (1 - s) * twice * (1 + 3 * cubic * x * x) };
 }
 
+/* Without a gate, x stands in its place and `up` is not there. */
 typedef struct glu_job {
     act *y;
     grad dgate, dup;
     const act *dy, *gate, *up;
     glu_kind kind;
 } glu_job;
+
+/* Loops for each kind: what is constant in them is what makes vectors of them. */
+#define FOR_KIND(loop, j, from, to)       \
+    switch ((j)->kind) {                  \
+    case GLU_SILU:                        \
+        loop(j, from, to, GLU_SILU);      \
+        break;                            \
+    case GLU_GELU:                        \
+        loop(j, from, to, GLU_GELU);      \
+        break;                            \
+    case GLU_GELU_TANH:                   \
+        loop(j, from, to, GLU_GELU_TANH); \
+        break;                            \
+    }
 
 INLINE void forward_range(const glu_job *j, int64_t from, int64_t to, glu_kind kind)
 {
@@ -50,12 +65,7 @@ static void forward(const void *arg, int64_t from, int64_t to, int thread)
 {
     const glu_job *j = arg;
     (void)thread;
-    if (j->kind == GLU_SILU)
-        forward_range(j, from, to, GLU_SILU);
-    else if (j->kind == GLU_GELU)
-        forward_range(j, from, to, GLU_GELU);
-    else
-        forward_range(j, from, to, GLU_GELU_TANH);
+    FOR_KIND(forward_range, j, from, to)
 }
 
 void NAME(glu)(pool *p, void *y, const void *gate, const void *up, int64_t N, glu_kind kind)
@@ -94,12 +104,7 @@ static void backward(const void *arg, int64_t from, int64_t to, int thread)
 {
     const glu_job *j = arg;
     (void)thread;
-    if (j->kind == GLU_SILU)
-        backward_kind(j, from, to, GLU_SILU);
-    else if (j->kind == GLU_GELU)
-        backward_kind(j, from, to, GLU_GELU);
-    else
-        backward_kind(j, from, to, GLU_GELU_TANH);
+    FOR_KIND(backward_kind, j, from, to)
 }
 
 void NAME(glu_back)(pool *p, grad dgate, grad dup, const void *dy, const void *gate, const void *up, int64_t N,
@@ -112,17 +117,10 @@ void NAME(glu_back)(pool *p, grad dgate, grad dup, const void *dy, const void *g
 
 /* ---- without a gate */
 
-typedef struct activation_job {
-    act *y;
-    grad dx;
-    const act *dy, *x;
-    glu_kind kind;
-} activation_job;
-
-INLINE void activate_range(const activation_job *j, int64_t from, int64_t to, glu_kind kind)
+INLINE void activate_range(const glu_job *j, int64_t from, int64_t to, glu_kind kind)
 {
     act *y = j->y;
-    const act *x = j->x;
+    const act *x = j->gate;
     SIMD
     for (int64_t i = from; i < to; i++)
         y[i] = narrow(gate_function(widen(x[i]), kind).value);
@@ -130,53 +128,43 @@ INLINE void activate_range(const activation_job *j, int64_t from, int64_t to, gl
 
 static void activate(const void *arg, int64_t from, int64_t to, int thread)
 {
-    const activation_job *j = arg;
+    const glu_job *j = arg;
     (void)thread;
-    if (j->kind == GLU_SILU)
-        activate_range(j, from, to, GLU_SILU);
-    else if (j->kind == GLU_GELU)
-        activate_range(j, from, to, GLU_GELU);
-    else
-        activate_range(j, from, to, GLU_GELU_TANH);
+    FOR_KIND(activate_range, j, from, to)
 }
 
 void NAME(activation)(pool *p, void *y, const void *x, int64_t N, glu_kind kind)
 {
-    activation_job job = { .y = y, .x = x, .kind = kind };
+    glu_job job = { .y = y, .gate = x, .kind = kind };
     split_elements(p, N, activate, &job);
 }
 
-INLINE void slope_range(const activation_job *j, grad dx, int64_t from, int64_t to, glu_kind kind)
+INLINE void slope_range(const glu_job *j, grad dx, int64_t from, int64_t to, glu_kind kind)
 {
-    const act *dy = j->dy, *x = j->x;
+    const act *dy = j->dy, *x = j->gate;
     SIMD
     for (int64_t i = from; i < to; i++)
         add_to(dx, i, widen(dy[i]) * gate_function(widen(x[i]), kind).slope);
 }
 
-INLINE void slope_kind(const activation_job *j, int64_t from, int64_t to, glu_kind kind)
+INLINE void slope_kind(const glu_job *j, int64_t from, int64_t to, glu_kind kind)
 {
-    if (j->dx.add)
-        slope_range(j, (grad){ j->dx.p, 1 }, from, to, kind);
+    if (j->dgate.add)
+        slope_range(j, (grad){ j->dgate.p, 1 }, from, to, kind);
     else
-        slope_range(j, (grad){ j->dx.p, 0 }, from, to, kind);
+        slope_range(j, (grad){ j->dgate.p, 0 }, from, to, kind);
 }
 
 static void slope(const void *arg, int64_t from, int64_t to, int thread)
 {
-    const activation_job *j = arg;
+    const glu_job *j = arg;
     (void)thread;
-    if (j->kind == GLU_SILU)
-        slope_kind(j, from, to, GLU_SILU);
-    else if (j->kind == GLU_GELU)
-        slope_kind(j, from, to, GLU_GELU);
-    else
-        slope_kind(j, from, to, GLU_GELU_TANH);
+    FOR_KIND(slope_kind, j, from, to)
 }
 
 void NAME(activation_back)(pool *p, grad dx, const void *dy, const void *x, int64_t N, glu_kind kind)
 {
-    activation_job job = { .dx = dx, .dy = dy, .x = x, .kind = kind };
+    glu_job job = { .dgate = dx, .dy = dy, .gate = x, .kind = kind };
     if (dx.p)
         split_elements(p, N, slope, &job);
 }

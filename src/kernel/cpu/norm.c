@@ -1,7 +1,10 @@
 /* norm.c: layer normalisation (Ba, Kiros & Hinton 2016) and RMS normalisation (Zhang & Sennrich 2019), which is the
- * same with a mean and a bias of nothing; forward and backward, one row at a time. y = w z s + b        z = x - mean x
- * s = (mean z² + epsilon)^-1/2 dx = s (g - mean g - z s² mean(g z))   with g = w dy; without `- mean g` where no mean
- * was taken off dw = Σ_t dy z s */
+ * same with a mean and a bias of nothing; forward and backward, one row at a time.
+ *
+ *     y = w z s + b     z = x - mean x     s = (mean z² + epsilon)^-1/2
+ *     dx = s (g - mean g - z s² mean(g z))     dw = Σ_t dy z s     with g = w dy
+ *
+ * and without `- mean g` where no mean was taken off. */
 #include "level.h"
 
 #include <tgmath.h>
