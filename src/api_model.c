@@ -86,8 +86,8 @@ static int open_adapters(runner *r, const model *m, const lorac_run_options *opt
     r->uses = mem_new(n, sizeof *r->uses);
     if (!r->adapters || !r->uses)
         return fail_memory();
-    if (n > LOWRANK_MAX)
-        return fail(LORAC_ERROR_USAGE, "at most %d adapters can be applied at once", LOWRANK_MAX);
+    if (n > ADAPTERS_MAX)
+        return fail(LORAC_ERROR_USAGE, "at most %d adapters can be applied at once", ADAPTERS_MAX);
     for (; r->count < n; r->count++) {
         const lorac_adapter_ref *ref = &options->adapters[r->count];
         TRY(adapter_load(&r->adapters[r->count], m, ref->path, NULL, NULL));

@@ -34,9 +34,9 @@ static const known_key known_keys[] = {
     { "arrow_config", USE_REFUSE, NULL },
     { "auto_mapping", USE_NONE, NULL },
     { "base_model_name_or_path", USE_READ, NULL },
-    { "bias", USE_REFUSE, "none" },
+    { "bias", USE_READ, NULL },
     { "corda_config", USE_REFUSE, NULL },
-    { "ensure_weight_tying", USE_REFUSE, NULL },
+    { "ensure_weight_tying", USE_READ, NULL },
     { "eva_config", USE_REFUSE, NULL },
     { "exclude_modules", USE_READ, NULL },
     { "fan_in_fan_out", USE_NONE, NULL }, /* the kind of the layer says it; PEFT corrects the key too */
@@ -48,12 +48,12 @@ static const known_key known_keys[] = {
     { "layers_to_transform", USE_READ, NULL },
     { "loftq_config", USE_REFUSE, NULL },
     { "lora_alpha", USE_READ, NULL },
-    { "lora_bias", USE_REFUSE, NULL },
+    { "lora_bias", USE_READ, NULL },
     { "lora_dropout", USE_READ, NULL },
     { "lora_ga_config", USE_REFUSE, NULL },
     { "megatron_config", USE_REFUSE, NULL },
     { "megatron_core", USE_REFUSE, "megatron.core" },
-    { "modules_to_save", USE_REFUSE, NULL },
+    { "modules_to_save", USE_READ, NULL },
     { "monteclora_config", USE_REFUSE, NULL },
     { "peft_type", USE_READ, NULL },
     { "peft_version", USE_NONE, NULL },
@@ -64,9 +64,9 @@ static const known_key known_keys[] = {
     { "target_modules", USE_READ, NULL },
     { "target_parameters", USE_REFUSE, NULL },
     { "task_type", USE_READ, NULL },
-    { "trainable_token_indices", USE_REFUSE, NULL },
+    { "trainable_token_indices", USE_READ, NULL },
     { "use_bdlora", USE_REFUSE, NULL },
-    { "use_dora", USE_REFUSE, NULL },
+    { "use_dora", USE_READ, NULL },
     { "use_qalora", USE_REFUSE, NULL },
     { "use_rslora", USE_READ, NULL },
     { "velora_config", USE_REFUSE, NULL },
@@ -74,7 +74,7 @@ static const known_key known_keys[] = {
 
 void peft_config_init(peft_config *c)
 {
-    *c = (peft_config){ .r = 8, .lora_alpha = 8, .init_lora_weights = "true" };
+    *c = (peft_config){ .r = 8, .lora_alpha = 8, .init_lora_weights = "true", .bias = "none" };
 }
 
 void peft_config_free(peft_config *c)
@@ -157,11 +157,30 @@ static int read_numbers(peft_config *c, const json_t *object, const char *path)
     TRY(json_take_real(object, "lora_alpha", &c->lora_alpha, path));
     TRY(json_take_real(object, "lora_dropout", &c->lora_dropout, path));
     TRY(json_take_bool(object, "use_rslora", &c->use_rslora, path));
+    TRY(json_take_bool(object, "use_dora", &c->use_dora, path));
+    TRY(json_take_bool(object, "lora_bias", &c->lora_bias, path));
+    TRY(json_take_bool(object, "ensure_weight_tying", &c->ensure_weight_tying, path));
     if (!(c->lora_dropout >= 0 && c->lora_dropout < 1))
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = path, .key = "lora_dropout", .expected = "0 or more, and less than 1" },
                        "the dropout probability is %g", c->lora_dropout);
     return LORAC_OK;
+}
+
+static int read_bias(peft_config *c, const json_t *object, const char *path)
+{
+    static const char *const kinds[] = { "none", "all", "lora_only" };
+    const char *text = "none";
+
+    TRY(json_take_text(object, "bias", &text, path));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(text, kinds[i]) == 0) {
+            c->bias = kinds[i];
+            return LORAC_OK;
+        }
+    return fail_at(LORAC_ERROR_USAGE,
+                   (fault){ .file = path, .key = "bias", .found = text, .expected = "none, all or lora_only" },
+                   "there is no such choice of biases");
 }
 
 /* true, false or "gaussian". Other kinds change the base weights or need data, so an adapter with them means something
@@ -241,6 +260,73 @@ static int read_targets(peft_config *c, const json_t *object, const char *path)
             (fault){ .file = path, .key = "target_modules", .hint = "Leave the key out for PEFT's own choice" },
             "the list of target modules is empty");
     return LORAC_OK;
+}
+
+static int read_saved(peft_config *c, const json_t *object, const char *path)
+{
+    const json_t *value = json_object_get(object, "modules_to_save");
+
+    if (!value || json_is_null(value))
+        return LORAC_OK;
+    if (!json_is_array(value))
+        return wrong_kind(path, "modules_to_save", value, "a list of strings");
+    return read_text_list(c, value, "modules_to_save", &c->saved, &c->saved_count, path);
+}
+
+static int read_token_list(peft_config *c, peft_tokens *out, const json_t *list, const char *path)
+{
+    const size_t count = json_array_size(list);
+
+    if (!json_is_array(list))
+        return wrong_kind(path, "trainable_token_indices", list, "a list of token ids");
+    out->ids = arena_new(&c->memory, count, sizeof *out->ids);
+    if (!out->ids)
+        return fail_memory();
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(list, i);
+        const json_int_t id = json_integer_value(item);
+
+        if (!json_is_integer(item) || id < 0 || id > INT32_MAX)
+            return wrong_kind(path, "trainable_token_indices", item, "token ids");
+        out->ids[out->count++] = (int32_t)id;
+    }
+    return LORAC_OK;
+}
+
+/* A list is for the input embedding; a mapping names the modules. */
+static int read_tokens(peft_config *c, const json_t *object, const char *path)
+{
+    json_t *value = json_object_get(object, "trainable_token_indices"), *list;
+    const char *name;
+
+    if (!value || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0))
+        return LORAC_OK;
+    if (!json_is_array(value) && !json_is_object(value))
+        return wrong_kind(path, "trainable_token_indices", value, "a list of token ids, or one for each module");
+    c->tokens = arena_new(&c->memory, json_is_array(value) ? 1 : json_object_size(value), sizeof *c->tokens);
+    if (!c->tokens)
+        return fail_memory();
+    if (json_is_array(value))
+        return read_token_list(c, &c->tokens[c->token_lists++], value, path);
+    json_object_foreach(value, name, list)
+    {
+        peft_tokens *out = &c->tokens[c->token_lists++];
+
+        TRY(keep_text(c, name, &out->module));
+        TRY(read_token_list(c, out, list, path));
+    }
+    return LORAC_OK;
+}
+
+/* PEFT's own check of what may stand beside lora_bias. */
+static int check_lora_bias(const peft_config *c, const char *path)
+{
+    const bool plain = strcmp(c->init_lora_weights, "true") == 0 || strcmp(c->init_lora_weights, "false") == 0;
+
+    if (!c->lora_bias || (plain && !c->use_dora))
+        return LORAC_OK;
+    return fail_at(LORAC_ERROR_USAGE, (fault){ .file = path, .key = "lora_bias" },
+                   "lora_bias goes only with init_lora_weights true or false, and without use_dora");
 }
 
 static int read_layers(peft_config *c, const json_t *object, const char *path)
@@ -370,6 +456,10 @@ static int read_config(peft_config *c, const json_t *object, const char *path, b
     TRY(check_keys(object, path, notes));
     TRY(read_numbers(c, object, path));
     TRY(read_init(c, object, path));
+    TRY(read_bias(c, object, path));
+    TRY(check_lora_bias(c, path));
+    TRY(read_saved(c, object, path));
+    TRY(read_tokens(c, object, path));
     TRY(read_text(c, object, "base_model_name_or_path", &c->base_model_name_or_path, path));
     TRY(read_text(c, object, "task_type", &c->task_type, path));
     TRY(read_targets(c, object, path));

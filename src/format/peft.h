@@ -7,11 +7,20 @@
 #include "arena.h"
 #include "safetensors.h"
 
+/* Rows of one embedding, or of the head, that are trained themselves (trainable_token_indices). */
+typedef struct peft_tokens {
+    const char *module; /* the end of its path; NULL: the input embedding */
+    int32_t *ids;
+    size_t count;
+} peft_tokens;
+
 typedef struct peft_config {
     int64_t r;         /* 8 */
     double lora_alpha; /* 8 */
     double lora_dropout;
-    bool use_rslora;                     /* scale = alpha / sqrt(r) */
+    bool use_rslora; /* scale = alpha / sqrt(r) */
+    bool use_dora, lora_bias, ensure_weight_tying;
+    const char *bias;                    /* "none", "all", "lora_only" */
     bool fan_in_fan_out;                 /* written, never read: the kind of a layer says it */
     const char *init_lora_weights;       /* "true", "false", "gaussian", ... */
     const char *base_model_name_or_path; /* or NULL */
@@ -33,6 +42,10 @@ typedef struct peft_config {
     const char **alpha_keys;
     double *alpha_values;
     size_t alpha_count; /* alpha_pattern */
+    const char **saved;
+    size_t saved_count; /* modules_to_save */
+    peft_tokens *tokens;
+    size_t token_lists; /* trainable_token_indices */
     arena memory;
 } peft_config;
 
@@ -53,6 +66,10 @@ void peft_matcher_free(peft_matcher *m);
 /* Does the config target this module path ("model.layers.0.self_attn.q_proj")? `is_head`: it is the output embedding,
  * which all-linear leaves out. *rank and *alpha follow the patterns. A regex over its match limit is an error. */
 int peft_matches(peft_matcher *m, const char *module, bool is_head, bool *matches, int64_t *rank, double *alpha);
+/* Is the module, or one that it is in, among modules_to_save? By the ends of their paths, wherever those begin. */
+bool peft_saves(const peft_config *c, const char *module);
+/* The rows of this module that are trained; NULL: none. */
+const peft_tokens *peft_tokens_of(const peft_config *c, const char *module, bool is_input_embedding);
 /* The first target or pattern that matched nothing so far, or NULL. */
 const char *peft_matcher_unused(const peft_matcher *m);
 

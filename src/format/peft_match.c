@@ -284,3 +284,33 @@ const char *peft_matcher_unused(const peft_matcher *m)
         name = first_unused(m->ranks.used, c->rank_keys, c->rank_count);
     return name ? name : first_unused(m->alphas.used, c->alpha_keys, c->alpha_count);
 }
+
+/* ---- What is trained whole */
+
+bool peft_saves(const peft_config *c, const char *module)
+{
+    for (const char *end = module + 1; *module; end++) {
+        if (*end != '.' && *end)
+            continue;
+        for (size_t i = 0; i < c->saved_count; i++)
+            if (*c->saved[i] && slice_ends((slice){ module, (size_t)(end - module) }, c->saved[i]))
+                return true;
+        if (!*end)
+            break;
+    }
+    return false;
+}
+
+const peft_tokens *peft_tokens_of(const peft_config *c, const char *module, bool is_input_embedding)
+{
+    for (size_t i = 0; i < c->token_lists; i++) {
+        const char *name = c->tokens[i].module;
+        size_t n = strlen(module), m = name ? strlen(name) : 0;
+
+        if (!name && is_input_embedding)
+            return &c->tokens[i];
+        if (name && n >= m && strcmp(module + n - m, name) == 0 && (n == m || module[n - m - 1] == '.'))
+            return &c->tokens[i];
+    }
+    return NULL;
+}

@@ -116,6 +116,30 @@ static void alpha_pattern(buf *b, const peft_config *c)
     buf_text(b, c->alpha_count > 0 ? "\n  }" : "}");
 }
 
+static void token_list(buf *b, const peft_tokens *t, const char *indent)
+{
+    buf_char(b, '[');
+    for (size_t i = 0; i < t->count; i++)
+        buf_format(b, "%s\n%s  %d", i ? "," : "", indent, t->ids[i]);
+    buf_format(b, "\n%s]", indent);
+}
+
+static void tokens(buf *b, const peft_config *c)
+{
+    key(b, "trainable_token_indices");
+    if (!c->tokens[0].module) {
+        token_list(b, &c->tokens[0], "  ");
+        return;
+    }
+    for (size_t i = 0; i < c->token_lists; i++) {
+        buf_text(b, i ? ",\n    " : "{\n    ");
+        buf_json(b, slice_of(c->tokens[i].module));
+        buf_text(b, ": ");
+        token_list(b, &c->tokens[i], "    ");
+    }
+    buf_text(b, "\n  }");
+}
+
 static void init(buf *b, const char *kind)
 {
     if (strcmp(kind, "true") == 0 || strcmp(kind, "false") == 0)
@@ -130,7 +154,9 @@ static int config_text(buf *b, const peft_config *c)
     alpha_pattern(b, c);
     literal(b, "auto_mapping", "null");
     text_or_null(b, "base_model_name_or_path", c->base_model_name_or_path);
-    literal(b, "bias", "\"none\"");
+    text_or_null(b, "bias", c->bias);
+    if (c->ensure_weight_tying)
+        literal(b, "ensure_weight_tying", "true");
     if (c->exclude_count > 0 || c->exclude_regex)
         TRY(names(b, "exclude_modules", c->excludes, c->exclude_count, c->exclude_regex));
     literal(b, "fan_in_fan_out", c->fan_in_fan_out ? "true" : "false");
@@ -143,9 +169,11 @@ static int config_text(buf *b, const peft_config *c)
     number(b, c->lora_alpha);
     key(b, "lora_dropout");
     number(b, c->lora_dropout);
+    if (c->lora_bias)
+        literal(b, "lora_bias", "true");
     literal(b, "megatron_config", "null");
     literal(b, "megatron_core", "\"megatron.core\"");
-    literal(b, "modules_to_save", "null");
+    TRY(names(b, "modules_to_save", c->saved, c->saved_count, NULL));
     literal(b, "peft_type", "\"LORA\"");
     key(b, "r");
     buf_format(b, "%lld", (long long)c->r);
@@ -153,7 +181,9 @@ static int config_text(buf *b, const peft_config *c)
     literal(b, "revision", "null");
     TRY(names(b, "target_modules", c->targets, c->target_count, c->target_regex));
     text_or_null(b, "task_type", c->task_type);
-    literal(b, "use_dora", "false");
+    if (c->token_lists > 0)
+        tokens(b, c);
+    literal(b, "use_dora", c->use_dora ? "true" : "false");
     literal(b, "use_rslora", c->use_rslora ? "true" : "false");
     buf_text(b, "\n}\n");
     return buf_status(b);

@@ -1,7 +1,5 @@
-/* op_elementwise.c: ops that work number by number, the embedding's lookup, and parts of rows. */
+/* op_elementwise.c: ops that work number by number, and parts of rows. */
 #include "ops.h"
-
-#include "op_linear.h"
 
 #include <assert.h>
 #include <string.h>
@@ -59,15 +57,35 @@ void op_activation_back(context *c, node *self)
                           n->kind);
 }
 
-/* The tables are frozen: a lookup has nothing to record. */
-var *op_embed(context *c, const var *onto, const var *table, const int32_t *ids, int64_t count)
+typedef struct add_node {
+    node base;
+    var *x, *y;
+} add_node;
+
+var *op_add(context *c, var *x, var *y)
 {
-    assert(!table->needs_grad && !(onto && onto->needs_grad));
-    var *y = var_matrix(c, count, table->t.dim[1]);
-    c->k->embed(c->pool, y->t.data, matrix_of(table), ids, count);
-    if (onto)
-        c->k->accumulate(c->pool, (grad){ y->t.data, 1 }, onto->t.data, tensor_count(&y->t));
-    return y;
+    assert(tensor_count(&x->t) == tensor_count(&y->t));
+    var *sum = var_new(c, c->act, x->t.ndim, x->t.dim);
+    c->k->accumulate(c->pool, (grad){ sum->t.data, 0 }, x->t.data, tensor_count(&sum->t));
+    c->k->accumulate(c->pool, (grad){ sum->t.data, 1 }, y->t.data, tensor_count(&sum->t));
+    add_node *n = record(c, OP_add, sizeof *n, sum, x->needs_grad || y->needs_grad);
+    if (n) {
+        n->x = x;
+        n->y = y;
+    }
+    return sum;
+}
+
+void op_add_back(context *c, node *self)
+{
+    add_node *n = (add_node *)self;
+    const int64_t count = tensor_count(&self->out->t);
+    grad dx = grad_of(c, n->x);
+    if (dx.p)
+        c->k->accumulate(c->pool, dx, self->out->grad, count);
+    grad dy = grad_of(c, n->y);
+    if (dy.p)
+        c->k->accumulate(c->pool, dy, self->out->grad, count);
 }
 
 typedef struct part_node {

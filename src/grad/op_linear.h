@@ -14,6 +14,9 @@ mat matrix_of(const var *v);
 /* rows x cols numbers of the type real, row after row. */
 mat real_matrix(const void *p, int64_t rows, int64_t cols);
 bool product_is_trained(const product *p);
+int64_t lowrank_rank(const lowrank *term);
+/* How many of `all` rows the term is for. */
+int64_t lowrank_rows(const lowrank *term, int64_t all);
 /* y = beta · y + x Wᵀ + b + terms; h[i], real [rows, r], receives the i-th inner product. */
 void product_forward(context *c, mat y, mat x, const product *p, real *const *h, real beta);
 /* Gradients of x (where dx.p), of W and of the terms' factors, for scale · dy. The bias is left to the caller. */

@@ -10,16 +10,17 @@
 #include "context.h"
 
 /* A low-rank addition to a product: y[rows] += scale · (drop(x[rows]) Aᵀ) Bᵀ with A [r, in], B [out, r] (LoRA, Hu et
- * al. 2021). */
+ * al. 2021). A NULL: 1 stands in the place of x Aᵀ, so that B is a bias. */
 typedef struct lowrank {
     const var *a, *b;
+    bool turned; /* the factors lie as A [in, r] and B [r, out] */
     real scale;
     real dropout;         /* on x, only while c->training */
     uint64_t site;        /* tells the dropout streams of different modules apart */
     int64_t first, count; /* rows; count -1: all */
 } lowrank;
 
-enum { LOWRANK_MAX = 64 }; /* adapters on one module in one pass */
+enum { LOWRANK_MAX = 256 }; /* on one module in one pass */
 
 /* Rows and columns of the matrix that w means, however it lies in memory. */
 int64_t outputs_of(const var *w);
@@ -28,12 +29,32 @@ int64_t inputs_of(const var *w);
 /* y = onto + x Wᵀ + b + low-rank terms; w [out, in] (or turned), bias [out] or NULL; onto [T, out], the residual stream
  * as a rule, or NULL. The terms are copied. */
 var *op_linear(context *c, var *onto, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms);
-/* Rows of the table [V, C], added to `onto` unless that is NULL. */
-var *op_embed(context *c, const var *onto, const var *table, const int32_t *ids, int64_t count);
+/* y = onto + scale · what the table has for the ids: rows of a turned one, [V, C], else columns of [C, V]; nothing for
+ * negative ids. Rows of the gradient whose id is `padding` are dropped, as torch does (-1: none). onto may be NULL; ids
+ * must live until backward is done. */
+typedef struct lookup {
+    const int32_t *ids;
+    int64_t count;
+    int32_t padding;
+    real scale;
+} lookup;
+var *op_embed(context *c, var *onto, const var *table, const lookup *at);
+
+/* Columns of some rows that are multiplied by m / |column| (DoRA, Liu et al. 2024); the norms are constants. */
+typedef struct magnitude {
+    const var *m;         /* [out] */
+    const real *inverse;  /* 1 / norm, [out] */
+    const real *factor;   /* m / norm, times what else the columns are multiplied by */
+    int64_t first, count; /* rows; count -1: all */
+} magnitude;
+/* y = onto + bias + factor ∘ z. Rows that no magnitude is for keep z. onto and bias may be NULL. */
+var *op_magnitude(context *c, var *onto, var *z, const var *bias, const magnitude *list, int count);
 var *op_rmsnorm(context *c, var *x, const var *w, real epsilon);
 var *op_layernorm(context *c, var *x, const var *w, const var *b, real epsilon);
 var *op_glu(context *c, var *gate, var *up, glu_kind kind);
 var *op_activation(context *c, var *x, glu_kind kind);
+/* x + y, of the same shape. */
+var *op_add(context *c, var *x, var *y);
 /* The which-th of `parts` equal ranges of x's columns: x [T, parts * C] gives [T, C]. */
 var *op_part(context *c, var *x, int64_t which, int64_t parts);
 /* Cosine and sine of every row's angles, shared by all layers. */
@@ -49,8 +70,16 @@ var *op_rope(context *c, var *x, const rope_table *table, int64_t heads);
 var *op_attention(context *c, var *q, var *k, var *v, const attention_span *spans, int64_t n_spans,
                   const attention_shape *shape);
 
+/* The output embedding: a product whose columns may have magnitudes. Terms and magnitudes are copied. */
+typedef struct head_weights {
+    const var *w;
+    const lowrank *terms;
+    int n_terms;
+    const magnitude *magnitudes;
+    int n_magnitudes;
+} head_weights;
 /* Logits of every row of x into `out`, [T, V], given by the caller. Nothing is recorded. */
-void op_logits(context *c, real *out, var *x, const var *w, const lowrank *terms, int n_terms);
+void op_logits(context *c, real *out, var *x, const head_weights *head);
 
 /* The head and the cross-entropy in one, over labelled rows only, in chunks: logits are never whole. */
 typedef struct loss_targets {
@@ -63,7 +92,6 @@ typedef struct loss_result {
     int64_t count, hits;
 } loss_result;
 /* Adds to *result. Backward starts here. */
-void op_head_loss(context *c, var *x, const var *w, const var *bias, const lowrank *terms, int n_terms,
-                  const loss_targets *targets, loss_result *result);
+void op_head_loss(context *c, var *x, const head_weights *head, const loss_targets *targets, loss_result *result);
 
 #endif

@@ -188,14 +188,14 @@ int export_gguf(const export_plan *plan, const char *path, export_loss *loss)
 
 /* llama.cpp multiplies by alpha / rank with one alpha for the file; what a module's own scale differs by goes into B.
  */
-static int write_factor_b(gguf_writer *w, const lora *module, double alpha, bool paired, int64_t head_size)
+static int write_factor_b(gguf_writer *w, const adapted *to, double alpha, bool paired, int64_t head_size)
 {
-    int64_t rows = module->b.t.dim[0], rank = module->rank;
+    int64_t rows = to->b->t.dim[0], rank = to->rank;
     float *row = mem_new((size_t)rank, sizeof *row);
-    double factor = (double)module->scale / (alpha / (double)rank);
+    double factor = (double)to->scale / (alpha / (double)rank);
     int status = row ? LORAC_OK : fail_memory();
     for (int64_t r = 0; r < rows && status == LORAC_OK; r++) {
-        const real *from = (const real *)module->b.t.data + (paired ? paired_row(r, head_size) : r) * rank;
+        const real *from = (const real *)to->b->t.data + (paired ? paired_row(r, head_size) : r) * rank;
         for (int64_t c = 0; c < rank; c++)
             row[c] = (float)((double)from[c] * factor);
         status = gguf_data(w, row, (size_t)rank * sizeof *row);
@@ -204,45 +204,54 @@ static int write_factor_b(gguf_writer *w, const lora *module, double alpha, bool
     return status;
 }
 
-static int declare_pair(gguf_writer *w, const lora *module, const char *stem)
+static int declare_pair(gguf_writer *w, const adapted *to, const char *stem)
 {
     char name[160];
     snprintf(name, sizeof name, "%s.weight.lora_a", stem);
-    TRY(gguf_declare(w, name, DT_F32, 2, module->a.t.dim));
+    TRY(gguf_declare(w, name, DT_F32, 2, to->a->t.dim));
     snprintf(name, sizeof name, "%s.weight.lora_b", stem);
-    return gguf_declare(w, name, DT_F32, 2, module->b.t.dim);
-}
-
-static const param *param_of_slot(const model *m, int slot, int64_t *layer)
-{
-    int per_layer = (m->linear_count - 1) / (int)m->config.layers, at = slot % per_layer;
-    *layer = slot / per_layer;
-    for (const param *q = m->family->layer; q->name; q++)
-        if (q->kind == PARAM_LINEAR && at-- == 0)
-            return q;
-    return NULL;
+    return gguf_declare(w, name, DT_F32, 2, to->b->t.dim);
 }
 
 static int write_modules(gguf_writer *w, const model *m, const adapter *a, double alpha, bool declare)
 {
-    for (int slot = 0; slot < m->linear_count; slot++) {
-        const lora *module = &a->modules[slot];
-        if (module->rank == 0)
+    for (int slot = 0; slot < m->module_count; slot++) {
+        const adapted *to = &a->modules[slot];
+        if (!to->a)
             continue;
         int64_t layer = 0;
-        const param *q = slot == m->head.slot ? NULL : param_of_slot(m, slot, &layer);
+        const param *q = param_of(m, m->modules[slot], &layer);
         char stem[128];
         if (q)
             snprintf(stem, sizeof stem, "blk.%lld.%s", (long long)layer, q->gguf);
         else
             snprintf(stem, sizeof stem, "%s", end_stem(m->family, END_HEAD, true));
         if (declare) {
-            TRY(declare_pair(w, module, stem));
+            TRY(declare_pair(w, to, stem));
             continue;
         }
-        TRY(gguf_data(w, module->a.t.data, (size_t)tensor_bytes(&module->a.t)));
-        TRY(write_factor_b(w, module, alpha, q && q->layout == LAYOUT_PAIRED, m->config.head_size));
+        TRY(gguf_data(w, to->a->t.data, (size_t)tensor_bytes(&to->a->t)));
+        TRY(write_factor_b(w, to, alpha, q && q->layout == LAYOUT_PAIRED, m->config.head_size));
     }
+    return LORAC_OK;
+}
+
+/* llama.cpp knows the factors of linears, and nothing else that an adapter can have. */
+static int check_plain(const model *m, const adapter *a)
+{
+    for (int slot = 0; slot < m->module_count; slot++) {
+        const adapted *to = &a->modules[slot];
+        const bool factors_only = !to->b_bias && !to->magnitude && !to->weight && !to->bias && !to->rows && !to->turned;
+        const bool is_linear = m->modules[slot]->kind == MODULE_LINEAR || m->modules[slot]->kind == MODULE_CONV1D;
+        if (!factors_only || (to->a && !is_linear))
+            return fail_at(LORAC_ERROR_USAGE,
+                           (fault){ .key = m->modules[slot]->name, .hint = "merge the adapter into the model instead" },
+                           "llama.cpp's adapters have plain LoRA factors of linear layers only");
+    }
+    if (m->config.tied_head && a->modules[m->head.slot].a)
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .key = "lm_head", .hint = "merge the adapter into the model instead" },
+                       "llama.cpp cannot apply an adapter to a head that is tied to the embedding");
     return LORAC_OK;
 }
 
@@ -250,7 +259,7 @@ static int write_modules(gguf_writer *w, const model *m, const adapter *a, doubl
 static double file_alpha(const adapter *a)
 {
     for (int slot = 0; slot < a->module_count; slot++)
-        if (a->modules[slot].rank)
+        if (a->modules[slot].a)
             return (double)a->modules[slot].scale * (double)a->modules[slot].rank;
     return 1;
 }
@@ -259,10 +268,7 @@ int export_adapter_gguf(const model *m, const adapter *a, const char *path)
 {
     gguf_writer *w;
     double alpha = file_alpha(a);
-    if (m->config.tied_head && a->modules[m->head.slot].rank)
-        return fail_at(LORAC_ERROR_USAGE,
-                       (fault){ .key = "lm_head", .hint = "merge the adapter into the model instead" },
-                       "llama.cpp cannot apply an adapter to a head that is tied to the embedding");
+    TRY(check_plain(m, a));
     TRY(gguf_begin(&w, path));
     gguf_put_text(w, "general.architecture", slice_of(m->family->name));
     gguf_put_text(w, "general.type", slice_of("adapter"));

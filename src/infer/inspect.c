@@ -50,13 +50,13 @@ static bool all_finite(const float *x, int64_t n)
     return true;
 }
 
-static int describe_pair(const char *module, const tensor *a, const tensor *b, int64_t parts, json_t *list)
+static int describe_pair(const char *name, const tensor *a, const tensor *b, int64_t parts, json_t *list)
 {
     float *a_values = floats_of(a), *b_values = floats_of(b);
     int status = a_values && b_values ? LORAC_OK : fail_memory();
     if (status == LORAC_OK) {
         bool finite = all_finite(a_values, tensor_count(a)) && all_finite(b_values, tensor_count(b));
-        json_t *entry = json_pack("{s:s,s:I,s:I,s:I,s:b}", "module", module, "rank", (json_int_t)(a->dim[0] / parts),
+        json_t *entry = json_pack("{s:s,s:I,s:I,s:I,s:b}", "module", name, "rank", (json_int_t)(a->dim[0] / parts),
                                   "in", (json_int_t)a->dim[1], "out", (json_int_t)b->dim[0], "finite", (int)finite);
         if (parts > 1)
             json_object_set_new(entry, "parts", json_integer(parts));
@@ -80,19 +80,19 @@ static int describe_tensors(const adapter_file *file, json_t *root)
         slice name = slice_of(file->names[i]);
         if (slice_ends(name, PEFT_B))
             continue;
-        char module[512], partner[600];
+        char stem_name[512], partner[600];
         const tensor *b = NULL;
         size_t skip = slice_starts(name, PEFT_PREFIX) ? strlen(PEFT_PREFIX) : 0;
-        if (slice_ends(name, PEFT_A) && name.n < sizeof module) {
+        if (slice_ends(name, PEFT_A) && name.n < sizeof stem_name) {
             size_t stem = name.n - strlen(PEFT_A);
             snprintf(partner, sizeof partner, "%.*s" PEFT_B, (int)stem, name.p);
-            snprintf(module, sizeof module, "%.*s", (int)(stem - skip), name.p + skip);
+            snprintf(stem_name, sizeof stem_name, "%.*s", (int)(stem - skip), name.p + skip);
             b = adapter_file_find(file, partner);
         }
         const tensor *a = &file->tensors[i];
         if (b && a->ndim == 2 && b->ndim == 2 && a->dim[0] == b->dim[1] && is_decodable(a->type) &&
             is_decodable(b->type))
-            status = describe_pair(module, a, b, file->parts ? file->parts[i] : 1, modules);
+            status = describe_pair(stem_name, a, b, file->parts ? file->parts[i] : 1, modules);
         else
             json_array_append_new(other, json_string(file->names[i]));
     }
@@ -144,8 +144,10 @@ int inspect_adapter(const char *path, json_t **out)
 static void describe_modules(const model *m, json_t *root)
 {
     json_t *list = json_array();
-    for (int i = 0; i < m->linear_count; i++) {
-        const linear *l = m->linears[i];
+    for (int i = 0; i < m->module_count; i++) {
+        const module *l = m->modules[i];
+        if (l->kind == MODULE_NORM)
+            continue;
         json_array_append_new(list,
                               json_pack("{s:s,s:I,s:I,s:s,s:b}", "module", l->name, "in",
                                         (json_int_t)inputs_of(&l->weight), "out", (json_int_t)outputs_of(&l->weight),

@@ -10,26 +10,34 @@ int64_t paired_row(int64_t row, int64_t head_size)
     return head * head_size + at % 2 * (head_size / 2) + at / 2;
 }
 
+/* Does an adapter change a tied head and its embedding to the same matrix again? */
+static bool changes_alike(const adapted *in, const adapted *out)
+{
+    const bool changed = in->a || in->weight || in->rows || out->a || out->weight || out->rows;
+    return !changed || (out->a && out->turned) || (out->rows && out->rows == in->rows) ||
+           (out->weight && in->weight && out->weight->t.data == in->weight->t.data);
+}
+
 bool head_is_untied(const export_plan *plan)
 {
-    int slot = plan->m->head.slot;
     for (size_t i = 0; i < plan->adapter_count; i++) {
-        const lora *module = &plan->adapters[i].adapter->modules[slot];
-        if (module->rank || module->base.t.data)
+        const adapted *modules = plan->adapters[i].adapter->modules;
+        if (!changes_alike(&modules[plan->m->embedding.slot], &modules[plan->m->head.slot]))
             return true;
     }
     return false;
 }
 
-/* The weight that the deltas are added to: the model's, or one that an adapter brings. */
-static const var *base_weight(const export_plan *plan, const linear *l)
+/* What the deltas are added to: the model's own, or what an adapter brings. */
+static const var *in_force(const export_plan *plan, const module *x, bool is_bias)
 {
     for (size_t i = 0; i < plan->adapter_count; i++) {
-        const lora *module = &plan->adapters[i].adapter->modules[l->slot];
-        if (module->base.t.data)
-            return &module->base;
+        const adapted *to = &plan->adapters[i].adapter->modules[x->slot];
+        const var *own = is_bias ? to->bias : to->weight;
+        if (own)
+            return own;
     }
-    return &l->weight;
+    return is_bias ? &x->bias : &x->weight;
 }
 
 /* Block types need whole blocks in a row; a matrix that has none is written in F16. */
@@ -38,49 +46,52 @@ static dtype matrix_type(dtype wanted, int64_t cols)
     return dtype_row_bytes(wanted, cols) < 0 ? DT_F16 : wanted;
 }
 
-static piece *add_piece(pieces *p, const char *stem, const char *suffix, const var *source, bool turned)
+static piece *add_piece(pieces *p, const char *stem, const module *x, bool is_bias, bool turned)
 {
-    const char *name = arena_format(&p->memory, "%s.%s", stem, suffix);
+    const var *source = in_force(p->plan, x, is_bias);
+    const char *name = arena_format(&p->memory, "%s.%s", stem, is_bias ? "bias" : "weight");
     if (!name)
         return NULL;
-    piece *x = &p->list[p->count++];
-    *x = (piece){
-        .name = name, .source = *source, .type = p->plan->type, .ndim = source->t.ndim, .slot = -1, .turned = turned
-    };
-    x->dim[0] = source->t.dim[0];
-    if (x->ndim == 2) {
-        x->dim[0] = turned ? inputs_of(source) : outputs_of(source);
-        x->dim[1] = turned ? outputs_of(source) : inputs_of(source);
-        x->type = matrix_type(x->type, x->dim[1]);
+    piece *out = &p->list[p->count++];
+    *out = (piece){ .name = name,
+                    .source = *source,
+                    .type = p->plan->type,
+                    .ndim = source->t.ndim,
+                    .dim = { source->t.dim[0] },
+                    .is_bias = is_bias,
+                    .slot = x->slot,
+                    .turned = turned };
+    if (out->ndim == 2) {
+        out->dim[0] = turned ? inputs_of(source) : outputs_of(source);
+        out->dim[1] = turned ? outputs_of(source) : inputs_of(source);
+        out->type = matrix_type(out->type, out->dim[1]);
     }
-    return x;
+    return out;
 }
 
-static int add_vector(pieces *p, const char *stem, const char *suffix, const var *source)
+/* A bias that only an adapter has cannot be added to a module without one: PEFT's rule too. */
+static int refuse_bias(const pieces *p, const module *x)
 {
-    return !source->t.data || add_piece(p, stem, suffix, source, false) ? LORAC_OK : fail_memory();
-}
-
-static int add_linear(pieces *p, const linear *l, const char *stem, bool paired, bool turned)
-{
-    piece *x = add_piece(p, stem, "weight", base_weight(p->plan, l), turned);
-    if (!x)
-        return fail_memory();
-    x->slot = l->slot;
-    x->paired_rows = paired;
-    if (!l->bias.t.data)
-        return LORAC_OK;
-    x = add_piece(p, stem, "bias", &l->bias, false);
-    if (!x)
-        return fail_memory();
-    x->paired_rows = paired;
+    for (size_t i = 0; i < p->plan->adapter_count; i++)
+        if (p->plan->adapters[i].adapter->modules[x->slot].b_bias)
+            return fail_at(LORAC_ERROR_USAGE, (fault){ .key = x->name },
+                           "an adapter with lora_bias cannot be merged into a layer that has no bias");
     return LORAC_OK;
 }
 
-static int add_norm(pieces *p, const norm_weights *n, const char *stem)
+static int add_module(pieces *p, const module *x, const char *stem, bool paired, bool turned)
 {
-    TRY(add_vector(p, stem, "weight", &n->weight));
-    return add_vector(p, stem, "bias", &n->bias);
+    piece *out = add_piece(p, stem, x, false, turned);
+    if (!out)
+        return fail_memory();
+    out->paired_rows = paired;
+    if (!x->bias.t.data)
+        return refuse_bias(p, x);
+    out = add_piece(p, stem, x, true, false);
+    if (!out)
+        return fail_memory();
+    out->paired_rows = paired;
+    return LORAC_OK;
 }
 
 static int add_layer(pieces *p, int64_t layer, bool for_gguf)
@@ -91,11 +102,8 @@ static int add_layer(pieces *p, int64_t layer, bool for_gguf)
         const char *stem = param_stem(m->family, q, layer, for_gguf, &p->memory);
         if (!stem)
             return fail_memory();
-        if (q->kind == PARAM_LINEAR)
-            TRY(add_linear(p, (const linear *)(block + q->offset), stem, for_gguf && q->layout == LAYOUT_PAIRED,
-                           !for_gguf && q->layout == LAYOUT_CONV1D));
-        else
-            TRY(add_norm(p, (const norm_weights *)(block + q->offset), stem));
+        TRY(add_module(p, (const module *)(block + q->offset), stem, for_gguf && q->layout == LAYOUT_PAIRED,
+                       !for_gguf && q->layout == LAYOUT_CONV1D));
     }
     return LORAC_OK;
 }
@@ -110,19 +118,17 @@ static int list_pieces(pieces *p, bool for_gguf)
     p->list = arena_new(&p->memory, (size_t)(m->config.layers * per_layer + 5), sizeof *p->list);
     if (!p->list)
         return fail_memory();
-    if (!add_piece(p, end_stem(f, END_EMBEDDING, for_gguf), "weight", &m->embedding, false))
-        return fail_memory();
+    TRY(add_module(p, &m->embedding, end_stem(f, END_EMBEDDING, for_gguf), false, true));
     if (f->positions) {
-        piece *x = add_piece(p, end_stem(f, END_POSITIONS, for_gguf), "weight", &m->positions, false);
-        if (!x)
-            return fail_memory();
-        x->type = for_gguf ? DT_F32 : x->type; /* as llama.cpp wants it */
+        TRY(add_module(p, &m->positions, end_stem(f, END_POSITIONS, for_gguf), false, true));
+        if (for_gguf)
+            p->list[p->count - 1].type = DT_F32; /* as llama.cpp wants it */
     }
     for (int64_t layer = 0; layer < m->config.layers; layer++)
         TRY(add_layer(p, layer, for_gguf));
-    TRY(add_norm(p, &m->final_norm, end_stem(f, END_NORM, for_gguf)));
+    TRY(add_module(p, &m->final_norm, end_stem(f, END_NORM, for_gguf), false, false));
     if (!m->config.tied_head || head_is_untied(p->plan))
-        TRY(add_linear(p, &m->head, end_stem(f, END_HEAD, for_gguf), false, false));
+        TRY(add_module(p, &m->head, end_stem(f, END_HEAD, for_gguf), false, false));
     for (size_t i = 0; i < p->count && for_gguf; i++)
         if (p->list[i].ndim == 1)
             p->list[i].type = DT_F32; /* as llama.cpp wants all vectors */

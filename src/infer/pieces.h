@@ -13,7 +13,8 @@ typedef struct piece {
     int ndim;
     int64_t dim[2];
     bool turned;      /* a matrix that is to be written as [in, out] */
-    int slot;         /* of the linear, for adapters; -1: none */
+    bool is_bias;     /* of its module; else the weight */
+    int slot;         /* of the module, for adapters */
     bool paired_rows; /* llama.cpp's order of rotary rows is wanted */
 } piece;
 

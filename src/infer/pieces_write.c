@@ -5,6 +5,7 @@
  * batch before is given away. */
 #include "pieces.h"
 
+#include "dora.h"
 #include "err.h"
 #include "mem.h"
 #include "op_linear.h"
@@ -13,6 +14,7 @@
 #include "split.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum { RUN_ELEMENTS = 1 << 16, RUNS_MOST = 64, BATCH_BYTES = 4 << 20, ALIGNMENT = 64 };
 
@@ -32,31 +34,88 @@ typedef struct room {
     int32_t *order;
 } room;
 
-/* delta = the adapters' weight · scale · rows of BA, or of its transpose. False: no adapter changes this tensor. */
-static bool make_delta(const export_plan *plan, pool *one, const run *r, float *delta)
+/* weight · scale · rows of BA, or of its transpose. */
+static void make_delta(const export_plan *plan, pool *one, const run *r, const adapted *to, real scale, float *delta)
 {
-    gemm_term terms[LOWRANK_MAX];
-    int n = 0;
-    assert(plan->adapter_count <= LOWRANK_MAX);
-    for (size_t i = 0; i < plan->adapter_count && r->x->slot >= 0; i++) {
-        const lora *module = &plan->adapters[i].adapter->modules[r->x->slot];
-        if (module->rank == 0)
-            continue;
-        const real scale = (real)(plan->adapters[i].weight * (double)module->scale);
-        mat a = matrix_of(&module->a), b = matrix_of(&module->b);
-        if (r->x->turned) {
-            a.p = (real *)a.p + r->first;
-            a.cols = r->rows;
-            terms[n++] = (gemm_term){ a, b, 1, 1, scale, 0 };
-        } else {
-            b.p = (real *)b.p + r->first * module->rank;
-            b.rows = r->rows;
-            terms[n++] = (gemm_term){ b, a, 0, 0, scale, 0 };
-        }
+    mat a = matrix_of(to->turned ? to->b : to->a), b = matrix_of(to->turned ? to->a : to->b);
+    gemm_term term;
+    if (r->x->turned != to->turned) {
+        a.p = (real *)a.p + r->first;
+        a.cols = r->rows;
+        term = (gemm_term){ a, b, 1, 1, scale, 0 };
+    } else {
+        b.p = (real *)b.p + r->first * to->rank;
+        b.rows = r->rows;
+        term = (gemm_term){ b, a, 0, 0, scale, 0 };
     }
-    if (n > 0)
-        plan->c->k->gemm_sum(one, real_matrix(delta, r->rows, r->cols), terms, n, 0);
-    return n > 0;
+    plan->c->k->gemm_sum(one, real_matrix(delta, r->rows, r->cols), &term, 1, 0);
+}
+
+/* Every output by its magnitude over its length. */
+static void scale_outputs(const run *r, const adapted *to, real scale, float *values)
+{
+    const int64_t outputs = tensor_count(&to->magnitude->t), side = r->x->turned ? r->cols : r->rows;
+    for (int64_t i = 0; i < side; i++) {
+        const int64_t output = r->x->turned ? i : r->first + i;
+        const real factor = ((const real *)to->magnitude->t.data)[output] / dora_length(to, outputs, output, scale);
+        for (int64_t k = 0; k < (r->x->turned ? r->rows : r->cols); k++)
+            values[r->x->turned ? k * r->cols + i : i * r->cols + k] *= factor;
+    }
+}
+
+static void replace_rows(const run *r, const adapted *to, float *values)
+{
+    for (int64_t i = 0; i < r->rows; i++) {
+        const int32_t row = to->row_of[r->first + i];
+        if (row >= 0)
+            memcpy(values + i * r->cols, (const real *)to->rows->t.data + row * r->cols,
+                   (size_t)r->cols * sizeof *values);
+    }
+}
+
+static bool changes(const adapted *to, bool is_bias)
+{
+    return is_bias ? to->b_bias != NULL : to->a || to->rows;
+}
+
+static void change(const export_plan *plan, pool *one, const run *r, const folded *by, room *w)
+{
+    const adapted *to = &by->adapter->modules[r->x->slot];
+    const real scale = (real)(by->weight * (double)to->scale);
+    const int64_t count = r->rows * r->cols;
+    if (r->x->is_bias) {
+        const real *bias = (const real *)to->b_bias->t.data + r->first * r->cols;
+        for (int64_t i = 0; i < count; i++)
+            w->values[i] += scale * bias[i];
+        return;
+    }
+    if (to->a) {
+        make_delta(plan, one, r, to, scale, w->spare);
+        for (int64_t i = 0; i < count; i++)
+            w->values[i] += w->spare[i];
+    }
+    if (to->magnitude)
+        scale_outputs(r, to, scale, w->values);
+    if (to->rows)
+        replace_rows(r, to, w->values);
+}
+
+/* The values as the adapters make them, one after the other; delta is what they add in all. False: none does. */
+static bool change_rows(const export_plan *plan, pool *one, const run *r, room *w)
+{
+    const int64_t count = r->rows * r->cols;
+    bool changed = false;
+    for (size_t i = 0; i < plan->adapter_count; i++) {
+        if (!changes(&plan->adapters[i].adapter->modules[r->x->slot], r->x->is_bias))
+            continue;
+        if (!changed)
+            memcpy(w->delta, w->values, (size_t)count * sizeof *w->delta);
+        changed = true;
+        change(plan, one, r, &plan->adapters[i], w);
+    }
+    for (int64_t i = 0; i < count && changed; i++)
+        w->delta[i] = w->values[i] - w->delta[i];
+    return changed;
 }
 
 /* Rows into llama.cpp's order; a run is whole heads then. */
@@ -110,9 +169,7 @@ static void make_run(const export_plan *plan, pool *one, run *r, room w)
     const piece *x = r->x;
     const int64_t count = r->rows * r->cols;
     read_rows(k, one, r, &w);
-    bool changed = make_delta(plan, one, r, w.delta);
-    for (int64_t i = 0; i < count && changed; i++)
-        w.values[i] += w.delta[i];
+    bool changed = change_rows(plan, one, r, &w);
     if (x->paired_rows)
         pair_rows(plan, one, r, &w);
     if (x->type == DT_Q8_0)

@@ -90,8 +90,8 @@ void sequence_free(sequence *q)
 
 int sequence_set_adapters(sequence *q, const lorac_adapter_ref *refs, size_t count)
 {
-    if (count > LOWRANK_MAX)
-        return fail(LORAC_ERROR_USAGE, "at most %d adapters can be applied at once", LOWRANK_MAX);
+    if (count > ADAPTERS_MAX)
+        return fail(LORAC_ERROR_USAGE, "at most %d adapters can be applied at once", ADAPTERS_MAX);
     drop_adapters(q);
     q->run = 0;
     q->session->measured_rows = 0; /* new adapters may come to stand where the old ones did */
@@ -189,21 +189,59 @@ typedef struct pass_rows {
     int32_t last_row[PASS_ROWS];   /* the rows whose logits are wanted */
     sequence *finished[PASS_ROWS]; /* the sequences they belong to */
     int64_t rows, n_spans, n_finished;
-    adapter_use uses[LOWRANK_MAX];
+    adapter_use uses[ADAPTERS_MAX];
     size_t use_count;
 } pass_rows;
 
-static void add_sequence(pass_rows *p, sequence *q)
+/* Does an adapter of the sequence stand in for the model's own weights? Then all rows of its pass must have it. */
+static bool replaces(const sequence *q)
 {
-    int64_t pending = (int64_t)(q->count - q->run), room = PASS_ROWS - p->rows;
-    int64_t count = pending < room ? pending : room;
-    p->spans[p->n_spans++] = (attention_span){ p->rows, count, q->first_row, (int64_t)q->run + count };
+    for (size_t i = 0; i < q->use_count; i++)
+        if (q->uses[i].adapter->replaces)
+            return true;
+    return false;
+}
+
+static bool same_uses(const sequence *a, const sequence *b)
+{
+    bool same = a->use_count == b->use_count;
+    for (size_t i = 0; same && i < a->use_count; i++)
+        same = a->uses[i].adapter == b->uses[i].adapter && a->uses[i].weight == b->uses[i].weight;
+    return same;
+}
+
+/* May `q` run in the pass that `first` is in? */
+static bool goes_with(const sequence *q, const sequence *first, const pass_rows *p)
+{
+    if (replaces(first) || replaces(q))
+        return same_uses(q, first);
+    return p->use_count + q->use_count <= ADAPTERS_MAX;
+}
+
+static void add_uses(pass_rows *p, const sequence *q, int64_t count)
+{
+    if (replaces(q)) {
+        for (p->use_count = 0; p->use_count < q->use_count; p->use_count++) {
+            p->uses[p->use_count] = q->uses[p->use_count];
+            p->uses[p->use_count].first = 0;
+            p->uses[p->use_count].count = -1;
+        }
+        return;
+    }
     for (size_t i = 0; i < q->use_count; i++) {
         adapter_use *use = &p->uses[p->use_count++];
         *use = q->uses[i];
         use->first = p->rows;
         use->count = count;
     }
+}
+
+static void add_sequence(pass_rows *p, sequence *q)
+{
+    int64_t pending = (int64_t)(q->count - q->run), room = PASS_ROWS - p->rows;
+    int64_t count = pending < room ? pending : room;
+    p->spans[p->n_spans++] = (attention_span){ p->rows, count, q->first_row, (int64_t)q->run + count };
+    add_uses(p, q, count);
     for (int64_t i = 0; i < count; i++, p->rows++, q->run++) {
         p->ids[p->rows] = q->ids[q->run];
         p->positions[p->rows] = (int32_t)q->run;
@@ -283,9 +321,13 @@ static int run_pass(session *s, pass_rows *p)
 {
     p->rows = p->n_spans = p->n_finished = 0;
     p->use_count = 0;
-    for (sequence *q = s->sequences; q && p->rows < PASS_ROWS; q = q->next)
-        if (q->waiting && p->use_count + q->use_count <= LOWRANK_MAX)
-            add_sequence(p, q);
+    const sequence *first = NULL;
+    for (sequence *q = s->sequences; q && p->rows < PASS_ROWS; q = q->next) {
+        if (!q->waiting || (first && !goes_with(q, first, p)))
+            continue;
+        first = first ? first : q;
+        add_sequence(p, q);
+    }
     batch b = { .count = p->rows,
                 .ids = p->ids,
                 .positions = p->positions,

@@ -31,7 +31,7 @@ typedef struct session {
     float *logits;
     size_t logit_rows;
     size_t measured_rows, measured_logits, measured_uses; /* of the passes that memory is there for */
-    const adapter *measured[LOWRANK_MAX];
+    const adapter *measured[ADAPTERS_MAX];
     const adapter_use *uses;
     size_t use_count; /* what new sequences start with; not owned */
 } session;

@@ -76,8 +76,18 @@ typedef struct kernels {
     void (*bias)(pool *, void *y, const real *bias, int64_t T, int64_t C);
     void (*bias_back)(pool *, real *dbias, const void *dy, int64_t T, int64_t C);
 
-    /* y[t] = row ids[t] of table [V,C]; any table type. */
-    void (*embed)(pool *, void *y, mat table, const int32_t *ids, int64_t T);
+    /* y[t] = alpha · row ids[t] of table [V,C] of any type, or, transposed, column ids[t] of [C,V]; 0 where the id is
+     * negative. */
+    void (*embed)(pool *, grad y, mat table, int transposed, const int32_t *ids, int64_t T, real alpha);
+    /* dtable (real, as table lies) += alpha · dy[t] where y[t] was taken from. Ids that are negative or `skip` add
+     * nothing. */
+    void (*embed_back)(pool *, mat dtable, int transposed, const void *dy, const int32_t *ids, int64_t T, real alpha,
+                       int32_t skip);
+
+    /* y[t,c] = g[c] · x[t,c], or added to y; both act or both real. */
+    void (*scale_columns)(pool *, mat y, mat x, const real *g, int add);
+    /* sum[c] += g[c] · Σ_t x[t,c] · y[t,c]; both act or both real. */
+    void (*dot_columns)(pool *, real *sum, const real *g, mat x, mat y);
 
     /* y = w · x · rstd, rstd[t] = (mean x² + epsilon)^-1/2.   (Zhang & Sennrich 2019) */
     void (*rmsnorm)(pool *, void *y, real *rstd, const void *x, const real *w, int64_t T, int64_t C, real epsilon);

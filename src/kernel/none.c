@@ -20,7 +20,20 @@ static void bias_back(pool *team, real *dbias, const void *dy, int64_t T, int64_
 {
 }
 
-static void embed(pool *team, void *y, mat table, const int32_t *ids, int64_t T)
+static void embed(pool *team, grad y, mat table, int transposed, const int32_t *ids, int64_t T, real alpha)
+{
+}
+
+static void embed_back(pool *team, mat dtable, int transposed, const void *dy, const int32_t *ids, int64_t T,
+                       real alpha, int32_t skip)
+{
+}
+
+static void scale_columns(pool *team, mat y, mat x, const real *g, int add)
+{
+}
+
+static void dot_columns(pool *team, real *sum, const real *g, mat x, mat y)
 {
 }
 

@@ -102,8 +102,18 @@ TIMED(bias, (pool * team, void *y, const real *bias, int64_t T, int64_t C), (tea
       { PROFILE_ELEMENTS, 0, act_bytes(p, 2.0 * (double)(T * C)) })
 TIMED(bias_back, (pool * team, real *dbias, const void *dy, int64_t T, int64_t C), (team, dbias, dy, T, C),
       { PROFILE_ELEMENTS, 0, act_bytes(p, (double)(T *C)) })
-TIMED(embed, (pool * team, void *y, mat table, const int32_t *ids, int64_t T), (team, y, table, ids, T),
-      { PROFILE_ELEMENTS, 0, act_bytes(p, 2.0 * (double)(T * table.cols)) })
+TIMED(embed, (pool * team, grad y, mat table, int transposed, const int32_t *ids, int64_t T, real alpha),
+      (team, y, table, transposed, ids, T, alpha),
+      { PROFILE_ELEMENTS, 0, act_bytes(p, 2.0 * (double)(T * (transposed ? table.rows : table.cols))) })
+TIMED(embed_back,
+      (pool * team, mat dtable, int transposed, const void *dy, const int32_t *ids, int64_t T, real alpha,
+       int32_t skip),
+      (team, dtable, transposed, dy, ids, T, alpha, skip),
+      { PROFILE_ELEMENTS, 0, act_bytes(p, 3.0 * (double)(T * (transposed ? dtable.rows : dtable.cols))) })
+TIMED(scale_columns, (pool * team, mat y, mat x, const real *g, int add), (team, y, x, g, add),
+      { PROFILE_FACTORS, 0, (1.0 + add) * matrix_bytes(y) + matrix_bytes(x) })
+TIMED(dot_columns, (pool * team, real *sum, const real *g, mat x, mat y), (team, sum, g, x, y),
+      { PROFILE_FACTORS, 0, matrix_bytes(x) + matrix_bytes(y) })
 TIMED(rmsnorm, (pool * team, void *y, real *rstd, const void *x, const real *w, int64_t T, int64_t C, real epsilon),
       (team, y, rstd, x, w, T, C, epsilon), { PROFILE_ELEMENTS, 0, act_bytes(p, 2.0 * (double)(T * C)) })
 TIMED(rmsnorm_back,

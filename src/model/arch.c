@@ -51,6 +51,19 @@ const char *param_stem(const architecture *family, const param *p, int64_t layer
                         for_gguf ? p->gguf : p->name);
 }
 
+const param *param_of(const model *m, const module *x, int64_t *layer)
+{
+    const char *start = m->blocks, *at = (const char *)x;
+    const size_t size = m->family->block_size;
+    if (at < start || at >= start + size * (size_t)m->config.layers)
+        return NULL;
+    *layer = (int64_t)((size_t)(at - start) / size);
+    for (const param *p = m->family->layer; p->name; p++)
+        if (p->offset == (size_t)(at - start) % size)
+            return p;
+    return NULL;
+}
+
 const char *end_stem(const architecture *family, model_end end, bool for_gguf)
 {
     switch (end) {

@@ -40,7 +40,7 @@ typedef enum weight_layout { LAYOUT_PLAIN, LAYOUT_PAIRED, LAYOUT_CONV1D } weight
 
 typedef struct param {
     param_kind kind;
-    size_t offset;    /* of the field in the block struct: a norm_weights or a linear */
+    size_t offset;    /* of the field in the block struct: a module */
     const char *name; /* Hugging Face's, below the layer: "self_attn.q_proj"; NULL ends the table */
     const char *gguf; /* llama.cpp's, below the block: "attn_q" */
     size_name out, in;
@@ -67,6 +67,7 @@ typedef struct architecture {
     segment_fn block;   /* env: pass, self: block struct */
     bool rotary;        /* else nothing turns */
     bool centred_norms; /* layer normalisation, else RMS */
+    bool pads;          /* the embedding of the padding token has no gradient */
 } architecture;
 
 extern const architecture architecture_llama, architecture_gpt2;
@@ -79,6 +80,8 @@ const char *architecture_names(char text[ARCHITECTURE_NAMES]);
 int64_t config_size(const model_config *g, size_name s);
 /* "model.layers.3.mlp.up_proj" or "blk.3.ffn_up"; NULL without memory. */
 const char *param_stem(const architecture *family, const param *p, int64_t layer, bool for_gguf, arena *memory);
+/* The row of a layer's module, and which layer it is in; NULL for what is in none. */
+const param *param_of(const model *m, const module *x, int64_t *layer);
 /* The stems of what is not in a layer. */
 typedef enum model_end { END_EMBEDDING, END_POSITIONS, END_NORM, END_HEAD } model_end;
 const char *end_stem(const architecture *family, model_end end, bool for_gguf);

@@ -43,9 +43,9 @@ static var *run_blocks(pass *p)
 {
     const model *m = p->m;
     context *c = p->c;
-    var *x = op_embed(c, NULL, &m->embedding, p->b->ids, p->b->count);
-    if (m->positions.t.data)
-        x = op_embed(c, x, &m->positions, p->b->positions, p->b->count);
+    var *x = embedding_fwd(c, &m->embedding, p->b->ids, p->b->count, m->family->pads ? m->config.pad : -1);
+    if (m->positions.weight.t.data)
+        x = op_add(c, x, embedding_fwd(c, &m->positions, p->b->positions, p->b->count, -1));
     if (m->family->rotary)
         p->rope = rope_angles(c, p->b->positions, p->b->count, m->config.rope_frequency, m->config.rotated,
                               (real)m->config.rope_scale);
@@ -59,16 +59,13 @@ static var *run_blocks(pass *p)
 
 static var *last_norm(const pass *p, var *x)
 {
-    const norm_weights *n = &p->m->final_norm;
-    const real epsilon = (real)p->m->config.norm_epsilon;
-    return n->bias.t.data ? op_layernorm(p->c, x, &n->weight, &n->bias, epsilon)
-                          : op_rmsnorm(p->c, x, &n->weight, epsilon);
+    return norm_fwd(p->c, &p->m->final_norm, x, (real)p->m->config.norm_epsilon);
 }
 
 /* Learned positions end where their table does. */
 static int check_positions(const model *m, const context *c, const batch *b)
 {
-    if (!m->positions.t.data || c->measuring)
+    if (!m->positions.weight.t.data || c->measuring)
         return LORAC_OK;
     for (int64_t i = 0; i < b->count; i++)
         if (b->positions[i] >= m->config.context) {
@@ -87,38 +84,19 @@ int model_loss(const model *m, context *c, const batch *b, const loss_targets *t
     TRY(check_positions(m, c, b));
     context_reset(c);
     pass p = { .m = m, .c = c, .b = b };
-    lowrank terms[LOWRANK_MAX];
+    head_parts head;
     var *x = last_norm(&p, run_blocks(&p));
-    int n = linear_terms(c, &m->head, terms);
-    op_head_loss(c, x, linear_weight(c, &m->head), NULL, terms, n, targets, result);
+    head_collect(c, &m->head, NULL, 0, &head);
+    op_head_loss(c, x, &head.weights, targets, result);
     backward(c);
     return context_status(c);
-}
-
-/* Only some rows reach the head, so the rows that an adapter is for are counted among them. rows ascend. */
-static int head_terms(const context *c, const linear *head, const int32_t *rows, int64_t n_rows,
-                      lowrank terms[LOWRANK_MAX])
-{
-    int n = linear_terms(c, head, terms);
-    for (int i = 0; i < n && rows; i++) {
-        if (terms[i].count < 0)
-            continue;
-        int64_t first = 0, count = 0;
-        while (first < n_rows && rows[first] < terms[i].first)
-            first++;
-        while (first + count < n_rows && rows[first + count] < terms[i].first + terms[i].count)
-            count++;
-        terms[i].first = first;
-        terms[i].count = count;
-    }
-    return n;
 }
 
 static void logits_pass(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits)
 {
     context_reset(c);
     pass p = { .m = m, .c = c, .b = b };
-    lowrank terms[LOWRANK_MAX];
+    head_parts head;
     var *x = run_blocks(&p);
     if (rows) {
         var *chosen = var_matrix(c, n_rows, m->config.hidden);
@@ -126,8 +104,8 @@ static void logits_pass(const model *m, context *c, const batch *b, const int32_
         x = chosen;
     }
     x = last_norm(&p, x);
-    int n = head_terms(c, &m->head, rows, n_rows, terms);
-    op_logits(c, logits, x, linear_weight(c, &m->head), terms, n);
+    head_collect(c, &m->head, rows, n_rows, &head);
+    op_logits(c, logits, x, &head.weights);
 }
 
 int model_logits(const model *m, context *c, const batch *b, const int32_t *rows, int64_t n_rows, float *logits)

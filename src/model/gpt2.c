@@ -3,7 +3,7 @@
 #include "arch.h"
 
 typedef struct block {
-    norm_weights attention_norm, mlp_norm;
+    module attention_norm, mlp_norm;
     linear qkv, o, up, down;
 } block;
 
@@ -53,7 +53,7 @@ static var *gpt2_block(void *env, const void *self, var *x)
     const block *b = self;
     const model_config *g = &p->m->config;
 
-    var *h = op_layernorm(c, x, &b->attention_norm.weight, &b->attention_norm.bias, (real)g->norm_epsilon);
+    var *h = norm_fwd(c, &b->attention_norm, x, (real)g->norm_epsilon);
     var *qkv = linear_fwd(c, &b->qkv, h, NULL);
     var *q = op_part(c, qkv, 0, 3);
     var *k = op_part(c, qkv, 1, 3);
@@ -61,7 +61,7 @@ static var *gpt2_block(void *env, const void *self, var *x)
     h = attend(p, b, q, k, v);
     x = linear_fwd(c, &b->o, h, x);
 
-    h = op_layernorm(c, x, &b->mlp_norm.weight, &b->mlp_norm.bias, (real)g->norm_epsilon);
+    h = norm_fwd(c, &b->mlp_norm, x, (real)g->norm_epsilon);
     h = linear_fwd(c, &b->up, h, NULL);
     h = op_activation(c, h, g->activation);
     return linear_fwd(c, &b->down, h, x);

@@ -2,7 +2,7 @@
 #include "arch.h"
 
 typedef struct block {
-    norm_weights input_norm, post_norm;
+    module input_norm, post_norm;
     linear q, k, v, o, gate, up, down;
 } block;
 
@@ -61,7 +61,7 @@ static var *llama_block(void *env, const void *self, var *x)
     const block *b = self;
     const model_config *g = &p->m->config;
 
-    var *h = op_rmsnorm(c, x, &b->input_norm.weight, (real)g->norm_epsilon);
+    var *h = norm_fwd(c, &b->input_norm, x, (real)g->norm_epsilon);
     var *q = linear_fwd(c, &b->q, h, NULL);
     var *k = linear_fwd(c, &b->k, h, NULL);
     var *v = linear_fwd(c, &b->v, h, NULL);
@@ -70,7 +70,7 @@ static var *llama_block(void *env, const void *self, var *x)
     h = attend(p, b, q, k, v);
     x = linear_fwd(c, &b->o, h, x);
 
-    h = op_rmsnorm(c, x, &b->post_norm.weight, (real)g->norm_epsilon);
+    h = norm_fwd(c, &b->post_norm, x, (real)g->norm_epsilon);
     var *gate = linear_fwd(c, &b->gate, h, NULL);
     var *up = linear_fwd(c, &b->up, h, NULL);
     h = op_glu(c, gate, up, g->activation);
@@ -89,4 +89,5 @@ const architecture architecture_llama = {
     .block_size = sizeof(block),
     .block = llama_block,
     .rotary = true,
+    .pads = true,
 };

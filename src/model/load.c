@@ -175,11 +175,8 @@ static int load_linear(loader *l, linear *out, int64_t layer, const param *p)
     model *m = l->m;
     const model_config *g = &m->config;
     const char *stem = param_stem(m->family, p, layer, m->is_gguf, &m->memory);
-    out->name = param_stem(m->family, p, layer, false, &m->memory);
-    if (!out->name)
-        return fail_memory();
-    out->conv1d = p->layout == LAYOUT_CONV1D;
-    out->weight.turned = out->conv1d && !m->is_gguf;
+    out->kind = p->layout == LAYOUT_CONV1D ? MODULE_CONV1D : MODULE_LINEAR;
+    out->weight.turned = out->kind == MODULE_CONV1D && !m->is_gguf;
     TRY(load_matrix(l, &out->weight, stem, config_size(g, p->out), config_size(g, p->in)));
     if (m->is_gguf || (p->has_bias && p->has_bias(g)))
         TRY(load_named_vector(l, &out->bias, name_of(l, stem, "bias"), config_size(g, p->out), m->is_gguf));
@@ -189,56 +186,89 @@ static int load_linear(loader *l, linear *out, int64_t layer, const param *p)
     return paired && out->bias.t.data ? reorder_bias(l, &out->bias, g->head_size) : LORAC_OK;
 }
 
-static int load_norm(loader *l, norm_weights *out, const char *stem)
+static int load_norm(loader *l, module *out, const char *stem)
 {
     const int64_t size = l->m->config.hidden;
+    out->kind = MODULE_NORM;
     TRY(load_named_vector(l, &out->weight, name_of(l, stem, "weight"), size, false));
     return l->m->family->centred_norms ? load_named_vector(l, &out->bias, name_of(l, stem, "bias"), size, false)
                                        : LORAC_OK;
+}
+
+/* A table of rows, [rows, hidden]. */
+static int load_embedding(loader *l, module *out, model_end end, int64_t rows)
+{
+    const model *m = l->m;
+    out->kind = MODULE_EMBEDDING;
+    TRY(load_matrix(l, &out->weight, end_stem(m->family, end, m->is_gguf), rows, m->config.hidden));
+    out->weight.turned = true;
+    return LORAC_OK;
+}
+
+/* Gives a module its name and the next slot. */
+static int list_module(loader *l, module *out, const char *name)
+{
+    out->name = name;
+    out->slot = l->m->module_count;
+    l->m->modules[l->m->module_count++] = out;
+    return name ? LORAC_OK : fail_memory();
 }
 
 static int load_layers(loader *l)
 {
     model *m = l->m;
     const architecture *family = m->family;
-    int per_layer = 0;
-    for (const param *p = family->layer; p->name; p++)
-        per_layer += p->kind == PARAM_LINEAR;
-    m->blocks = arena_new(&m->memory, (size_t)m->config.layers, family->block_size);
-    m->linears = arena_new(&m->memory, (size_t)(m->config.layers * per_layer + 1), sizeof *m->linears);
-    if (!m->blocks || !m->linears)
-        return fail_memory();
     for (int64_t layer = 0; layer < m->config.layers; layer++)
         for (const param *p = family->layer; p->name; p++) {
-            void *field = m->blocks + (size_t)layer * family->block_size + p->offset;
-            if (p->kind == PARAM_NORM) {
-                TRY(load_norm(l, field, param_stem(family, p, layer, m->is_gguf, &m->memory)));
-                continue;
-            }
-            linear *out = field;
-            TRY(load_linear(l, out, layer, p));
-            out->slot = m->linear_count;
-            m->linears[m->linear_count++] = out;
+            module *out = (module *)(m->blocks + (size_t)layer * family->block_size + p->offset);
+            TRY(list_module(l, out, param_stem(family, p, layer, false, &m->memory)));
+            if (p->kind == PARAM_NORM)
+                TRY(load_norm(l, out, param_stem(family, p, layer, m->is_gguf, &m->memory)));
+            else
+                TRY(load_linear(l, out, layer, p));
         }
     return LORAC_OK;
 }
 
-static int load_ends(loader *l)
+static int load_head(loader *l)
 {
     model *m = l->m;
     const model_config *g = &m->config;
-    const architecture *f = m->family;
-    TRY(load_matrix(l, &m->embedding, end_stem(f, END_EMBEDDING, m->is_gguf), g->vocabulary, g->hidden));
-    if (f->positions)
-        TRY(load_matrix(l, &m->positions, end_stem(f, END_POSITIONS, m->is_gguf), g->context, g->hidden));
-    TRY(load_norm(l, &m->final_norm, end_stem(f, END_NORM, m->is_gguf)));
-    m->head.name = end_stem(f, END_HEAD, false);
-    m->head.weight = m->embedding;
+    TRY(list_module(l, &m->head, end_stem(m->family, END_HEAD, false)));
     if (!g->tied_head)
-        TRY(load_matrix(l, &m->head.weight, end_stem(f, END_HEAD, m->is_gguf), g->vocabulary, g->hidden));
-    m->head.slot = m->linear_count;
-    m->linears[m->linear_count++] = &m->head;
+        return load_matrix(l, &m->head.weight, end_stem(m->family, END_HEAD, m->is_gguf), g->vocabulary, g->hidden);
+    m->head.weight = m->embedding.weight;
+    m->head.weight.turned = false;
     return LORAC_OK;
+}
+
+static int make_lists(loader *l)
+{
+    enum { ENDS = 4 };
+    model *m = l->m;
+    size_t per_layer = 0;
+    for (const param *p = m->family->layer; p->name; p++)
+        per_layer++;
+    m->blocks = arena_new(&m->memory, (size_t)m->config.layers, m->family->block_size);
+    m->modules = arena_new(&m->memory, (size_t)m->config.layers * per_layer + ENDS, sizeof *m->modules);
+    return m->blocks && m->modules ? LORAC_OK : fail_memory();
+}
+
+static int load_modules(loader *l)
+{
+    model *m = l->m;
+    const architecture *f = m->family;
+    TRY(make_lists(l));
+    TRY(list_module(l, &m->embedding, f->embedding));
+    TRY(load_embedding(l, &m->embedding, END_EMBEDDING, m->config.vocabulary));
+    if (f->positions) {
+        TRY(list_module(l, &m->positions, f->positions));
+        TRY(load_embedding(l, &m->positions, END_POSITIONS, m->config.context));
+    }
+    TRY(load_layers(l));
+    TRY(list_module(l, &m->final_norm, f->final_norm));
+    TRY(load_norm(l, &m->final_norm, end_stem(f, END_NORM, m->is_gguf)));
+    return load_head(l);
 }
 
 static int report_missing(loader *l)
@@ -262,8 +292,7 @@ static int load(loader *l)
     m->is_gguf = m->source->is_gguf;
     if (m->is_gguf)
         TRY(config_read_gguf(&m->config, &m->family, &m->source->gguf, &m->memory));
-    TRY(load_layers(l));
-    TRY(load_ends(l));
+    TRY(load_modules(l));
     TRY(report_missing(l));
     for (int t = 0; t < DT_COUNT; t++)
         if (l->by_type[t] > l->by_type[m->weight_type])

@@ -4,8 +4,8 @@
 #define LORAC_MODEL_H
 
 #include "gguf.h"
-#include "linear.h"
 #include "map.h"
+#include "module.h"
 #include "safetensors.h"
 
 /* How the rotary frequencies were changed for contexts longer than trained on. ROPE_DIVISORS: by factors that a GGUF
@@ -32,23 +32,18 @@ typedef struct model_config {
     int32_t bos, eos, pad; /* -1: none */
 } model_config;
 
-/* data of the bias NULL: RMS normalisation. */
-typedef struct norm_weights {
-    var weight, bias;
-} norm_weights;
-
 typedef struct model {
     const char *path;
     bool is_gguf;
     const struct architecture *family;
     model_config config;
-    var embedding; /* [V, C] */
-    var positions; /* [context, C], added to the embedding; data NULL: none are learned */
-    norm_weights final_norm;
-    linear head;  /* shares the embedding's data when tied */
-    char *blocks; /* config.layers structs of family->block_size bytes */
-    linear **linears;
-    int linear_count;   /* by slot, in PEFT's module order; the head is the last */
+    module embedding; /* [V, C] */
+    module positions; /* [context, C], added to the embedding; data NULL: none are learned */
+    module final_norm;
+    linear head;      /* shares the embedding's data when tied */
+    char *blocks;     /* config.layers structs of family->block_size bytes */
+    module **modules; /* by slot, in PEFT's module order; the head is the last */
+    int module_count;
     dtype weight_type;  /* the type most weights are stored in */
     int64_t parameters; /* tied counted once */
     uint64_t bytes;

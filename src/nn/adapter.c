@@ -14,6 +14,13 @@ int adapter_make_trainable(adapter *a)
             return fail_memory();
         v->needs_grad = v->grad_written = true;
     }
+    for (int i = 0; i < a->alias_count; i++) {
+        var *is = a->aliases[i].is;
+        const var *of = a->aliases[i].of;
+        is->grad = of->grad;
+        is->needs_grad = of->needs_grad;
+        is->grad_written = of->grad_written;
+    }
     return LORAC_OK;
 }
 

@@ -1,5 +1,5 @@
-/* adapter.h: a set of low-rank factors, one pair per adapted module, and the list of named tensors that training
- * changes. An adapter lives beside the model, never in it. It knows no files; model/adapt.h builds, loads and saves it.
+/* adapter.h: what an adapter has for each module of a model, and the list of named tensors that training changes. An
+ * adapter lives beside the model, never in it. It knows no files; model/adapt.h builds, loads and saves it.
  */
 #ifndef LORAC_ADAPTER_H
 #define LORAC_ADAPTER_H
@@ -7,27 +7,47 @@
 #include "arena.h"
 #include "context.h"
 
-typedef struct lora {
-    var a, b; /* A [r, in], B [out, r], real; rank 0: this module is not adapted */
-    var base; /* a weight that stands in for the model's own; data NULL: there is none */
+/* For one module; everything may be missing. A linear's W is [out, in]; an embedding is the linear of one-hot rows, in
+ * being the vocabulary. */
+typedef struct adapted {
+    var *a, *b;     /* LoRA: A [r, in], B [out, r], real */
+    bool turned;    /* they are another module's factors, used the other way round: A is its Bᵀ, B its Aᵀ */
+    var *b_bias;    /* PEFT's lora_bias: [out] */
+    var *magnitude; /* DoRA: m [out] */
+    real *norms;    /* DoRA: [3][out], see nn/dora.h */
+    var *weight;    /* stands in for the module's own, and so does the bias */
+    var *bias;
+    var *rows;              /* rows [n, C] that stand in for n rows of an embedding, or of the head tied to it */
+    const int32_t *row_of;  /* of every id, or -1 */
+    var *old_rows, *chosen; /* of a head: the n rows of its weight, and [V, n] with a 1 where an id is the n-th */
     int64_t rank;
     real scale; /* alpha / r */
     real dropout;
-} lora;
+} adapted;
 
-/* A tensor that training changes. Optimisers and checkpoints see only these. */
-typedef struct trainable {
-    const char *name; /* as in the adapter file: "base_model.model.….lora_A.weight" */
-    var *value;       /* real; value->grad is its gradient */
-    int64_t count;    /* elements */
-} trainable;
+/* A tensor with its name in the adapter file, "base_model.model.….lora_A.weight". */
+typedef struct named_var {
+    const char *name;
+    var *value;
+    int64_t count; /* elements */
+} named_var;
 
 typedef struct adapter {
-    lora *modules; /* by slot of linear */
+    adapted *modules; /* by slot */
     int module_count;
-    trainable *trainables; /* in order of slots */
+    named_var *trainables; /* what training changes, in order of slots: optimisers and checkpoints see only these. Real;
+                              value->grad is the gradient */
     int trainable_count;
-    int64_t parameters;
+    named_var *kept; /* what is saved beside them and never changes */
+    int kept_count;
+    struct alias {
+        var *is;
+        const var *of;
+    } aliases[2]; /* vars that are views of a trainable one, and have its gradient */
+    int alias_count;
+    bool replaces; /* has weights, biases or rows in the place of the model's: nothing that a part of a pass can have */
+    bool has_norms;            /* is DoRA somewhere */
+    int64_t parameters, added; /* trained numbers, and those that the model does not have */
     arena memory;
 } adapter;
 
@@ -37,6 +57,8 @@ typedef struct adapter_use {
     real weight;
     int64_t first, count;
 } adapter_use;
+
+enum { ADAPTERS_MAX = 64 }; /* in one pass */
 
 /* Gradient buffers for every trainable; after this their vars want gradients. */
 int adapter_make_trainable(adapter *a);

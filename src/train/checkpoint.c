@@ -256,18 +256,21 @@ done:
 
 static int restore_adapter(const char *folder, const adapter *a)
 {
+    const size_t trained = (size_t)a->trainable_count, count = trained + (size_t)a->kept_count;
     arena memory = { 0 };
     buf path = { 0 };
-    const char **names = arena_new(&memory, (size_t)a->trainable_count, sizeof *names);
-    tensor *tensors = arena_new(&memory, (size_t)a->trainable_count, sizeof *tensors);
+    const char **names = arena_new(&memory, count, sizeof *names);
+    tensor *tensors = arena_new(&memory, count, sizeof *tensors);
     int status = names && tensors && path_join(&path, folder, payload[0]) ? LORAC_OK : fail_memory();
 
-    for (int i = 0; status == LORAC_OK && i < a->trainable_count; i++) {
-        names[i] = a->trainables[i].name;
-        tensors[i] = a->trainables[i].value->t;
+    for (size_t i = 0; status == LORAC_OK && i < count; i++) {
+        const named_var *v = i < trained ? &a->trainables[i] : &a->kept[i - trained];
+
+        names[i] = v->name;
+        tensors[i] = v->value->t;
     }
     if (status == LORAC_OK)
-        status = restore_tensors(path.p, names, tensors, (size_t)a->trainable_count);
+        status = restore_tensors(path.p, names, tensors, count);
     buf_free(&path);
     arena_free(&memory);
     return status;

@@ -39,7 +39,7 @@ double optimizer_grad_norm(const optimizer *o, const kernels *k, pool *p)
     double sum = 0;
 
     for (int i = 0; i < o->adapter->trainable_count; i++) {
-        const trainable *t = &o->adapter->trainables[i];
+        const named_var *t = &o->adapter->trainables[i];
 
         sum += k->sum_squares(p, t->value->grad, t->count);
     }
@@ -61,7 +61,7 @@ void optimizer_step(optimizer *o, const kernels *k, pool *p, double learning_rat
     step.correction1 = (real)(1 - pow((double)step.beta1, (double)o->updates));
     step.correction2 = (real)(1 - pow((double)step.beta2, (double)o->updates));
     for (int i = 0; i < o->adapter->trainable_count; i++) {
-        const trainable *t = &o->adapter->trainables[i];
+        const named_var *t = &o->adapter->trainables[i];
 
         k->adamw(p, t->value->t.data, o->state[i].first, o->state[i].second, t->value->grad, t->count, &step);
     }
@@ -77,7 +77,7 @@ static int list_state(const optimizer *o, arena *memory, const char ***names, te
     *names = arena_new(memory, (size_t)count * 2, sizeof **names);
     *tensors = arena_new(memory, (size_t)count * 2, sizeof **tensors);
     for (int i = 0; *names && *tensors && i < count; i++) {
-        const trainable *t = &o->adapter->trainables[i];
+        const named_var *t = &o->adapter->trainables[i];
 
         for (int second = 0; second < 2; second++) {
             tensor *out = &(*tensors)[2 * i + second];

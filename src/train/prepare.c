@@ -34,7 +34,7 @@ static int check_length(const run *r)
     const model *m = r->in->model;
     char found[32], expected[64];
 
-    if (!m->positions.t.data || r->options->max_seq_length <= m->config.context)
+    if (!m->positions.weight.t.data || r->options->max_seq_length <= m->config.context)
         return LORAC_OK;
     snprintf(found, sizeof found, "%lld", (long long)r->options->max_seq_length);
     snprintf(expected, sizeof expected, "at most %lld", (long long)m->config.context);

@@ -139,6 +139,7 @@ static int train_step(run *r)
     r->progress.learning_rate =
         o->learning_rate * schedule_factor((lorac_schedule)o->lr_schedule, r->state.step, o->warmup_steps, r->steps);
     optimizer_step(&r->optimizer, c->k, c->pool, r->progress.learning_rate, norm);
+    TRY(adapter_refresh(r->adapter, r->in->model, c));
     count_step(r, &sums);
     report_step(r, loss, sums.tokens, clock_seconds() - began);
     if (r->state.step % o->steps_per_report == 0 || r->state.step == r->steps)
@@ -209,7 +210,7 @@ static int check_finite(run *r)
     context *c = r->context;
 
     for (int i = 0; i < r->adapter->trainable_count; i++) {
-        const trainable *t = &r->adapter->trainables[i];
+        const named_var *t = &r->adapter->trainables[i];
         double squares = c->kernels->sum_squares(c->pool, t->value->t.data, t->count);
 
         if (!isfinite(squares))
@@ -299,6 +300,7 @@ static int resume_folder(run *r)
     bool found;
 
     TRY(checkpoint_load(r->options->output, &parts, &r->state, &found, &r->notes));
+    TRY(adapter_refresh(r->adapter, r->in->model, r->context));
     if (found)
         buf_format(&r->notes, "going on after step %" PRId64 "\n", r->state.step);
     else

@@ -68,7 +68,7 @@ take "$gpt2"; expect 2 bad 'learned positions' logits -m "$work/bad" --ids "$(se
 take "$gpt2"; expect 3 lora_A 'another base model' logits -m "$work/bad" --adapter "$adapter" --ids 1,2 -o "$work/o.safetensors"
 printf '{"input_ids": [1, 2, 3]}\n' >"$work/ids.jsonl"
 expect 2 max_seq_length 'at most 32' train -m "$gpt2" --data "$work/ids.jsonl" --max-seq-length 64 -o "$work/o"
-expect 2 transformer.wpe embeddings train -m "$gpt2" --data "$work/ids.jsonl" --target-modules wpe -o "$work/o"
+expect 2 transformer.ln_f 'linear layers and embeddings' train -m "$gpt2" --data "$work/ids.jsonl" --target-modules ln_f -o "$work/o"
 
 # ---- Models: GGUF
 take "$gguf"; truncate -s 100 "$work/bad"; logits 3 bad .
@@ -87,7 +87,7 @@ take "$adapter"; rm "$work/bad/adapter_model.safetensors"; use 3 adapter_model.s
 take "$adapter"; edit adapter_config.json 's/"r": 4/"r": 0/'; use 3 adapter_config.json '[( ]r[;) ]'
 take "$adapter"; edit adapter_config.json 's/"r": 4/"r": 5/'; use 3 lora_A '\[4, 24\]'
 take "$adapter"; edit adapter_config.json 's/"peft_type": "LORA"/"peft_type": "LOHA"/'; use 2 adapter_config.json LOHA
-take "$adapter"; edit adapter_config.json 's/"use_dora": false/"use_dora": true/'; use 2 adapter_config.json use_dora
+take "$adapter"; edit adapter_config.json 's/"use_dora": false/"use_dora": true/'; use 3 adapter_model.safetensors lora_magnitude_vector
 take "$adapter"; edit adapter_config.json 's/"lora_alpha": 8/"lora_alpha": "eight"/'; use 3 adapter_config.json lora_alpha
 take "$adapter"; edit adapter_config.json 's/"v_proj"/"k_proj"/'; use 3 v_proj target_modules
 take "$adapter"; LC_ALL=C sed -i 's/layers.1.self_attn.q_proj/layers.7.self_attn.q_proj/g' "$work/bad/adapter_model.safetensors"

@@ -125,12 +125,6 @@ static void what_lorac_lacks_is_refused_by_name(void **state)
     static const struct {
         const char *key, *off, *on;
     } cases[] = {
-        { "use_dora", "false", "true" },
-        { "lora_bias", "false", "true" },
-        { "bias", "\"none\"", "\"all\"" },
-        { "bias", "\"none\"", "\"lora_only\"" },
-        { "modules_to_save", "null", "[\"classifier\"]" },
-        { "trainable_token_indices", "null", "[1,2]" },
         { "layer_replication", "null", "[[0,4],[2,5]]" },
         { "megatron_config", "null", "{\"a\":1}" },
         { "megatron_core", "\"megatron.core\"", "\"mine\"" },
@@ -146,7 +140,6 @@ static void what_lorac_lacks_is_refused_by_name(void **state)
         { "kasa_config", "null", "{\"beta\":1e-4}" },
         { "arrow_config", "null", "{\"top_k\":3}" },
         { "target_parameters", "null", "[\"experts.w\"]" },
-        { "ensure_weight_tying", "false", "true" },
         { "init_lora_weights", "true", "\"pissa\"" },
         { "init_lora_weights", "false", "\"olora\"" },
         { "init_lora_weights", "\"gaussian\"", "\"loftq\"" },

@@ -166,6 +166,18 @@ static var *run_linear(trial *t)
     return op_linear(t->c, NULL, &t->input[0], &t->input[1], NULL, terms, 2);
 }
 
+/* Factors that lie the other way round, and a term that is a bias. */
+static var *run_linear_turned_terms(trial *t)
+{
+    lowrank terms[2] = {
+        { .a = &t->input[2], .b = &t->input[3], .turned = true, .scale = 0.7, .dropout = 0.4, .site = 9, .count = -1 },
+        { .a = NULL, .b = &t->input[4], .turned = true, .scale = -1.3, .first = t->variant, .count = 4 },
+    };
+    t->c->training = true;
+    t->c->seed = 3;
+    return op_linear(t->c, NULL, &t->input[0], &t->input[1], NULL, terms, 2);
+}
+
 static var *run_linear_bias(trial *t)
 {
     return op_linear(t->c, NULL, &t->input[0], &t->input[1], &t->input[2], NULL, 0);
@@ -194,6 +206,15 @@ static void check_linear(void)
         PARAMETER(&t, OUT, 2);
         check(&t, T * OUT);
     }
+    for (int first = 0; first <= 3; first += 3) {
+        t = new_trial(run_linear_turned_terms, first);
+        INPUT(&t, T, IN);
+        PARAMETER(&t, OUT, IN);
+        PARAMETER(&t, IN, RANK);
+        PARAMETER(&t, RANK, OUT);
+        PARAMETER(&t, OUT);
+        check(&t, T * OUT);
+    }
     t = new_trial(run_linear_bias, 1);
     INPUT(&t, T, IN);
     PARAMETER(&t, OUT, IN);
@@ -206,6 +227,65 @@ static void check_linear(void)
             INPUT(&t, T, IN);
         PARAMETER(&t, IN, IN);
         check(&t, T * IN);
+    }
+}
+
+/* ---- magnitude: alone, and with a bias and a stream to add to ---- */
+
+static const real inverse[OUT] = { 0.5, 2, -1, 0.3, 0.7, 1.1 };
+
+/* The factor depends on m: m / norm. */
+static magnitude magnitude_for(const var *m, real factor[OUT])
+{
+    for (int o = 0; o < OUT; o++)
+        factor[o] = ((const real *)m->t.data)[o] * inverse[o];
+    return (magnitude){ .m = m, .inverse = inverse, .factor = factor, .count = -1 };
+}
+
+static var *run_magnitude(trial *t)
+{
+    static real factor[OUT];
+    magnitude m = magnitude_for(&t->input[1], factor);
+    return t->variant ? op_magnitude(t->c, &t->input[2], &t->input[0], &t->input[3], &m, 1)
+                      : op_magnitude(t->c, NULL, &t->input[0], NULL, &m, 1);
+}
+
+static void check_magnitude(void)
+{
+    for (int more = 0; more <= 1; more++) {
+        trial t = new_trial(run_magnitude, more);
+        INPUT(&t, T, OUT);
+        PARAMETER(&t, OUT);
+        if (more) {
+            INPUT(&t, T, OUT);
+            PARAMETER(&t, OUT);
+        }
+        check(&t, T * OUT);
+    }
+}
+
+/* ---- embed: rows and columns of a table, some of them twice, one of them none ---- */
+
+static var *run_embed(trial *t)
+{
+    static const int32_t ids[T] = { 0, 3, 3, -1, 2, 0, 3 };
+    const lookup at = { .ids = ids, .count = T, .padding = -1, .scale = 0.6 };
+    return op_embed(t->c, t->inputs > 1 ? &t->input[1] : NULL, &t->input[0], &at);
+}
+
+static void check_embed(void)
+{
+    for (int variant = 0; variant <= 3; variant++) {
+        const int turned = variant % 2;
+        trial t = new_trial(run_embed, variant);
+        if (turned)
+            PARAMETER(&t, 4, OUT);
+        else
+            PARAMETER(&t, OUT, 4);
+        t.input[0].turned = turned;
+        if (variant >= 2)
+            INPUT(&t, T, OUT);
+        check(&t, T * OUT);
     }
 }
 
@@ -271,6 +351,24 @@ static void check_activation(void)
     for (int kind = GLU_SILU; kind <= GLU_GELU; kind++) {
         trial t = new_trial(run_activation, kind);
         INPUT(&t, T, IN);
+        check(&t, T * IN);
+    }
+}
+
+/* ---- add: two, and a thing to itself ---- */
+
+static var *run_add(trial *t)
+{
+    return op_add(t->c, &t->input[0], &t->input[t->variant]);
+}
+
+static void check_add(void)
+{
+    for (int other = 0; other <= 1; other++) {
+        trial t = new_trial(run_add, other);
+        INPUT(&t, T, IN);
+        if (other)
+            INPUT(&t, T, IN);
         check(&t, T * IN);
     }
 }
@@ -350,7 +448,7 @@ static void check_attention(void)
     }
 }
 
-/* ---- head_loss: with a trained head and a low-rank term on it ---- */
+/* ---- head_loss: with a trained head and a low-rank term on it, and with a magnitude ---- */
 
 static var *run_head_loss(trial *t)
 {
@@ -358,7 +456,10 @@ static var *run_head_loss(trial *t)
     const loss_targets targets = { row, label, 4, 0.25 };
     lowrank term = { .a = &t->input[2], .b = &t->input[3], .scale = 0.7, .count = -1 };
     loss_result result = { 0 };
-    op_head_loss(t->c, &t->input[0], &t->input[1], NULL, &term, 1, &targets, &result);
+    real factor[OUT];
+    magnitude m = t->variant ? magnitude_for(&t->input[4], factor) : (magnitude){ .m = NULL };
+    const head_weights head = { &t->input[1], &term, 1, &m, t->variant };
+    op_head_loss(t->c, &t->input[0], &head, &targets, &result);
     assert_int_equal(result.count, 4);
     t->loss = result.sum * targets.grad_scale;
     return NULL;
@@ -366,12 +467,16 @@ static var *run_head_loss(trial *t)
 
 static void check_head_loss(void)
 {
-    trial t = new_trial(run_head_loss, 0);
-    INPUT(&t, T, IN);
-    PARAMETER(&t, OUT, IN);
-    PARAMETER(&t, RANK, IN);
-    PARAMETER(&t, OUT, RANK);
-    check(&t, 0);
+    for (int with_magnitude = 0; with_magnitude <= 1; with_magnitude++) {
+        trial t = new_trial(run_head_loss, with_magnitude);
+        INPUT(&t, T, IN);
+        PARAMETER(&t, OUT, IN);
+        PARAMETER(&t, RANK, IN);
+        PARAMETER(&t, OUT, RANK);
+        if (with_magnitude)
+            PARAMETER(&t, OUT);
+        check(&t, 0);
+    }
 }
 
 /* ---- segment: a chain of two, kept and recomputed ---- */

@@ -16,7 +16,7 @@ static size_t bytes_for(int64_t labels)
     c->recording = true;
     var *x = var_matrix(c, ROWS, WIDTH), head = { .t = { .type = DT_F32, .ndim = 2, .dim = { VOCABULARY, WIDTH } } };
     x->needs_grad = true;
-    op_head_loss(c, x, &head, NULL, NULL, 0, &targets, &ignored);
+    op_head_loss(c, x, &(head_weights){ .w = &head }, &targets, &ignored);
     backward(c);
     size_t bytes = c->peak;
     context_free(c);

@@ -303,9 +303,9 @@ static void llama_cpp_adapter(void **state)
     ok(export_adapter_gguf(m, a, path));
     ok(gguf_open(&g, path));
     ok(gguf_take_real(&g, "adapter.lora.alpha", &alpha));
-    const lora *q = NULL;
-    for (int slot = 0; slot < m->linear_count && !q; slot++)
-        if (strcmp(m->linears[slot]->name, "model.layers.0.self_attn.q_proj") == 0)
+    const adapted *q = NULL;
+    for (int slot = 0; slot < m->module_count && !q; slot++)
+        if (strcmp(m->modules[slot]->name, "model.layers.0.self_attn.q_proj") == 0)
             q = &a->modules[slot];
     const tensor *b = gguf_tensor(&g, "blk.0.attn_q.weight.lora_b");
     assert_non_null(b);
@@ -317,7 +317,7 @@ static void llama_cpp_adapter(void **state)
         int64_t from = head * head_size + (at % 2 ? half : 0) + at / 2;
         for (int64_t c = 0; c < q->rank; c++) {
             double filed = ((const float *)b->data)[row * q->rank + c] * alpha / (double)q->rank;
-            double own = ((const float *)q->b.t.data)[from * q->rank + c] * q->scale;
+            double own = ((const float *)q->b->t.data)[from * q->rank + c] * q->scale;
             assert_true(fabs(filed - own) <= 1e-6 * fabs(own) + 1e-9);
         }
     }

@@ -164,7 +164,7 @@ static void same_adapter(const char *path, const char *expected)
     ok(adapter_load(&b, m, expected, NULL, NULL));
     assert_int_equal(a->trainable_count, b->trainable_count);
     for (int i = 0; i < a->trainable_count; i++) {
-        const trainable *x = &a->trainables[i], *y = &b->trainables[i];
+        const named_var *x = &a->trainables[i], *y = &b->trainables[i];
         assert_string_equal(x->name, y->name);
         assert_int_equal(x->count, y->count);
         assert_memory_equal(x->value->t.data, y->value->t.data, (size_t)tensor_bytes(&x->value->t));

@@ -52,27 +52,90 @@ static void bias(const kernels *k)
     output_free(&db);
 }
 
+/* Rows of a table and, transposed, columns; written and added; some ids none. And the way back. */
 static void embed(const kernels *k)
 {
     static const dtype types[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_1, DT_Q6_K };
-    const dtype type = types[pick(0, 5)];
+    const int transposed = (int)pick(0, 1), add = (int)pick(0, 1);
+    const dtype type = transposed ? DT_F32 : types[pick(0, 5)];
     const int64_t V = 11, C = 512, T = pick(1, 90);
-    void *table = random_numbers(type, V * C);
+    const mat table = { random_numbers(type, V * C), type, transposed ? C : V, transposed ? V : C, transposed ? V : C };
+    const real alpha = transposed ? (real)0.5 : 1;
+    void *dy = acts(k, T * C);
     int32_t *ids = malloc((size_t)T * sizeof *ids);
     assert_non_null(ids);
     for (int64_t t = 0; t < T; t++)
-        ids[t] = (int32_t)pick(0, V - 1);
-    output y = output_new(k->act, T * C);
+        ids[t] = (int32_t)pick(-1, V - 1);
+    output y = output_new(k->act, T * C), dtable = output_new(DT_REAL, V * C);
     FOR_THREADS
     {
-        k->embed(teams[threads], output_start(&y), (mat){ table, type, V, C, C }, ids, T);
+        mat to = table;
+        k->embed(teams[threads], (grad){ output_start(&y), add }, table, transposed, ids, T, alpha);
+        to.p = output_start(&dtable);
+        k->embed_back(teams[threads], to, transposed, dy, ids, T, alpha, 3);
         output_end(&y, threads);
+        output_end(&dtable, threads);
     }
-    for (int64_t i = 0; i < T * C; i++)
-        output_near(&y, i, number(table, type, ids[i / C] * C + i % C), 0, "embed", k);
-    free(table);
+    for (int64_t i = 0; i < T * C; i++) {
+        const int64_t id = ids[i / C], c = i % C;
+        const double before = add ? number(y.before, k->act, i) : 0;
+        const double value = id < 0 ? 0 : alpha * number(table.p, type, transposed ? c * V + id : id * C + c);
+        output_near(&y, i, before + value, 2 * EPS * (fabs(before) + fabs(value)), "embed", k);
+    }
+    for (int64_t i = 0; i < V * C; i++) {
+        const int64_t id = transposed ? i % V : i / C, c = transposed ? i / V : i % C;
+        double sum = number(dtable.before, DT_REAL, i), size = fabs(sum);
+        for (int64_t t = 0; t < T; t++)
+            if (ids[t] == id && id != 3) {
+                sum += alpha * act_number(k, dy, t * C + c);
+                size += fabs(act_number(k, dy, t * C + c));
+            }
+        output_near(&dtable, i, sum, size * 32 * EPS, "embed_back", k);
+    }
+    free(table.p);
+    free(dy);
     free(ids);
     output_free(&y);
+    output_free(&dtable);
+}
+
+/* Factors of columns, of activations and of real numbers. */
+static void columns(const kernels *k)
+{
+    const dtype type = pick(0, 1) ? k->act : DT_REAL;
+    const int add = (int)pick(0, 1);
+    const int64_t T_ = pick(1, 200), C = any_width();
+    real *g = random_numbers(DT_REAL, C);
+    const mat x = { random_numbers(type, T_ * C), type, T_, C, C },
+              z = { random_numbers(type, T_ * C), type, T_, C, C };
+    output y = output_new(type, T_ * C), sums = output_new(DT_REAL, C);
+    FOR_THREADS
+    {
+        mat to = x;
+        to.p = output_start(&y);
+        k->scale_columns(teams[threads], to, x, g, add);
+        k->dot_columns(teams[threads], output_start(&sums), g, x, z);
+        output_end(&y, threads);
+        output_end(&sums, threads);
+    }
+    for (int64_t i = 0; i < T_ * C; i++) {
+        const double before = add ? number(y.before, type, i) : 0, value = g[i % C] * number(x.p, type, i);
+        output_near(&y, i, before + value, 2 * EPS * (fabs(before) + fabs(value)), "scale_columns", k);
+    }
+    for (int64_t c = 0; c < C; c++) {
+        double sum = number(sums.before, DT_REAL, c), size = fabs(sum);
+        for (int64_t t = 0; t < T_; t++) {
+            const double product = g[c] * number(x.p, type, t * C + c) * number(z.p, type, t * C + c);
+            sum += product;
+            size += fabs(product);
+        }
+        output_near(&sums, c, sum, size * 32 * EPS, "dot_columns", k);
+    }
+    free(g);
+    free(x.p);
+    free(z.p);
+    output_free(&y);
+    output_free(&sums);
 }
 
 /* Layer normalisation; without a mean it is RMS normalisation. */
@@ -586,6 +649,7 @@ static void optimiser(const kernels *k)
 
 TEST(bias)
 TEST(embed)
+TEST(columns)
 TEST(rmsnorm)
 TEST(layernorm)
 TEST(rope)
@@ -603,11 +667,12 @@ TEST(optimiser)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bias),      cmocka_unit_test(test_embed),         cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_activation),    cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_glu),       cmocka_unit_test(test_glu_extremes),  cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_dropout),   cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_convert),   cmocka_unit_test(test_optimiser),     cmocka_unit_test(test_convert_halves),
+        cmocka_unit_test(test_bias),           cmocka_unit_test(test_columns),   cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_rmsnorm),        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_rope),           cmocka_unit_test(test_glu),       cmocka_unit_test(test_glu_extremes),
+        cmocka_unit_test(test_elementwise),    cmocka_unit_test(test_dropout),   cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_rows),           cmocka_unit_test(test_convert),   cmocka_unit_test(test_optimiser),
+        cmocka_unit_test(test_convert_halves),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

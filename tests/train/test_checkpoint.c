@@ -21,7 +21,7 @@ static fixture f;
 static void fill(float mark)
 {
     for (int i = 0; i < f.a->trainable_count; i++) {
-        const trainable *t = &f.a->trainables[i];
+        const named_var *t = &f.a->trainables[i];
 
         for (int64_t k = 0; k < t->count; k++) {
             ((real *)t->value->t.data)[k] = mark + (real)k / 7;
@@ -34,7 +34,7 @@ static void fill(float mark)
 static bool filled(float mark)
 {
     for (int i = 0; i < f.a->trainable_count; i++) {
-        const trainable *t = &f.a->trainables[i];
+        const named_var *t = &f.a->trainables[i];
 
         for (int64_t k = 0; k < t->count; k++)
             if (((real *)t->value->t.data)[k] != mark + (real)k / 7 ||

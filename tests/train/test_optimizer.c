@@ -13,7 +13,7 @@ enum { FIRST = 1000, SECOND = 77 };
 typedef struct toy {
     adapter a;
     var values[2];
-    trainable list[2];
+    named_var list[2];
     double w[FIRST + SECOND], m[FIRST + SECOND], v[FIRST + SECOND], g[FIRST + SECOND];
 } toy;
 
@@ -28,7 +28,7 @@ static void make(toy *t)
         real *w = mem_new((size_t)counts[i], sizeof *w);
 
         t->values[i].t = (tensor){ .type = DT_REAL, .ndim = 1, .dim = { counts[i] }, .data = w };
-        t->list[i] = (trainable){ names[i], &t->values[i], counts[i] };
+        t->list[i] = (named_var){ names[i], &t->values[i], counts[i] };
         for (int64_t k = 0; k < counts[i]; k++, at++)
             t->w[at] = w[k] = (real)rng_normal(&r);
     }

@@ -453,13 +453,14 @@ static void test_memory(void **state)
 {
     lorac_train_options o = options_for("refused");
     model huge = *m;
-    linear *linears[2], wide = *m->linears[0];
+    module *modules[2], wide = m->head;
 
     (void)state;
     wide.weight.t.dim[0] = wide.weight.t.dim[1] = INT64_C(1) << 40;
-    linears[0] = linears[1] = &wide;
-    huge.linears = linears;
-    huge.linear_count = 2;
+    wide.name = "model.layers.0.mlp.wide";
+    modules[0] = modules[1] = &wide;
+    huge.modules = modules;
+    huge.module_count = 2;
     assert_int_equal(run_options(&huge, &o, NULL, false), LORAC_ERROR_MEMORY);
     assert_contains(lorac_last_error()->message, "MiB needed");
     assert_false(path_exists(o.output));

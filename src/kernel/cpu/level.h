@@ -83,7 +83,11 @@ void NAME(gemm)(pool *, mat c, mat a, int transpose_a, mat b, int transpose_b, r
 void NAME(gemm_sum)(pool *, mat c, const gemm_term *terms, int n_terms, real beta);
 void NAME(bias)(pool *, void *y, const real *bias, int64_t T, int64_t C);
 void NAME(bias_back)(pool *, real *dbias, const void *dy, int64_t T, int64_t C);
-void NAME(embed)(pool *, void *y, mat table, const int32_t *ids, int64_t T);
+void NAME(embed)(pool *, grad y, mat table, int transposed, const int32_t *ids, int64_t T, real alpha);
+void NAME(embed_back)(pool *, mat dtable, int transposed, const void *dy, const int32_t *ids, int64_t T, real alpha,
+                      int32_t skip);
+void NAME(scale_columns)(pool *, mat y, mat x, const real *g, int add);
+void NAME(dot_columns)(pool *, real *sum, const real *g, mat x, mat y);
 void NAME(rmsnorm)(pool *, void *y, real *rstd, const void *x, const real *w, int64_t T, int64_t C, real epsilon);
 void NAME(rmsnorm_back)(pool *, grad dx, grad dw, const void *dy, const void *x, const real *w, const real *rstd,
                         int64_t T, int64_t C);

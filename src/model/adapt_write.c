@@ -1,0 +1,92 @@
+/* adapt_write.c: an adapter as PEFT's folder. */
+#include "adapt_parts.h"
+
+#include "err.h"
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const named_var *)a)->name, ((const named_var *)b)->name);
+}
+
+static int save_tensors(const adapter *a, const char *path)
+{
+    const size_t trained = (size_t)a->trainable_count, n = trained + (size_t)a->kept_count;
+    named_var *sorted = mem_new(n, sizeof *sorted);
+    const char **names = mem_new(n, sizeof *names);
+    tensor *tensors = mem_new(n, sizeof *tensors);
+    int status = sorted && names && tensors ? LORAC_OK : fail_memory();
+    if (status == LORAC_OK) {
+        memcpy(sorted, a->trainables, trained * sizeof *sorted);
+        memcpy(sorted + trained, a->kept, (n - trained) * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, by_name);
+        for (size_t i = 0; i < n; i++) {
+            names[i] = sorted[i].name;
+            tensors[i] = sorted[i].value->t;
+        }
+        status = safetensors_save(path, names, tensors, n);
+    }
+    mem_free(sorted);
+    mem_free(names);
+    mem_free(tensors);
+    return status;
+}
+
+static const char *last_component(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* all-linear is written as what it came to: the last components of the adapted modules' names. */
+static int resolve_all_linear(peft_config *copy, const adapter *a, const model *m, arena *memory)
+{
+    if (!copy->target_regex || strcasecmp(copy->target_regex, "all-linear") != 0)
+        return LORAC_OK;
+    copy->target_regex = NULL;
+    copy->targets = arena_new(memory, (size_t)m->module_count, sizeof *copy->targets);
+    if (!copy->targets)
+        return fail_memory();
+    for (int slot = 0; slot < m->module_count; slot++) {
+        const char *name = last_component(m->modules[slot]->name);
+        bool known = !a->modules[slot].a;
+        for (size_t i = 0; i < copy->target_count && !known; i++)
+            known = strcmp(copy->targets[i], name) == 0;
+        if (!known)
+            copy->targets[copy->target_count++] = name;
+    }
+    return LORAC_OK;
+}
+
+/* PEFT's word for Conv1D, whose weights it finds turned. */
+static bool is_for_conv1d(const adapter *a, const model *m)
+{
+    for (int slot = 0; slot < m->module_count; slot++)
+        if (a->modules[slot].a && m->modules[slot]->kind == MODULE_CONV1D)
+            return true;
+    return false;
+}
+
+int adapter_save(const adapter *a, const model *m, const peft_config *config, const char *folder)
+{
+    peft_config resolved;
+    arena names = { 0 };
+    buf path = { 0 };
+    const char *joined = path_join(&path, folder, "adapter_model.safetensors");
+    int status = joined ? save_tensors(a, joined) : fail_memory();
+    if (status == LORAC_OK)
+        status = adapter_default_targets(&resolved, config, m, &names);
+    if (status == LORAC_OK)
+        status = resolve_all_linear(&resolved, a, m, &names);
+    if (status == LORAC_OK) {
+        resolved.fan_in_fan_out = is_for_conv1d(a, m);
+        joined = path_join(&path, folder, "adapter_config.json");
+        status = joined ? peft_config_write(&resolved, joined) : fail_memory();
+    }
+    arena_free(&names);
+    buf_free(&path);
+    return status;
+}
