@@ -164,16 +164,17 @@ static int measure_modules(int64_t *parameters, maker *b)
 
 int adapter_measure(int64_t *parameters, const model *m, const peft_config *config)
 {
-    maker b = { .m = m };
+    maker b = { 0 };
+    adapter *none = NULL;
     peft_config resolved;
     arena names = { 0 };
     int status = adapter_default_targets(&resolved, config, m, &names);
-    b.config = &resolved;
     if (status == LORAC_OK)
-        status = peft_matcher_new(&b.matcher, &resolved);
+        status = maker_open(&b, m, &resolved);
     if (status == LORAC_OK)
         status = measure_modules(parameters, &b);
-    peft_matcher_free(b.matcher);
+    status = maker_close(&b, status, &none);
+    adapter_free(none);
     arena_free(&names);
     return status;
 }

@@ -122,10 +122,22 @@ static int wish_lora(maker *b, const module *x, wish *w)
     return LORAC_OK;
 }
 
+static bool same_tokens(const peft_tokens *x, const peft_tokens *y)
+{
+    return x->count == y->count && memcmp(x->ids, y->ids, x->count * sizeof *x->ids) == 0;
+}
+
+/* A tied head whose tokens are the embedding's has their rows from there. */
+static bool follows_embedding(const maker *b, const module *x, const peft_tokens *own)
+{
+    const peft_tokens *in = peft_tokens_of(b->config, b->m->embedding.name, true);
+    return x == &b->m->head && b->m->config.tied_head && in && same_tokens(in, own);
+}
+
 static int wish_rows(const maker *b, const module *x, wish *w)
 {
     w->tokens = peft_tokens_of(b->config, x->name, x == &b->m->embedding);
-    if (!w->tokens)
+    if (!w->tokens || follows_embedding(b, x, w->tokens))
         return LORAC_OK;
     if (x != &b->m->embedding && x != &b->m->head)
         return refuse(x, "trainable_token_indices", "only the input embedding and the head have rows of tokens");
@@ -142,11 +154,43 @@ static int wish_rows(const maker *b, const module *x, wish *w)
     return LORAC_OK;
 }
 
+static bool names_an_end(const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *dot = strrchr(names[i], '.'), *last = dot ? dot + 1 : names[i];
+        if (strcmp(last, "embed_tokens") == 0 || strcmp(last, "lm_head") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* PEFT's ensure_weight_tying: where either end is named, by these names alone, the embedding is what is trained. */
+static void wish_ends(maker *b)
+{
+    const peft_config *c = b->config;
+    b->ties = c->ensure_weight_tying && b->m->config.tied_head &&
+              (names_an_end(c->targets, c->target_count) || names_an_end(c->saved, c->saved_count));
+}
+
+static int wish_tied(maker *b, const module *x, wish *w)
+{
+    const peft_config *c = b->config;
+    if (x == &b->m->head)
+        return LORAC_OK;
+    if (c->use_dora && !names_an_end(c->saved, c->saved_count))
+        return refuse(x, "ensure_weight_tying", "DoRA of an embedding cannot be the head's too");
+    w->has[PART_WEIGHT] = names_an_end(c->saved, c->saved_count);
+    w->has[PART_A] = w->has[PART_B] = !w->has[PART_WEIGHT];
+    return LORAC_OK;
+}
+
 int maker_wish(maker *b, const module *x, wish *w)
 {
     const peft_config *c = b->config;
     const bool has_bias = x->bias.t.data != NULL;
     *w = (wish){ .rank = c->r, .alpha = c->lora_alpha };
+    if (b->ties && (x == &b->m->embedding || x == &b->m->head))
+        return wish_tied(b, x, w);
     if (peft_saves(c, x->name)) {
         w->has[PART_WEIGHT] = true;
         w->has[PART_BIAS] = has_bias;
@@ -173,6 +217,7 @@ int maker_open(maker *b, const model *m, const peft_config *config)
     a->kept = arena_new(&a->memory, modules * PARTS, sizeof *a->kept);
     if (!a->modules || !a->trainables || !a->kept)
         return fail_memory();
+    wish_ends(b);
     return peft_matcher_new(&b->matcher, config);
 }
 
@@ -203,7 +248,7 @@ static int add_part(maker *b, const module *x, part_kind kind, const wish *w)
     if (!v)
         return fail_memory();
     v->t = part_shape(kind, x, w);
-    v->turned = kind == PART_WEIGHT && files_turned(x);
+    v->turned = (kind == PART_WEIGHT && files_turned(x)) || (kind == PART_ROWS && x->kind == MODULE_EMBEDDING);
     entry->name = arena_format(&a->memory, PEFT_PREFIX "%s%s", x->name, part_suffix(kind, x, w->has[PART_A]));
     entry->value = v;
     entry->count = tensor_count(&v->t);
@@ -329,36 +374,72 @@ static int finish_rows(maker *b)
     return LORAC_OK;
 }
 
-/* PEFT's ensure_weight_tying: the tied head has the embedding's change too. */
+/* The file has the head's tensors as well. */
+static int add_alias(maker *b, part_kind kind, const var *of, bool transposed)
+{
+    adapter *a = b->a;
+    named_var *entry = &a->kept[a->kept_count++];
+    var *is = arena_new(&a->memory, 1, sizeof *is);
+    if (!is)
+        return fail_memory();
+    *is = *of;
+    if (transposed) {
+        is->t.dim[0] = of->t.dim[1];
+        is->t.dim[1] = of->t.dim[0];
+        is->t.data = arena_new(&a->memory, (size_t)tensor_count(&of->t), sizeof(real));
+    }
+    is->turned = false;
+    entry->name =
+        arena_format(&a->memory, PEFT_PREFIX "%s%s", b->m->head.name, part_suffix(kind, &b->m->head, transposed));
+    entry->value = is;
+    entry->count = tensor_count(&is->t);
+    a->aliases[a->alias_count++] = (struct alias){ is, of, transposed };
+    return is->t.data && entry->name ? LORAC_OK : fail_memory();
+}
+
 static int finish_tying(maker *b)
 {
     const model *m = b->m;
     adapted *in = &b->a->modules[m->embedding.slot], *out = &b->a->modules[m->head.slot];
-    if (!b->config->ensure_weight_tying || !m->config.tied_head || out->weight || out->a)
+    if (!b->ties)
         return LORAC_OK;
-    if (in->a) {
-        if (in->magnitude)
-            return refuse(&m->embedding, "ensure_weight_tying", "DoRA of an embedding cannot be the head's too");
-        out->a = in->b;
-        out->b = in->a;
-        out->turned = true;
-        out->rank = in->rank;
-        out->scale = in->scale;
-    }
     if (in->weight) {
-        var *view = arena_new(&b->a->memory, 1, sizeof *view);
-        if (!view)
-            return fail_memory();
-        *view = *in->weight;
-        view->turned = false;
-        out->weight = view;
-        b->a->aliases[b->a->alias_count++] = (struct alias){ view, in->weight };
+        TRY(add_alias(b, PART_WEIGHT, in->weight, false));
+        out->weight = b->a->aliases[0].is;
     }
+    if (!in->a)
+        return LORAC_OK;
+    out->a = in->b;
+    out->b = in->a;
+    out->turned = true;
+    out->rank = in->rank;
+    out->scale = in->scale;
+    out->dropout = in->dropout;
+    b->a->parameters += tensor_count(&in->a->t) + tensor_count(&in->b->t); /* PEFT counts them twice */
+    b->a->added += tensor_count(&in->a->t) + tensor_count(&in->b->t);
+    TRY(add_alias(b, PART_A, in->b, true));
+    return add_alias(b, PART_B, in->a, true);
+}
+
+/* Every list of tokens must be for a module, and those of tied modules the same if they are to stay tied. */
+static int check_tokens(const maker *b)
+{
+    const model *m = b->m;
+    const peft_config *c = b->config;
+    const peft_tokens *in = peft_tokens_of(c, m->embedding.name, true);
+    const peft_tokens *out = peft_tokens_of(c, m->head.name, false);
+    for (size_t i = 0; i < c->token_lists; i++)
+        if (&c->tokens[i] != in && &c->tokens[i] != out)
+            return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "trainable_token_indices", .found = c->tokens[i].module },
+                           "no embedding or head of the model has that name");
+    if (in && out && m->config.tied_head && c->ensure_weight_tying && !same_tokens(in, out))
+        return refuse(&m->head, "ensure_weight_tying", "the tokens of the embedding and of the tied head differ");
     return LORAC_OK;
 }
 
 int maker_finish(maker *b)
 {
+    TRY(check_tokens(b));
     TRY(finish_rows(b));
     return finish_tying(b);
 }

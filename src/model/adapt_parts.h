@@ -29,6 +29,7 @@ typedef struct maker {
     const peft_config *config;
     peft_matcher *matcher;
     adapter *a;
+    bool ties; /* a tied head has the embedding's change too */
 } maker;
 
 int maker_open(maker *b, const model *m, const peft_config *config);

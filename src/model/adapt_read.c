@@ -37,13 +37,6 @@ static bool is_double(slice name)
            slice_ends(name, ".modules_to_save.weight") || slice_ends(name, ".original_module.weight");
 }
 
-/* A head that is tied with the embedding's change has it from there. */
-static bool is_tied_double(const reading *f, const module *x)
-{
-    const model *m = f->b->m;
-    return x == &m->head && m->config.tied_head && f->b->config->ensure_weight_tying && f->b->config->token_lists == 0;
-}
-
 static int place_tensors(const reading *f)
 {
     for (size_t i = 0; i < f->file->count; i++) {
@@ -54,7 +47,7 @@ static int place_tensors(const reading *f)
             continue;
         if (!part_parse(slice_of(name), f->b->m, &x, &kind))
             return misplaced(f, name);
-        if (!is_tied_double(f, x))
+        if (!f->b->ties || x != &f->b->m->head) /* a tied head has it from the embedding */
             f->tensor_of[x->slot][kind] = (int64_t)i;
     }
     return LORAC_OK;

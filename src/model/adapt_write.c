@@ -12,6 +12,17 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const named_var *)a)->name, ((const named_var *)b)->name);
 }
 
+static void refresh_copies(const adapter *a)
+{
+    for (int i = 0; i < a->alias_count; i++) {
+        const struct alias *alias = &a->aliases[i];
+        const int64_t rows = tensor_rows(&alias->of->t), cols = tensor_cols(&alias->of->t);
+        for (int64_t r = 0; r < rows && alias->transposed; r++)
+            for (int64_t c = 0; c < cols; c++)
+                ((real *)alias->is->t.data)[c * rows + r] = ((const real *)alias->of->t.data)[r * cols + c];
+    }
+}
+
 static int save_tensors(const adapter *a, const char *path)
 {
     const size_t trained = (size_t)a->trainable_count, n = trained + (size_t)a->kept_count;
@@ -19,6 +30,7 @@ static int save_tensors(const adapter *a, const char *path)
     const char **names = mem_new(n, sizeof *names);
     tensor *tensors = mem_new(n, sizeof *tensors);
     int status = sorted && names && tensors ? LORAC_OK : fail_memory();
+    refresh_copies(a);
     if (status == LORAC_OK) {
         memcpy(sorted, a->trainables, trained * sizeof *sorted);
         memcpy(sorted + trained, a->kept, (n - trained) * sizeof *sorted);

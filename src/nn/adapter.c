@@ -17,6 +17,8 @@ int adapter_make_trainable(adapter *a)
     for (int i = 0; i < a->alias_count; i++) {
         var *is = a->aliases[i].is;
         const var *of = a->aliases[i].of;
+        if (a->aliases[i].transposed)
+            continue;
         is->grad = of->grad;
         is->needs_grad = of->needs_grad;
         is->grad_written = of->grad_written;

@@ -43,7 +43,8 @@ typedef struct adapter {
     struct alias {
         var *is;
         const var *of;
-    } aliases[2]; /* vars that are views of a trainable one, and have its gradient */
+        bool transposed; /* a copy for the file; else a view, which has the gradient too */
+    } aliases[2];        /* of trainables, for what is tied to their module */
     int alias_count;
     bool replaces; /* has weights, biases or rows in the place of the model's: nothing that a part of a pass can have */
     bool has_norms;            /* is DoRA somewhere */
