@@ -1,17 +1,22 @@
 """Tiny random models, and adapters on them of every kind that PEFT makes: what the table of kinds, the trajectories and
 the reference results of kinds are about. Everything an adapter trains is random, so that nothing is right by being
-zero. Nothing here knows lorac."""
+zero. Of lorac, only the names of options stand here."""
 
 import copy
 import itertools
 import json
 import warnings
 
+import peft.optimizers.lorafa
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.optimizers import create_lorafa_optimizer, create_loraplus_optimizer
 from transformers import AutoModelForCausalLM
 
-from make_goldens import new_gpt2, new_model
+from make_goldens import batch_of, new_gpt2, new_model
+
+# On the CPU PEFT projects gradients for LoRA-FA in bf16 under autocast; in f32, as its formula says:
+peft.optimizers.lorafa.is_bf16_available = lambda: False
 
 BASES = {
     "tied": lambda: new_model(51, tie_word_embeddings=True, vocab_size=96, hidden_size=32, intermediate_size=48),
@@ -194,3 +199,54 @@ def trainable_line(model):
 def config_of(folder):
     """What PEFT makes of the file: absent keys have their default."""
     return LoraConfig().to_dict() | json.loads((folder / "adapter_config.json").read_text())
+
+
+def adamw(model, _settings, rate):
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
+
+
+def loraplus(model, _settings, rate):
+    options = dict(lr=rate, loraplus_lr_ratio=8.0, loraplus_weight_decay=0.01)
+    return create_loraplus_optimizer(model, torch.optim.AdamW, **options)
+
+
+def lorafa(model, settings, rate):
+    return create_lorafa_optimizer(model, settings["r"], settings["lora_alpha"], rate, weight_decay=0.01)
+
+
+# How PEFT makes it, the learning rate, lorac's options. Weight decay is 0.01 in all.
+OPTIMIZERS = {
+    "AdamW": (adamw, 5e-3, {}),
+    "LoRA+": (loraplus, 1e-3, {"loraplus-lr-ratio": 8}),
+    "LoRA-FA": (lorafa, 1e-2, {"optimizer": "lora-fa"}),
+}
+
+
+def join_shared_gradients(trained):
+    """With ensure_weight_tying the factors of embedding and head are two parameters over the same numbers, one turned.
+    PEFT updates the numbers twice, each time from one use alone; as one parameter they get the sum of the gradients."""
+    first_at = {}
+    for p in trained:
+        first = first_at.setdefault(p.data_ptr(), p)
+        if first is not p:
+            first.grad += p.grad.T
+            p.grad = None
+
+
+def train(model, settings, rows, steps, batch, optimizer_name):
+    """The losses of so many steps over the rows in order, at a constant learning rate, gradients clipped to 1."""
+    make_optimizer, rate, _ = OPTIMIZERS[optimizer_name]
+    model.train()
+    optimizer = make_optimizer(model, settings, rate)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    losses = []
+    for step in range(steps):
+        loss = model(**batch_of([rows[(step * batch + i) % len(rows)] for i in range(batch)])).loss
+        optimizer.zero_grad()
+        loss.backward()
+        join_shared_gradients(trained)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses

@@ -6,43 +6,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import peft.optimizers.lorafa
-import torch
-from peft.optimizers import create_lorafa_optimizer, create_loraplus_optimizer
 from safetensors.numpy import load_file
 
-from kinds import BASES, make_base, open_adapter, open_base, random_adapter, save_adapter, settings_of
-from make_goldens import batch_of, make_rows
+from kinds import BASES, OPTIMIZERS, make_base, open_adapter, open_base, random_adapter, save_adapter, settings_of, train
+from make_goldens import make_rows
 from peer import attempt, difference, laid_out, metrics
 
 STEPS, BATCH = 20, 2
 LOSSES, NUMBERS = 1e-3, 1e-3  # limits
 HEAD = ["base", "kind", "targets", "options", "optimiser", "losses", "adapter"]
-
-# On the CPU PEFT projects gradients for LoRA-FA in bf16 under autocast; in f32, as its formula says:
-peft.optimizers.lorafa.is_bf16_available = lambda: False
-
-
-def adamw(model, _settings, rate):
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
-
-
-def loraplus(model, _settings, rate):
-    options = dict(lr=rate, loraplus_lr_ratio=8.0, loraplus_weight_decay=0.01)
-    return create_loraplus_optimizer(model, torch.optim.AdamW, **options)
-
-
-def lorafa(model, settings, rate):
-    return create_lorafa_optimizer(model, settings["r"], settings["lora_alpha"], rate, weight_decay=0.01)
-
-
-# PEFT's optimiser, lorac's flags, learning rate
-OPTIMIZERS = {
-    "AdamW": (adamw, [], 5e-3),
-    "LoRA+": (loraplus, ["--loraplus-lr-ratio", 8], 1e-3),
-    "LoRA-FA": (lorafa, ["--optimizer", "lora-fa"], 1e-2),
-}
 
 RUNS = [
     ("untied", "lora", "all-linear", "", "AdamW"),
@@ -94,28 +66,15 @@ class Trajectory:
         return [*self.run, self.losses or self.verdict, self.adapter or self.verdict]
 
 
-def train_with_peft(base, initial, rows, settings, optimizer_name):
-    make_optimizer, _, rate = OPTIMIZERS[optimizer_name]
-    model, _ = open_adapter(base, initial, trained=True)
-    model.train()
-    optimizer = make_optimizer(model, settings, rate)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    losses = []
-    for step in range(STEPS):
-        loss = model(**batch_of([rows[(step * BATCH + i) % len(rows)] for i in range(BATCH)])).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-    return losses, model
+def flags_of(options):
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
 
 
 def train_with_lorac(base, initial, rows, out, optimizer_name):
-    _, flags, rate = OPTIMIZERS[optimizer_name]
+    _, rate, flags = OPTIMIZERS[optimizer_name]
     options = "--no-shuffle --dtype f32 --lr-schedule constant --warmup-steps 0 --weight-decay 0.01 --max-grad-norm 1"
     options += f" --steps {STEPS} --batch-size {BATCH} --lr {rate} --steps-per-report 1 --save-every 0"
-    return attempt("train", "-m", base, "--data", rows, "--adapter", initial, "-o", out, *options.split(), *flags)
+    return attempt("train", "-m", base, "--data", rows, "--adapter", initial, "-o", out, *options.split(), *flags_of(flags))
 
 
 def compare_tensors(trajectory, ours, theirs):
@@ -140,7 +99,8 @@ def compare(run, base, folder, seed):
     rows, initial, out = make_rows(STEPS, seed), folder / "initial", folder / "out"
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     save_adapter(random_adapter(open_base(base), seed, **settings), initial)
-    losses, model = train_with_peft(base, initial, rows, settings, run[4])
+    model, _ = open_adapter(base, initial, trained=True)
+    losses = train(model, settings, rows, STEPS, BATCH, run[4])
     save_adapter(model, folder / "expected")
     done = train_with_lorac(base, initial, folder / "rows.jsonl", out, run[4])
     if done.returncode:
