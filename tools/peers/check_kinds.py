@@ -10,7 +10,9 @@ what lorac makes of it. For every row, on the same ids and in f32,
 A number is the largest difference as a share of the largest value. 'refused' is exit code 2 with the name of a setting
 of the row in the message; everything else is FAILED.
 
-    tools/test_peers.sh kinds [--rows TEXT] [--only rows|training] [--markdown FILE]
+Training (kind_training.py) and settings that must be refused (kind_errors.py) follow.
+
+    tools/test_peers.sh kinds [--rows TEXT] [--only rows|training|errors] [--markdown FILE]
 """
 
 import argparse
@@ -24,6 +26,7 @@ from pathlib import Path
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
+import kind_errors
 import kind_training
 from kinds import BASES, ROWS, config_of, make_base, open_adapter, open_base, random_adapter, save_adapter, settings_of
 from kinds import trainable_line
@@ -212,35 +215,45 @@ A number is the largest difference as a share of the largest value; the limits a
 
 Twenty steps of two rows from PEFT's initial adapter, constant learning rate. *losses* is the largest relative
 difference of a step's loss, *adapter* the largest difference of a number of the final adapter as a share of the
-largest of its tensor.
+largest of its tensor. On PEFT's side two things are done as its formulas have them: with `ensure_weight_tying` the
+factors that embedding and head share get the sum of both gradients (PEFT updates them twice), and LoRA-FA projects its
+gradients in f32 (PEFT: in bf16 where the processor has it).
 
 {training}
+
+## Settings that PEFT refuses
+
+With the error that PEFT raises, and the exit code of `lorac inspect --peft-config`, whose message names the setting.
+
+{errors}
 """
 
 
-def write_markdown(path, results, trajectories):
+def write_markdown(path, results, trajectories, outcomes):
     import peft
     import transformers
 
     versions = f"PEFT {peft.__version__}, transformers {transformers.__version__}"
     table = as_markdown(HEAD, map(cells_of, results))
     training = as_markdown(kind_training.HEAD, [t.cells() for t in trajectories])
-    path.write_text(PAGE.format(versions=versions, table=table, training=training))
+    errors = as_markdown(kind_errors.HEAD, [o.cells() for o in outcomes])
+    path.write_text(PAGE.format(versions=versions, table=table, training=training, errors=errors))
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", default="", help="only rows whose names hold this text")
-    parser.add_argument("--only", choices=["rows", "training"])
+    parser.add_argument("--only", choices=["rows", "training", "errors"])
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
-    results = run_rows(options.rows) if options.only != "training" else []
-    trajectories = kind_training.run_all(options.rows) if options.only != "rows" else []
+    parts = {"rows": run_rows, "training": kind_training.run_all, "errors": kind_errors.run_all}
+    done = {name: part(options.rows) if options.only in (None, name) else [] for name, part in parts.items()}
     if options.markdown:
-        write_markdown(options.markdown, results, trajectories)
-    cells = [cell for result in results for cell in result.cells.values()] + [t.verdict for t in trajectories]
+        write_markdown(options.markdown, *done.values())
+    cells = [cell for result in done["rows"] for cell in result.cells.values()]
+    cells += [trajectory.verdict for trajectory in done["training"]] + [outcome.lorac for outcome in done["errors"]]
     failed, refused = cells.count("FAILED"), cells.count("refused")
-    print(f"{len(cells)} cells: {len(cells) - failed - refused} equal, {refused} refused, {failed} FAILED")
+    print(f"{len(cells)} cells: {len(cells) - failed - refused} as expected, {refused} refused, {failed} FAILED")
     sys.exit(1 if failed else 0)
 
 

@@ -119,7 +119,7 @@ def compare(run, base, folder, seed):
 
 def run_all(wanted):
     results, widths = [], [max(map(len, column)) for column in zip(HEAD[:5], *RUNS)] + [8, 8]
-    print("training\n" + laid_out(HEAD, widths), flush=True)
+    print("\ntraining\n" + laid_out(HEAD, widths), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         bases = {name: make_base(name, Path(temporary) / name) for name in BASES}
         for number, run in enumerate(RUNS):
