@@ -10,9 +10,9 @@ what lorac makes of it. For every row, on the same ids and in f32,
 A number is the largest difference as a share of the largest value. 'refused' is exit code 2 with the name of a setting
 of the row in the message; everything else is FAILED.
 
-Training (kind_training.py) and settings that must be refused (kind_errors.py) follow.
+Two adapters at once (kind_pairs.py), training (kind_training.py) and settings that must be refused (kind_errors.py) follow.
 
-    tools/test_peers.sh kinds [--rows TEXT] [--only rows|training|errors] [--markdown FILE]
+    tools/test_peers.sh kinds [--rows TEXT] [--only rows|pairs|training|errors] [--markdown FILE]
 """
 
 import argparse
@@ -27,6 +27,7 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 import kind_errors
+import kind_pairs
 import kind_training
 from kinds import BASES, ROWS, config_of, make_base, open_adapter, open_base, random_adapter, save_adapter, settings_of
 from kinds import trainable_line
@@ -211,6 +212,14 @@ A number is the largest difference as a share of the largest value; the limits a
 
 {table}
 
+## Two adapters at once
+
+Beside the base plus what PEFT's merge of each adapter alone changes. *PEFT* is how far PEFT's own model with both
+adapters active is from that: DoRA there takes the first adapter's output for the base's, and beside an adapter with trained
+tokens none without them can be loaded.
+
+{pairs}
+
 ## Training
 
 Twenty steps of two rows from PEFT's initial adapter, constant learning rate. *losses* is the largest relative
@@ -229,28 +238,31 @@ With the error that PEFT raises, and the exit code of `lorac inspect --peft-conf
 """
 
 
-def write_markdown(path, results, trajectories, outcomes):
+def write_markdown(path, results, pairs, trajectories, outcomes):
     import peft
     import transformers
 
     versions = f"PEFT {peft.__version__}, transformers {transformers.__version__}"
     table = as_markdown(HEAD, map(cells_of, results))
+    pairs = as_markdown(kind_pairs.HEAD, [p.cells() for p in pairs])
     training = as_markdown(kind_training.HEAD, [t.cells() for t in trajectories])
     errors = as_markdown(kind_errors.HEAD, [o.cells() for o in outcomes])
-    path.write_text(PAGE.format(versions=versions, table=table, training=training, errors=errors))
+    path.write_text(PAGE.format(versions=versions, table=table, pairs=pairs, training=training, errors=errors))
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", default="", help="only rows whose names hold this text")
-    parser.add_argument("--only", choices=["rows", "training", "errors"])
+    parser.add_argument("--only", choices=["rows", "pairs", "training", "errors"])
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
-    parts = {"rows": run_rows, "training": kind_training.run_all, "errors": kind_errors.run_all}
+    parts = {"rows": run_rows, "pairs": kind_pairs.run_all}
+    parts |= {"training": kind_training.run_all, "errors": kind_errors.run_all}
     done = {name: part(options.rows) if options.only in (None, name) else [] for name, part in parts.items()}
     if options.markdown:
         write_markdown(options.markdown, *done.values())
     cells = [cell for result in done["rows"] for cell in result.cells.values()]
+    cells += [pair.found[column] for pair in done["pairs"] for column in ("logits", "merged")]
     cells += [trajectory.verdict for trajectory in done["training"]] + [outcome.lorac for outcome in done["errors"]]
     failed, refused = cells.count("FAILED"), cells.count("refused")
     print(f"{len(cells)} cells: {len(cells) - failed - refused} as expected, {refused} refused, {failed} FAILED")
