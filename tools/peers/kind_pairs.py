@@ -27,7 +27,7 @@ PAIRS = [
     ("biased", ("lora", "default", "bias lora_only"), ("lora", "all-linear", "")),
     ("untied", ("lora", "default", "save lm_head"), ("rslora", "all-linear", "")),
     ("untied", ("lora", "default", "tokens"), ("lora", "all-linear", "")),
-    ("gpt2", ("dora", "default", ""), ("lora", "wte, c_attn", "")),
+    ("gpt2", ("dora", "default", ""), ("lora", "all-linear", "")),
 ]
 
 
