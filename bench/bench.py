@@ -25,6 +25,7 @@ GROUPS = {
     "memory": training.memory,
     "quantised": training.quantised,
     "rank": training.rank,
+    "dora": training.dora,
     "generation": inference.generation,
     "streams": inference.streams,
     "start": training.start,

@@ -91,6 +91,15 @@ def rows_of_length(length, count=8, vocabulary=VOCABULARY):
     return path
 
 
+@cache
+def dora_config():
+    """DoRA with the rank and targets of the other lines, as PEFT files settings."""
+    path = folder() / "dora.json"
+    settings = dict(peft_type="LORA", use_dora=True, r=16, lora_alpha=32, target_modules="all-linear")
+    path.write_text(json.dumps(settings) + "\n")
+    return path
+
+
 def adapter(rank=16, target_modules="all-linear", seed=0):
     """An adapter folder after one step, so that neither of its factors is zero. It holds the tokenizer too."""
     path = folder() / f"adapter-{rank}-{target_modules}-{seed}"

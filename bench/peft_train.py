@@ -2,7 +2,7 @@
 """PEFT's side of the training lines. Prints {"event": "plan"} when the first step begins and {"event": "train"} when
 one is done, as lorac train --log json does, so that the same clock outside reads both.
 
-    peft_train.py MODEL_FOLDER ROWS.jsonl --dtype bf16|f32 --batch-size B --steps N --rank R --target-modules T
+    peft_train.py MODEL_FOLDER ROWS.jsonl --dtype bf16|f32 --batch-size B --steps N --rank R --target-modules T [--dora]
 
 Rows are input_ids and labels, or prompt and completion, which the tokenizer of --tokenizer FOLDER reads.
 """
@@ -24,6 +24,7 @@ def options_given():
     parser.add_argument("--tokenizer")
     parser.add_argument("--dtype", default="f32")
     parser.add_argument("--target-modules", default="all-linear")
+    parser.add_argument("--dora", action="store_true")
     for name, value in {"batch-size": 8, "steps": 4, "rank": 16, "threads": 2}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     return parser.parse_args()
@@ -50,7 +51,7 @@ def main():
     dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[options.dtype]
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype)
     targets = options.target_modules if options.target_modules == "all-linear" else options.target_modules.split(",")
-    settings = dict(r=options.rank, lora_alpha=2 * options.rank, target_modules=targets)
+    settings = dict(r=options.rank, lora_alpha=2 * options.rank, target_modules=targets, use_dora=options.dora)
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **settings)).train()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4, weight_decay=0.0)

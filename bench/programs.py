@@ -48,8 +48,8 @@ def run_lorac_train(model, rows, *flags, **options):
         return run(*command, *flags)
 
 
-def run_peft_train(model, rows, **options):
-    return peer_script("peft_train.py", model, rows, *words_of(dict(threads=THREADS) | options))
+def run_peft_train(model, rows, *flags, **options):
+    return peer_script("peft_train.py", model, rows, *flags, *words_of(dict(threads=THREADS) | options))
 
 
 def lorac_train(model, rows, batch, steps, *flags, **options):
@@ -57,8 +57,9 @@ def lorac_train(model, rows, batch, steps, *flags, **options):
     return training_speeds(ran, rows, batch, steps)
 
 
-def peft_train(model, rows, batch, steps, **options):
-    return training_speeds(run_peft_train(model, rows, batch_size=batch, steps=steps, **options), rows, batch, steps)
+def peft_train(model, rows, batch, steps, *flags, **options):
+    ran = run_peft_train(model, rows, *flags, batch_size=batch, steps=steps, **options)
+    return training_speeds(ran, rows, batch, steps)
 
 
 def peer_script(name, *arguments):

@@ -105,6 +105,40 @@ def rank(rounds):
     return compared("rank", "rank 64, all-linear", take_turns(rounds, programs), 0.9)
 
 
+def dora(rounds):
+    """What DoRA adds to a step of LoRA, in lorac and in PEFT: all four take turns, and every round gives one ratio."""
+    options = dict(batch=8, steps=4, dtype="bf16")
+    dora_flags = ["--peft-config", inputs.dora_config()]
+    programs = {
+        "LoRA": lambda: lorac_train(inputs.model_gguf(), inputs.rows(), **options),
+        "DoRA": lambda: lorac_train(inputs.model_gguf(), inputs.rows(), 8, 4, *dora_flags, dtype="bf16"),
+    }
+    if beside("peft"):
+        programs |= {
+            "PEFT LoRA": lambda: peft_train(inputs.model_folder(), inputs.rows(), **options),
+            "PEFT DoRA": lambda: peft_train(inputs.model_folder(), inputs.rows(), 8, 4, "--dora", dtype="bf16"),
+        }
+    print("DoRA and LoRA", flush=True)
+    seen = {"PEFT LoRA": [], "PEFT DoRA": []} | take_turns(rounds, programs)
+    ours, theirs = step_ratios(seen["DoRA"], seen["LoRA"]), step_ratios(seen["PEFT DoRA"], seen["PEFT LoRA"])
+    values = dict(beside=theirs, beside_name="PEFT", less_is_better=True, goal=Goal(most=1.15, of="value"))
+    lines = [Line("dora", "a step of DoRA / of LoRA, bf16, batch 8", "×", ours, **values)]
+    for key, unit, less in [("steady", "tok/s", False), ("peak", "GB", True)]:
+        for kind in ["LoRA", "DoRA"]:
+            pair = [in_unit(seen[name], key) for name in (kind, f"PEFT {kind}")]
+            what = f"{kind}, {'steady' if key == 'steady' else 'peak memory'}"
+            lines.append(Line("dora", what, unit, *pair, beside_name="PEFT", less_is_better=less))
+    return lines
+
+
+def step_ratios(slow, fast):
+    return [quick / late for quick, late in zip(each(fast, "steady"), each(slow, "steady"))]
+
+
+def in_unit(seen, key):
+    return gigabytes(seen) if key == "peak" else each(seen, key)
+
+
 def compared(group, what, seen, least):
     """Two runs of lorac: speed and memory of the second beside the first."""
     (name, others), (_, ours) = seen.items()

@@ -2,6 +2,8 @@
 # Compares build/lorac with what others have written: runs every tools/peers/check_*.py in a virtual environment with
 # pinned versions. The environment (about 6 GB) is made once and kept in the cache. Exits 0 when nothing failed; what
 # could not be run is named. LORAC is the program to test; without it, build/lorac.
+#     tools/test_peers.sh                      all checks
+#     tools/test_peers.sh NAME [ARGUMENT]...   check_NAME.py alone, with these arguments
 set -u
 cd "$(dirname "$0")/.." || exit 1
 environment=${XDG_CACHE_HOME:-$HOME/.cache}/lorac/peers
@@ -13,6 +15,10 @@ code=0
 tools/make_peers.sh || code=$?
 [ "$code" -ne 77 ] || exit 0
 [ "$code" -eq 0 ] || exit "$code"
+
+if [ $# -gt 0 ]; then
+    exec "$environment/bin/python" -W ignore "tools/peers/check_$1.py" "${@:2}"
+fi
 
 failed=()
 skipped=()

@@ -14,12 +14,16 @@ MODELS = ROOT / "tests" / "golden" / "models"
 SKIPPED = 77
 
 
+def attempt(*arguments):
+    """Runs the program, however it ends."""
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+
+
 def lorac(*arguments):
     """Runs the program; its standard output. A failure of the program is a failure of the check."""
-    command = [PROGRAM, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = attempt(*arguments)
     if done.returncode:
-        sys.exit(f"FAIL {' '.join(command)}\nexit code {done.returncode}\n{done.stderr}")
+        sys.exit(f"FAIL {' '.join(done.args)}\nexit code {done.returncode}\n{done.stderr}")
     return done.stdout
 
 
@@ -37,18 +41,28 @@ def metrics(folder):
     return [row for row in map(json.loads, lines) if "loss" in row]
 
 
-def same(what, got, expected, tolerance=1e-4):
-    """At most `tolerance` of the largest expected value apart."""
+def difference(got, expected):
+    """The largest difference as a share of the largest expected value; infinite when the shapes differ."""
     import numpy
 
     got, expected = numpy.asarray(got, dtype="float64"), numpy.asarray(expected, dtype="float64")
     if got.shape != expected.shape:
-        sys.exit(f"FAIL {what}: shape {got.shape}, expected {expected.shape}")
-    error = abs(got - expected).max() / max(abs(expected).max(), 1e-30)
+        return float("inf")
+    return abs(got - expected).max() / max(abs(expected).max(), 1e-30)
+
+
+def same(what, got, expected, tolerance=1e-4):
+    """At most `tolerance` of the largest expected value apart."""
+    error = difference(got, expected)
     verdict = "ok  " if error <= tolerance else "FAIL"
     print(f"{verdict} {what}: {error:.1e} of the largest value apart (limit {tolerance:.0e})", flush=True)
     if not error <= tolerance:
         sys.exit(1)
+
+
+def laid_out(cells, widths):
+    """One line of a table."""
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
 
 
 def real_model():
