@@ -79,6 +79,16 @@ static bool points_down(const double *x, int64_t n, int64_t stride)
     return largest < 0;
 }
 
+/* Turns the pairs of columns of u [rows, k] and rows of vt [k, cols] as decompose.h says. */
+static void set_signs(double *u, double *vt, int64_t rows, int64_t k, int64_t cols)
+{
+    for (int64_t j = 0; j < k; j++)
+        if (points_down(u + j, rows, k)) {
+            negate(u + j, rows, k);
+            negate(vt + j * cols, cols, 1);
+        }
+}
+
 /* ---- Singular values: dgesdd of mT = (v) s (uT) */
 
 static int run_svd(double *turned, int64_t rows, int64_t cols, double *u, double *s, double *vt)
@@ -103,7 +113,6 @@ done:
 
 int decompose_svd(const double *m, int64_t rows, int64_t cols, double *u, double *s, double *vt)
 {
-    const int64_t k = least(rows, cols);
     double *turned;
     int status;
 
@@ -111,13 +120,9 @@ int decompose_svd(const double *m, int64_t rows, int64_t cols, double *u, double
     turned = copy_of(m, rows, cols);
     status = turned ? run_svd(turned, rows, cols, u, s, vt) : fail_memory();
     mem_free(turned);
-    TRY(status);
-    for (int64_t j = 0; j < k; j++)
-        if (points_down(u + j, rows, k)) {
-            negate(u + j, rows, k);
-            negate(vt + j * cols, cols, 1);
-        }
-    return LORAC_OK;
+    if (status == LORAC_OK)
+        set_signs(u, vt, rows, least(rows, cols), cols);
+    return status;
 }
 
 /* ---- QR: dgelqf of mT = L Q. L [cols, k] and Q [k, rows], columns first, are r and q, rows first. */
@@ -180,6 +185,73 @@ int decompose_qr(const double *m, int64_t rows, int64_t cols, double *q, double 
         status = take_factors(turned, rows, cols, tau, q, r);
     mem_free(tau);
     mem_free(turned);
+    return status;
+}
+
+/* ---- Singular values of a product */
+
+/* out [rows, cols] = a [rows, inner] b [inner, cols], with b as it is or as the transpose of what is given. */
+static void multiply(double *out, const double *a, const double *b, bool turned, int64_t rows, int64_t inner,
+                     int64_t cols)
+{
+    memset(out, 0, (size_t)(rows * cols) * sizeof *out);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t l = 0; l < inner; l++) {
+            const double factor = a[i * inner + l], *from = turned ? b + l : b + l * cols;
+            const int64_t step = turned ? inner : 1;
+            for (int64_t j = 0; j < cols; j++)
+                out[i * cols + j] += factor * from[j * step];
+        }
+}
+
+/* The parts of a product's decomposition: [rows, left], [left, inner], [cols, right], [right, inner], and of the core.
+ */
+typedef struct product {
+    int64_t rows, inner, cols, left, right, k;
+    double *turned, *q1, *r1, *q2, *r2, *core, *u, *vt;
+} product;
+
+static int decompose_core(const product *p, const double *b, const double *a, double *u, double *s, double *vt)
+{
+    for (int64_t i = 0; i < p->inner; i++)
+        for (int64_t j = 0; j < p->cols; j++)
+            p->turned[j * p->inner + i] = a[i * p->cols + j];
+    TRY(decompose_qr(b, p->rows, p->inner, p->q1, p->r1));
+    TRY(decompose_qr(p->turned, p->cols, p->inner, p->q2, p->r2));
+    multiply(p->core, p->r1, p->r2, true, p->left, p->inner, p->right);
+    TRY(decompose_svd(p->core, p->left, p->right, p->u, s, p->vt));
+    multiply(u, p->q1, p->u, false, p->rows, p->left, p->k);
+    multiply(vt, p->vt, p->q2, true, p->k, p->right, p->cols);
+    set_signs(u, vt, p->rows, p->k, p->cols);
+    return LORAC_OK;
+}
+
+int decompose_product(const double *b, const double *a, int64_t rows, int64_t inner, int64_t cols, double *u, double *s,
+                      double *vt)
+{
+    product p = { .rows = rows, .inner = inner, .cols = cols, .left = least(rows, inner), .right = least(cols, inner) };
+    const struct {
+        double **matrix;
+        int64_t rows, cols;
+    } parts[] = {
+        { &p.turned, cols, inner }, { &p.q1, rows, p.left },      { &p.r1, p.left, inner }, { &p.q2, cols, p.right },
+        { &p.r2, p.right, inner },  { &p.core, p.left, p.right }, { &p.u, p.left, p.left }, { &p.vt, p.right, p.right },
+    };
+    enum { PARTS = sizeof parts / sizeof *parts };
+    int status;
+
+    p.k = least(p.left, p.right);
+    TRY(check(b, rows, inner));
+    TRY(check(a, inner, cols));
+    status = LORAC_OK;
+    for (size_t i = 0; i < PARTS; i++) {
+        *parts[i].matrix = mem_new((size_t)parts[i].rows * (size_t)parts[i].cols, sizeof(double));
+        status = *parts[i].matrix ? status : fail_memory();
+    }
+    if (status == LORAC_OK)
+        status = decompose_core(&p, b, a, u, s, vt);
+    for (size_t i = 0; i < PARTS; i++)
+        mem_free(*parts[i].matrix);
     return status;
 }
 

@@ -162,6 +162,41 @@ static void eigenvectors_are_eigenvectors(void **state)
     }
 }
 
+/* Against the decomposition of the product itself: the same values, the same vectors where values are apart. */
+static void a_product_need_not_be_formed(void **state)
+{
+    static const struct {
+        int64_t rows, inner, cols;
+    } sizes[] = { { 40, 6, 30 }, { 30, 6, 40 }, { 5, 12, 9 }, { 9, 12, 5 }, { 8, 12, 40 }, { 1, 1, 1 }, { 1, 4, 20 } };
+    static double a[MOST * MOST], b[MOST * MOST], direct_u[MOST * MOST], direct_s[MOST], direct_vt[MOST * MOST];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t rows = sizes[i].rows, inner = sizes[i].inner, cols = sizes[i].cols;
+        const int64_t all = least(rows, cols), k = least(all, inner);
+
+        random_matrix(b, rows, inner, "b");
+        random_matrix(a, inner, cols, "a");
+        multiply(m, b, a, rows, inner, cols);
+        assert_ok(decompose_product(b, a, rows, inner, cols, u, s, vt));
+        assert_ok(decompose_svd(m, rows, cols, direct_u, direct_s, direct_vt));
+        assert_near(s, direct_s, k);
+        assert_near(vt, direct_vt, k * cols);
+        for (int64_t r = 0; r < rows; r++)
+            assert_near(u + r * k, direct_u + r * all, k);
+        assert_orthonormal(u, k, rows, 1, k);
+    }
+}
+
+static void a_product_of_equal_directions_has_one(void **state)
+{
+    double b[] = { 1, 1, 2, 2, -3, -3 }, a[] = { 1, 2, 3, 4, -2, -4, -6, -8 };
+
+    (void)state;
+    assert_ok(decompose_product(b, a, 3, 2, 4, u, s, vt));
+    assert_true(fabs(s[0] - sqrt(14 * 30)) < 1e-12 && s[1] < 1e-12);
+}
+
 static void a_zero_matrix_is_fine(void **state)
 {
     (void)state;
@@ -206,8 +241,11 @@ static void numbers_that_are_none_are_refused(void **state)
     }
 }
 
-static int all_three(void)
+static int all_four(void)
 {
+    static double product_u[MOST * MOST], product_vt[MOST * MOST];
+
+    TRY(decompose_product(m, m, 9, 4, 6, product_u, s, product_vt));
     TRY(decompose_svd(m, 9, 6, u, s, vt));
     TRY(decompose_qr(m, 9, 6, u, vt));
     return decompose_symmetric(m, 6, s, vt);
@@ -221,9 +259,9 @@ static void every_allocation_may_fail(void **state)
     random_matrix(m, 9, 6, "memory");
     for (long n = 1; status != LORAC_OK; n++) {
         mem_fail_at(n);
-        status = all_three();
+        status = all_four();
         assert_int_equal(status, mem_count() >= n ? LORAC_ERROR_RUNTIME : LORAC_OK);
-        assert_true(n < 30);
+        assert_true(n < 60);
     }
     mem_fail_at(0);
 }
@@ -234,6 +272,8 @@ int main(void)
         cmocka_unit_test(singular_values_multiply_back),
         cmocka_unit_test(qr_multiplies_back),
         cmocka_unit_test(eigenvectors_are_eigenvectors),
+        cmocka_unit_test(a_product_need_not_be_formed),
+        cmocka_unit_test(a_product_of_equal_directions_has_one),
         cmocka_unit_test(a_zero_matrix_is_fine),
         cmocka_unit_test(the_input_is_only_read_and_results_repeat),
         cmocka_unit_test(numbers_that_are_none_are_refused),
