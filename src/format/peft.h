@@ -7,6 +7,8 @@
 #include "arena.h"
 #include "safetensors.h"
 
+enum { PEFT_RANK_MOST = 4096 };
+
 typedef struct peft_config {
     int64_t r;         /* 8 */
     double lora_alpha; /* 8 */
