@@ -36,6 +36,11 @@ static const method methods[] = {
 };
 enum { METHODS = sizeof methods / sizeof *methods };
 
+const char *combination_name(int number)
+{
+    return methods[number].name;
+}
+
 typedef struct job {
     const lorac_adapter_ref *refs;
     const lorac_combine_options *options;
@@ -241,7 +246,7 @@ static int combine_factors(const job *j, const parts *p)
 /* ---- Side by side */
 
 /* b [out, rank] = [B1 B2 ...], a [rank, in] = the weight · scale · Ai, one below the other: b a is the weighted sum. */
-static void stack(const parts *p, int64_t rank, const double *a, const double *b)
+static void stack(const parts *p, int64_t rank, double *a, double *b)
 {
     int64_t at = 0;
 

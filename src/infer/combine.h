@@ -10,4 +10,7 @@
 int combine(factor_set *out, const model *m, const lorac_adapter_ref *adapters, size_t count,
             const lorac_combine_options *options);
 
+/* PEFT's name of a lorac_combination: "ties_svd". */
+const char *combination_name(int number);
+
 #endif

@@ -4,8 +4,7 @@
 #ifndef LORAC_FACTORS_H
 #define LORAC_FACTORS_H
 
-#include "adapter_file.h"
-#include "model.h"
+#include "adapt.h"
 
 /* ---- Reading: a file whose modules are decoded one at a time */
 

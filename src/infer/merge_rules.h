@@ -7,6 +7,7 @@
 #include "rng.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef enum prune_kind { PRUNE_NONE, PRUNE_MAGNITUDE, PRUNE_RANDOM } prune_kind;
 
