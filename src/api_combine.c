@@ -74,7 +74,7 @@ lorac_status lorac_extract(const lorac_model *base, const lorac_model *tuned, co
     return status;
 }
 
-lorac_status lorac_reduce(const lorac_model *handle, const char *adapter, const char *output,
+lorac_status lorac_reduce(const lorac_model *handle, const char *path, const char *output,
                           const lorac_extract_options *options, char **json)
 {
     factor_set set;
@@ -84,7 +84,7 @@ lorac_status lorac_reduce(const lorac_model *handle, const char *adapter, const 
     if (json)
         *json = NULL;
     TRY(check_output_free(output, false, options->overwrite));
-    TRY(reduce(&set, &about, adapter, handle ? handle->m : NULL, options));
+    TRY(reduce(&set, &about, path, handle ? handle->m : NULL, options));
     status = deliver(&set, output, about, json);
     factor_set_free(&set);
     return status;

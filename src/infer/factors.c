@@ -249,9 +249,11 @@ static bool says_modules(const peft_config *c)
     return c->target_count > 0 && !c->layers && c->exclude_count == 0 && !c->exclude_regex;
 }
 
-static const char *copy_text(factor_set *s, const char *text)
+/* NULL stays NULL. */
+static int copy_text(factor_set *s, const char **to, const char *text)
 {
-    return text ? arena_text(&s->memory, text, strlen(text)) : NULL;
+    *to = text ? arena_text(&s->memory, text, strlen(text)) : NULL;
+    return *to || !text ? LORAC_OK : fail_memory();
 }
 
 static int unite_targets(factor_set *s, const factor_source *sources, size_t count)
@@ -267,10 +269,12 @@ static int unite_targets(factor_set *s, const factor_source *sources, size_t cou
         return fail_memory();
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < sources[i].file.config.target_count && status == LORAC_OK; k++) {
-            const char *name = copy_text(s, sources[i].file.config.targets[k]);
+            const char *name;
             bool found = false;
 
-            status = name ? map_add(&seen, slice_of(name), 0, &found) : fail_memory();
+            status = copy_text(s, &name, sources[i].file.config.targets[k]);
+            if (status == LORAC_OK)
+                status = map_add(&seen, slice_of(name), 0, &found);
             if (status == LORAC_OK && !found)
                 s->targets[s->target_count++] = name;
         }
@@ -283,8 +287,8 @@ int factor_set_describe(factor_set *s, const factor_source *sources, size_t coun
     const peft_config *first = &sources[0].file.config;
     bool exact = true;
 
-    s->base_model = copy_text(s, first->base_model_name_or_path ? first->base_model_name_or_path : m ? m->path : NULL);
-    s->task_type = copy_text(s, first->task_type);
+    TRY(copy_text(s, &s->base_model, first->base_model_name_or_path || !m ? first->base_model_name_or_path : m->path));
+    TRY(copy_text(s, &s->task_type, first->task_type));
     for (int i = 0; m && i < m->linear_count; i++)
         s->fan_in_fan_out |= m->linears[i]->conv1d && factor_source_find(&sources[0], m->linears[i]->name);
     for (size_t i = 0; i < count; i++)
