@@ -87,7 +87,8 @@ static bool store_default(void *user, const flag *f)
 
 static int bad_value(const arguments *a, const flag *f, const char *found, const char *expected, const char *hint)
 {
-    char *message = format_text("--%s cannot be \"%s\": expected %s", f->name, found, expected);
+    char *message = format_text("--%s cannot be \"%s\": expected %s%s%s", f->name, found, expected, hint ? ". " : "",
+                                hint ? hint : "");
     int status = report_error(a, &(lorac_error){ .status = LORAC_ERROR_USAGE,
                                                  .message = message,
                                                  .key = f->name,

@@ -64,7 +64,7 @@ int command_combine(arguments *a)
     if (a->adapters.count == 0)
         return usage(a, "adapter", NULL, "merge --method needs the adapters: --adapter PATH or --adapter PATH:WEIGHT");
     if (a->outtype != LORAC_DTYPE_AUTO && a->outtype != LORAC_DTYPE_F32)
-        return usage(a, "outtype", NULL, "a combined adapter is written as f32");
+        return usage(a, "outtype", NULL, "--outtype is for models; a combined adapter is written as f32");
     status = parse_adapters(a, &adapters, &count);
     if (status == LORAC_OK && a->train.model)
         status = open_model(a, &model);
@@ -113,12 +113,14 @@ static void print_others(const json_t *others)
         printf("  ... (--json has them all)\n");
 }
 
-static int print_extracted(const arguments *a, int status, char *json)
+static void print_extracted(const arguments *a, int status, char *json)
 {
     json_t *about;
 
-    if (status != LORAC_OK)
-        return report(a, status);
+    if (status != LORAC_OK) {
+        report(a, status);
+        return;
+    }
     if (a->json) {
         puts(json);
     } else {
@@ -129,7 +131,6 @@ static int print_extracted(const arguments *a, int status, char *json)
         json_decref(about);
     }
     lorac_free(json);
-    return LORAC_OK;
 }
 
 /* Opens another model with what open_model knows. */
@@ -152,8 +153,10 @@ static int extract_from_model(arguments *a, const lorac_extract_options *options
 
     if (status == LORAC_OK)
         status = open_tuned(a, &tuned);
-    if (status == LORAC_OK)
-        status = print_extracted(a, lorac_extract(base, tuned, a->output, options, &json), json);
+    if (status == LORAC_OK) {
+        status = lorac_extract(base, tuned, a->output, options, &json);
+        print_extracted(a, status, json);
+    }
     lorac_model_close(tuned);
     lorac_model_close(base);
     return status;
@@ -172,8 +175,10 @@ static int extract_from_adapter(arguments *a, const lorac_extract_options *optio
                        "extract takes one --adapter, without a weight");
     if (status == LORAC_OK && a->train.model)
         status = open_model(a, &model);
-    if (status == LORAC_OK)
-        status = print_extracted(a, lorac_reduce(model, adapters[0].path, a->output, options, &json), json);
+    if (status == LORAC_OK) {
+        status = lorac_reduce(model, adapters[0].path, a->output, options, &json);
+        print_extracted(a, status, json);
+    }
     free_adapters(adapters, count);
     lorac_model_close(model);
     return status;
@@ -190,7 +195,7 @@ int command_extract(arguments *a)
     if (given(a, "rank") == given(a, "energy"))
         return usage(a, "rank", NULL, "extract needs --rank N or --energy X, one of the two");
     if (a->adapters.count && given(a, "target-modules"))
-        return usage(a, "target-modules", NULL, "an adapter is reduced in all its modules");
+        return usage(a, "target-modules", NULL, "--target-modules goes with --tuned; an adapter is reduced in all its modules");
     lorac_extract_options_init(&options);
     options.rank = given(a, "rank") ? a->train.rank : 0;
     options.energy = a->energy;

@@ -52,17 +52,16 @@ def base_of(golden, adapters):
     return golden / "models" / ("gpt2" if adapters[0][0].startswith("gpt2") else "llama")
 
 
-def combined(golden, adapters, method, svd_rank=None, density=None, majority_sign="total"):
-    """PEFT's factors by the names of its files, for adapters [(name, weight)]."""
+def combined(golden, sources, adapters, method, svd_rank=None, density=None, majority_sign="total"):
+    """PEFT's factors by the names of its files, for adapters [(name, weight)] in the folder `sources`."""
     base = AutoModelForCausalLM.from_pretrained(base_of(golden, adapters), dtype=torch.float32)
     names = [f"source{i}" for i in range(len(adapters))]
     model = None
     for name, (folder, _) in zip(names, adapters):
-        path = golden / "adapters" / folder if isinstance(folder, str) else folder
         if model is None:
-            model = PeftModel.from_pretrained(base, path, adapter_name=name)
+            model = PeftModel.from_pretrained(base, sources / folder, adapter_name=name)
         else:
-            model.load_adapter(path, adapter_name=name)
+            model.load_adapter(sources / folder, adapter_name=name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a density of 1 warns
         model.add_weighted_adapter(
@@ -83,7 +82,7 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, case in CASES.items():
-        save_file(combined(golden, **case), folder / f"{name}.safetensors")
+        save_file(combined(golden, golden / "adapters", **case), folder / f"{name}.safetensors")
     cases = [{"name": name, **case} for name, case in CASES.items()]
     (folder / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
     for file in folder.iterdir():

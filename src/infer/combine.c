@@ -419,6 +419,10 @@ static int open_sources(job *j, const model *m, size_t count)
     j->sources = mem_new(count, sizeof *j->sources);
     if (!j->sources)
         return fail_memory();
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(j->refs[i].weight))
+            return fail_at(LORAC_ERROR_USAGE, (fault){ .file = j->refs[i].path, .key = "weight" },
+                           "an adapter's weight must be a finite number");
     for (; j->count < count; j->count++)
         TRY(factor_source_open(&j->sources[j->count], j->refs[j->count].path, m));
     j->svd_rank = j->options->svd_rank ? j->options->svd_rank : largest_rank(j);

@@ -111,25 +111,30 @@ static int add_pair(factor_source *f, slice module, peft_matcher *matcher, const
     return map_add(&f->index, slice_of(p->module), (int64_t)f->count - 1, NULL);
 }
 
+/* Takes the module out of "base_model.model.MODULE.lora_A.weight". */
+static bool module_of(slice name, slice *module)
+{
+    const size_t around = strlen(PEFT_PREFIX) + strlen(PEFT_A);
+
+    if (!slice_starts(name, PEFT_PREFIX) || name.n <= around || !(slice_ends(name, PEFT_A) || slice_ends(name, PEFT_B)))
+        return false;
+    *module = (slice){ name.p + strlen(PEFT_PREFIX), name.n - around };
+    return true;
+}
+
 static int list_pairs(factor_source *f, peft_matcher *matcher, const model *m)
 {
+    slice module;
+
     f->pairs = arena_new(&f->memory, f->file.count, sizeof *f->pairs);
     if (!f->pairs)
         return fail_memory();
-    for (size_t i = 0; i < f->file.count; i++) {
-        slice name = slice_of(f->file.names[i]), module = { name.p + strlen(PEFT_PREFIX), 0 };
-        const size_t around = strlen(PEFT_PREFIX) + strlen(PEFT_A);
-        bool is_a = slice_ends(name, PEFT_A), is_pair = is_a || slice_ends(name, PEFT_B);
-
-        if (!slice_starts(name, PEFT_PREFIX) || !is_pair || name.n <= around)
-            return refuse_tensor(f, name.p);
-        module.n = name.n - around;
-        char *text = arena_text(&f->memory, module.p, module.n);
-        if (!text)
-            return fail_memory();
-        if (map_find(&f->index, slice_of(text)) < 0)
+    for (size_t i = 0; i < f->file.count; i++)
+        if (!module_of(slice_of(f->file.names[i]), &module))
+            return refuse_tensor(f, f->file.names[i]);
+    for (size_t i = 0; i < f->file.count; i++)
+        if (module_of(slice_of(f->file.names[i]), &module) && map_find(&f->index, module) < 0)
             TRY(add_pair(f, module, matcher, m));
-    }
     return f->count > 0 ? LORAC_OK
                         : fail_at(LORAC_ERROR_DATA, (fault){ .file = f->file.path }, "the adapter has no tensors");
 }
