@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD_MOST = 64, BEGINNING = 3 /* letters that may stand for the whole name in a suggestion */ };
+enum {
+    WORD_MOST = 64,
+    CHOICES_MOST = 32,
+    BEGINNING = 3 /* letters that may stand for the whole name in a suggestion */
+};
 
 typedef struct setting {
     char name[WORD_MOST];
@@ -81,14 +85,37 @@ static bool store_default(void *user, const flag *f)
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-static int bad_value(const arguments *a, const flag *f, const char *found, const char *expected)
+static int bad_value(const arguments *a, const flag *f, const char *found, const char *expected, const char *hint)
 {
-    char *message = format_text("--%s cannot be \"%s\": expected %s", f->name, found, expected);
-    int status = report_error(
-        a, &(lorac_error){
-               .status = LORAC_ERROR_USAGE, .message = message, .key = f->name, .found = found, .expected = expected });
+    char *message = format_text("--%s cannot be \"%s\": expected %s%s%s", f->name, found, expected, hint ? ". " : "",
+                                hint ? hint : "");
+    int status = report_error(a, &(lorac_error){ .status = LORAC_ERROR_USAGE,
+                                                 .message = message,
+                                                 .key = f->name,
+                                                 .found = found,
+                                                 .expected = expected,
+                                                 .hint = hint });
 
     free(message);
+    return status;
+}
+
+/* Suggests the nearest of the choices. */
+static int bad_choice(const arguments *a, const flag *f, const char *found)
+{
+    const char *names[CHOICES_MOST];
+    char *copy = format_text("%s", f->choices), *rest = copy, *hint;
+    const char *guess;
+    size_t count = 0;
+    int status;
+
+    while (rest && count < CHOICES_MOST)
+        names[count++] = strsep(&rest, ",");
+    guess = nearest(found, names, count);
+    hint = guess ? format_text("Did you mean %s?", guess) : NULL;
+    status = bad_value(a, f, found, f->choices, hint);
+    free(hint);
+    free(copy);
     return status;
 }
 
@@ -96,7 +123,7 @@ static int bad_number(const arguments *a, const flag *f, const char *value)
 {
     char *expected =
         format_text("a %s of %.9g to %.9g", f->kind == FLAG_INT ? "whole number" : "number", f->least, f->most);
-    int status = bad_value(a, f, value, expected);
+    int status = bad_value(a, f, value, expected, NULL);
 
     free(expected);
     return status;
@@ -149,18 +176,18 @@ static int store(parser *p, const flag *f, const char *value)
     case FLAG_SWITCH:
         index = choice_of("false,true", value);
         if (index < 0)
-            return bad_value(p->a, f, value, "true or false");
+            return bad_value(p->a, f, value, "true or false", NULL);
         *(int *)field = index;
         return LORAC_OK;
     case FLAG_CHOICE:
         index = choice_of(f->choices, value);
         if (index < 0)
-            return bad_value(p->a, f, value, f->choices);
+            return bad_choice(p->a, f, value);
         *(int *)field = index;
         return LORAC_OK;
     case FLAG_TEXT:
         if (f->choices && choice_of(f->choices, value) < 0)
-            return bad_value(p->a, f, value, f->choices);
+            return bad_choice(p->a, f, value);
         *(const char **)field = value;
         return LORAC_OK;
     case FLAG_LIST:

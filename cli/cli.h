@@ -28,10 +28,12 @@ typedef struct arguments {
     const char *config, *log;
     int dry_run;
     text_list adapters, stop;
-    const char *prompt, *ids, *system, *file, *jsonl, *detokenize, *messages, *bos, *eos, *date, *split, *output, *to;
-    int64_t max_tokens, top_k, seed, batches, rows, limit, generate, streams;
-    double temperature, top_p, min_p, repetition_penalty;
-    int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile;
+    const char *prompt, *ids, *system, *file, *jsonl, *detokenize, *messages, *bos, *eos, *date, *split, *output, *to,
+        *tuned;
+    int64_t max_tokens, top_k, seed, batches, rows, limit, generate, streams, svd_rank;
+    double temperature, top_p, min_p, repetition_penalty, density, svd_clamp, energy;
+    int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile, method,
+        majority_sign;
     const char *positional[2];
     size_t positional_count;
     text_list given; /* names of the flags on the command line */
@@ -172,6 +174,8 @@ int command_data_check(arguments *a);
 int command_data_show(arguments *a);
 int command_data_stats(arguments *a);
 int command_merge(arguments *a);
+int command_combine(arguments *a); /* lorac merge --method */
+int command_extract(arguments *a);
 int command_export(arguments *a);
 int command_inspect(arguments *a);
 int command_doctor(arguments *a);

@@ -58,12 +58,25 @@ const command commands[] = {
     {"data stats", "lengths of the rows", NULL, "model data split " ROW_FLAGS "json",
      "--max-seq-length says at which length rows count as too long (2048 when not given).",
      "lorac data stats -m smollm2-135m --data examples/requests", command_data_stats},
-    {"merge", "write base and adapters as one model", NULL, "model adapter output outtype overwrite threads json",
+    {"merge", "write base and adapters as one model, or adapters as one adapter", NULL,
+     "model adapter output outtype overwrite threads method density svd-rank svd-clamp majority-sign seed json",
      "A Hugging Face folder, or a GGUF file when the output ends in .gguf. The result is compared with base and adapters "
-     "before it is kept.",
+     "before it is kept. With --method, one PEFT adapter that equals the adapters together: cat and svd are exact up to the "
+     "rank, linear and the others work on A and B apart, or, as *_svd, on their products. No model is needed for that; with "
+     "-m it is checked that the adapters fit.",
      "lorac merge -m smollm2-135m --adapter adapters -o merged\n"
-     "lorac merge -m smollm2-135m --adapter a:0.7 --adapter b:0.3 -o merged.gguf --outtype q8_0",
+     "lorac merge -m smollm2-135m --adapter a:0.7 --adapter b:0.3 -o merged.gguf --outtype q8_0\n"
+     "lorac merge --adapter a:0.7 --adapter b:0.3 --method cat -o both\n"
+     "lorac merge --adapter a --adapter b:-0.5 --method ties_svd --density 0.3 --svd-rank 16 -o both",
      command_merge},
+    {"extract", "an adapter from a fine-tuned model, or from an adapter of higher rank", NULL,
+     "model tuned adapter rank energy target-modules output overwrite json",
+     "The best approximation of what was learned, by singular values: tuned minus base per linear layer, or what an adapter "
+     "adds. Needs --rank or --energy. What differs and does not fit an adapter is listed.",
+     "lorac extract -m models/base --tuned models/tuned --rank 16 -o adapters\n"
+     "lorac extract -m models/base --tuned models/tuned --energy 0.9 --target-modules q_proj,v_proj -o adapters --json\n"
+     "lorac extract --adapter adapters --rank 4 -o smaller",
+     command_extract},
     {"export", "write a model or an adapter for other tools", NULL,
      "model adapter to output outtype overwrite threads json", "gguf-adapter is one adapter for llama.cpp; gguf a whole model.",
      "lorac export -m smollm2-135m --adapter adapters --to gguf-adapter -o adapter.gguf\n"

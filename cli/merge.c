@@ -56,8 +56,18 @@ static int merge(arguments *a)
     return status;
 }
 
+static const char *const combining[] = { "density", "svd-rank", "svd-clamp", "majority-sign", "seed" };
+
 int command_merge(arguments *a)
 {
+    if (given(a, "method") && a->output && ends_with(a->output, ".gguf"))
+        return usage(a, "output", NULL, "a combined adapter is a folder; lorac export --to gguf-adapter converts it");
+    if (given(a, "method"))
+        return command_combine(a);
+    for (size_t i = 0; i < sizeof combining / sizeof *combining; i++)
+        if (given(a, combining[i]))
+            return usage(a, combining[i], "Adapters become one adapter with --method.", "--%s needs --method",
+                         combining[i]);
     if (!a->output)
         return usage(a, "output", NULL, "merge needs -o: a folder, or a file that ends in .gguf");
     return merge(a); /* without an --adapter: a conversion */

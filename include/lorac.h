@@ -228,7 +228,8 @@ typedef struct lorac_train_options {
     int lr_schedule; /* lorac_schedule */
     int64_t warmup_steps;
     double weight_decay, max_grad_norm /* 0: no clipping */, beta1, beta2, epsilon;
-    const char *optimizer; /* "adamw" */
+    const char *optimizer;                           /* "adamw", "lora-fa" */
+    double loraplus_lr_ratio, loraplus_lr_embedding; /* LoRA+; ratio 0: off */
     /* what is trained */
     int loss_on; /* lorac_loss_on */
     int shuffle;
@@ -459,6 +460,74 @@ LORAC_API lorac_status lorac_merge(const lorac_model *model, const lorac_adapter
                                    const char *output, const lorac_merge_options *options, lorac_merge_report *report);
 /* Writes one adapter as a llama.cpp GGUF adapter (F32). */
 LORAC_API lorac_status lorac_export_adapter_gguf(const lorac_model *model, const char *adapter, const char *output);
+
+/* ---- Adapters made of others ------------------------------------------------------------------------- */
+
+/* The methods of PEFT's add_weighted_adapter. With d_i = weight_i · scale_i · B_i A_i:
+ *   CAT      A of all below each other, B side by side: exactly the sum of the d_i; the ranks add up
+ *   SVD      the same sum, cut to svd_rank
+ *   LINEAR   A and B summed apart, each with √|weight · scale|: cheap, and not the sum of the d_i (A of one meets B of
+ *            another). Needs equal ranks
+ * and, on A and B apart (equal ranks) or, as _SVD, on the deltas with a decomposition after it:
+ *   TIES             the entries largest by magnitude stay, a sign is elected for each place, those that agree count
+ *   DARE_LINEAR      entries are dropped at random, the others divided by density, and summed
+ *   DARE_TIES        the same with elected signs
+ *   MAGNITUDE_PRUNE  the entries largest by magnitude stay, and are summed */
+typedef enum lorac_combination {
+    LORAC_COMBINE_LINEAR = 0,
+    LORAC_COMBINE_CAT,
+    LORAC_COMBINE_SVD,
+    LORAC_COMBINE_TIES,
+    LORAC_COMBINE_TIES_SVD,
+    LORAC_COMBINE_DARE_LINEAR,
+    LORAC_COMBINE_DARE_TIES,
+    LORAC_COMBINE_DARE_LINEAR_SVD,
+    LORAC_COMBINE_DARE_TIES_SVD,
+    LORAC_COMBINE_MAGNITUDE_PRUNE,
+    LORAC_COMBINE_MAGNITUDE_PRUNE_SVD
+} lorac_combination;
+
+typedef enum lorac_majority { LORAC_MAJORITY_TOTAL = 0, LORAC_MAJORITY_FREQUENCY } lorac_majority;
+
+typedef struct lorac_combine_options {
+    int method;        /* lorac_combination; LINEAR */
+    double density;    /* share of the entries that pruning keeps, 0 < density <= 1; NAN: not given. Pruning needs it */
+    int64_t svd_rank;  /* 0: the largest rank of the adapters */
+    double svd_clamp;  /* entries of both factors are limited to this quantile of them, 0.5 < q <= 1; NAN: not */
+    int majority_sign; /* lorac_majority: the sign of the sum, or the sign that most have */
+    int64_t seed;      /* of DARE */
+    int overwrite;
+} lorac_combine_options;
+
+LORAC_API void lorac_combine_options_init(lorac_combine_options *options);
+/* Writes one PEFT adapter folder that equals the adapters together; weights may be negative. It has scale 1 (lora_alpha
+ * = r); modules with another rank than the largest stand in rank_pattern and alpha_pattern. `model` may be NULL; where
+ * it is given, the adapters must fit it, and llama.cpp's need it. One adapter alone is summed linearly, whatever the
+ * method. `options` may be NULL. *json (may be NULL) receives {"output", "method", "rank", "modules", "parameters"},
+ * which the caller owns. LORAC_ERROR_USAGE for an option that the method does not use, for ranks it cannot mix, and for
+ * adapters with DoRA, biases, embeddings or whole modules. */
+LORAC_API lorac_status lorac_combine(const lorac_model *model, const lorac_adapter_ref *adapters, size_t count,
+                                     const char *output, const lorac_combine_options *options, char **json);
+
+typedef struct lorac_extract_options {
+    int64_t rank;               /* of every module; 0: by energy */
+    double energy;              /* the smallest rank whose singular values' squares make up this share, 0 < energy <= 1;
+                                   0: by rank. One of the two must be given */
+    const char *target_modules; /* of lorac_extract: as for training; NULL: all-linear */
+    int overwrite;
+} lorac_extract_options;
+
+LORAC_API void lorac_extract_options_init(lorac_extract_options *options);
+/* Writes a PEFT adapter (scale 1) with the best approximation of tuned - base for each targeted linear: a truncated
+ * singular value decomposition, B = U S, A = Vt. Linears that do not differ are left out. *json (may be NULL) receives
+ * {"output", "modules": [{"module", "rank", "norm", "norm_kept"}], "other_tensors": [{"tensor", "norm", "relative"}],
+ * ...}, which the caller owns: norm is that of the difference, norm_kept the share of it in the adapter; other_tensors
+ * differ too, but an adapter cannot hold them, or the targets do not name them. */
+LORAC_API lorac_status lorac_extract(const lorac_model *base, const lorac_model *tuned, const char *output,
+                                     const lorac_extract_options *options, char **json);
+/* The same for what an adapter adds: a lower rank. `model` as in lorac_combine. */
+LORAC_API lorac_status lorac_reduce(const lorac_model *model, const char *adapter, const char *output,
+                                    const lorac_extract_options *options, char **json);
 
 /* What stands in a path: a model or an adapter. JSON text, which the caller owns. `peft_config` (or NULL)
  * adds PEFT's trainable-parameters figures for a model. */

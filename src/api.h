@@ -5,6 +5,7 @@
 
 #include "adapt.h"
 #include "err.h"
+#include "json.h"
 #include "mem.h"
 #include "template.h"
 #include "tokenizer.h"
@@ -26,6 +27,11 @@ int text_open_if_any(lorac_text **out, const char *path, const char *chat_templa
 
 /* The kernel type for a lorac_dtype: AUTO is bf16 where the processor multiplies it fast. */
 int compute_dtype(int wanted, dtype *out);
+
+/* A path for a result that nothing must stand at yet, unless it may be replaced; an empty folder is nothing. */
+int check_output_free(const char *output, bool is_file, bool overwrite);
+/* As compact text that lorac_free is right for. */
+int json_text_of(const json_t *value, char **text);
 
 /* A context with the given adapters applied to all rows. */
 typedef struct runner {

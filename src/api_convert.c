@@ -42,9 +42,9 @@ static int output_type(const model *m, int wanted, bool is_gguf, dtype *out)
     return LORAC_OK;
 }
 
-static int check_free(const char *output, bool is_gguf, bool overwrite)
+int check_output_free(const char *output, bool is_file, bool overwrite)
 {
-    bool taken = is_gguf ? path_exists(output) : path_exists(output) && !path_is_empty_folder(output);
+    bool taken = is_file ? path_exists(output) : path_exists(output) && !path_is_empty_folder(output);
     if (taken && !overwrite)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .file = output, .hint = "give another path, or --overwrite" },
                        "the output is there already");
@@ -158,7 +158,7 @@ lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *ada
     merge_job job = { .plan.m = handle->m, .output = output, .is_gguf = slice_ends(slice_of(output), ".gguf") };
     runner r;
     TRY(output_type(handle->m, options->dtype, job.is_gguf, &job.plan.type));
-    TRY(check_free(output, job.is_gguf, options->overwrite));
+    TRY(check_output_free(output, job.is_gguf, options->overwrite));
     TRY(runner_open(&r, handle->m, &run));
     int status = merge(&job, &r);
     runner_close(&r);

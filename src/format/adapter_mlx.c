@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { CONFIG_LIMIT = 8 << 20, RANK_LIMIT = 4096 };
+enum { CONFIG_LIMIT = 8 << 20 };
 
 static const char a_suffix[] = ".lora_a", b_suffix[] = ".lora_b";
 
@@ -35,7 +35,7 @@ static int read_parameters(adapter_file *f, const json_t *root, const char *path
                                 .found = parameters ? json_kind(parameters) : NULL,
                                 .expected = "an object with rank and scale" },
                        "the configuration of an mlx-lm adapter is not right");
-    TRY(json_take_int(parameters, "rank", 1, RANK_LIMIT, rank, path));
+    TRY(json_take_int(parameters, "rank", 1, PEFT_RANK_MOST, rank, path));
     TRY(json_take_real(parameters, "scale", &f->factor, path));
     TRY(json_take_real(parameters, "dropout", &f->config.lora_dropout, path));
     if (*rank == 0 || f->factor == 0)

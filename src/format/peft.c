@@ -11,7 +11,6 @@
 
 enum {
     FILE_LIMIT = 8 << 20,
-    RANK_LIMIT = 4096,
     PATTERN_LIMIT = 4096 /* keys of rank_pattern, of alpha_pattern: each is a regular expression */
 };
 
@@ -153,7 +152,7 @@ static int read_type(const json_t *object, const char *path)
 
 static int read_numbers(peft_config *c, const json_t *object, const char *path)
 {
-    TRY(json_take_int(object, "r", 1, RANK_LIMIT, &c->r, path));
+    TRY(json_take_int(object, "r", 1, PEFT_RANK_MOST, &c->r, path));
     TRY(json_take_real(object, "lora_alpha", &c->lora_alpha, path));
     TRY(json_take_real(object, "lora_dropout", &c->lora_dropout, path));
     TRY(json_take_bool(object, "use_rslora", &c->use_rslora, path));
@@ -417,7 +416,7 @@ static int read_ranks(peft_config *c, const json_t *object, const char *path)
     {
         if (json_is_null(value))
             return wrong_kind(path, "rank_pattern", value, "integers");
-        TRY(json_take_int(patterns, key, 1, RANK_LIMIT, &c->rank_values[c->rank_count], path));
+        TRY(json_take_int(patterns, key, 1, PEFT_RANK_MOST, &c->rank_values[c->rank_count], path));
         TRY(keep_text(c, key, &c->rank_keys[c->rank_count]));
         c->rank_count++;
     }

@@ -14,6 +14,8 @@ typedef struct peft_tokens {
     size_t count;
 } peft_tokens;
 
+enum { PEFT_RANK_MOST = 4096 };
+
 typedef struct peft_config {
     int64_t r;         /* 8 */
     double lora_alpha; /* 8 */
@@ -55,6 +57,9 @@ void peft_config_init(peft_config *c); /* PEFT's defaults */
 int peft_config_read(peft_config *c, const char *path, buf *notes);
 int peft_config_write(const peft_config *c, const char *path);
 void peft_config_free(peft_config *c);
+/* Targets as a command line says them: a comma-separated list of names, or a regular expression (names have no
+ * characters that mean something in one), or all-linear. */
+int peft_config_set_targets(peft_config *c, const char *text);
 
 /* PEFT's default target modules of a model type ("llama": q_proj, v_proj), comma-separated; NULL when it has none. */
 const char *peft_default_targets(const char *model_type);

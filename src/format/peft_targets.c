@@ -1,6 +1,9 @@
-/* peft_targets.c: which modules PEFT adapts when a configuration does not say, by config.json's model_type.
+/* peft_targets.c: targets as a text, and which modules PEFT adapts when a configuration does not say, by config.json's
+ * model_type.
  * Source: PEFT 0.21, TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING. */
 #include "peft.h"
+
+#include "err.h"
 
 #include <string.h>
 
@@ -56,4 +59,27 @@ const char *peft_default_targets(const char *model_type)
             return defaults[i].targets;
     }
     return NULL;
+}
+
+int peft_config_set_targets(peft_config *c, const char *text)
+{
+    slice rest = slice_of(text);
+
+    if (strcmp(text, "all-linear") == 0 || strpbrk(text, "*+?()[]{}|\\^$")) {
+        c->target_regex = arena_text(&c->memory, rest.p, rest.n);
+        return c->target_regex ? LORAC_OK : fail_memory();
+    }
+    c->targets = arena_new(&c->memory, rest.n + 1, sizeof *c->targets);
+    while (c->targets && rest.n) {
+        slice name = slice_trim(slice_cut(&rest, ','));
+        char *copy = name.n ? arena_text(&c->memory, name.p, name.n) : NULL;
+
+        if (name.n && !copy)
+            return fail_memory();
+        if (name.n)
+            c->targets[c->target_count++] = copy;
+    }
+    if (c->targets && !c->target_count)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target-modules", .found = text }, "no module is named");
+    return c->targets ? LORAC_OK : fail_memory();
 }

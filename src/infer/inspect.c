@@ -145,7 +145,7 @@ static void describe_modules(const model *m, json_t *root)
 {
     json_t *list = json_array();
     for (int i = 0; i < m->module_count; i++) {
-        const module *l = m->modules[i];
+        const nn_module *l = m->modules[i];
         if (l->kind == MODULE_NORM)
             continue;
         json_array_append_new(list,

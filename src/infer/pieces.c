@@ -29,7 +29,7 @@ bool head_is_untied(const export_plan *plan)
 }
 
 /* What the deltas are added to: the model's own, or what an adapter brings. */
-static const var *in_force(const export_plan *plan, const module *x, bool is_bias)
+static const var *in_force(const export_plan *plan, const nn_module *x, bool is_bias)
 {
     for (size_t i = 0; i < plan->adapter_count; i++) {
         const adapted *to = &plan->adapters[i].adapter->modules[x->slot];
@@ -46,7 +46,7 @@ static dtype matrix_type(dtype wanted, int64_t cols)
     return dtype_row_bytes(wanted, cols) < 0 ? DT_F16 : wanted;
 }
 
-static piece *add_piece(pieces *p, const char *stem, const module *x, bool is_bias, bool turned)
+static piece *add_piece(pieces *p, const char *stem, const nn_module *x, bool is_bias, bool turned)
 {
     const var *source = in_force(p->plan, x, is_bias);
     const char *name = arena_format(&p->memory, "%s.%s", stem, is_bias ? "bias" : "weight");
@@ -70,7 +70,7 @@ static piece *add_piece(pieces *p, const char *stem, const module *x, bool is_bi
 }
 
 /* A bias that only an adapter has cannot be added to a module without one: PEFT's rule too. */
-static int refuse_bias(const pieces *p, const module *x)
+static int refuse_bias(const pieces *p, const nn_module *x)
 {
     for (size_t i = 0; i < p->plan->adapter_count; i++)
         if (p->plan->adapters[i].adapter->modules[x->slot].b_bias)
@@ -79,7 +79,7 @@ static int refuse_bias(const pieces *p, const module *x)
     return LORAC_OK;
 }
 
-static int add_module(pieces *p, const module *x, const char *stem, bool paired, bool turned)
+static int add_module(pieces *p, const nn_module *x, const char *stem, bool paired, bool turned)
 {
     piece *out = add_piece(p, stem, x, false, turned);
     if (!out)
@@ -102,7 +102,7 @@ static int add_layer(pieces *p, int64_t layer, bool for_gguf)
         const char *stem = param_stem(m->family, q, layer, for_gguf, &p->memory);
         if (!stem)
             return fail_memory();
-        TRY(add_module(p, (const module *)(block + q->offset), stem, for_gguf && q->layout == LAYOUT_PAIRED,
+        TRY(add_module(p, (const nn_module *)(block + q->offset), stem, for_gguf && q->layout == LAYOUT_PAIRED,
                        !for_gguf && q->layout == LAYOUT_CONV1D));
     }
     return LORAC_OK;

@@ -15,7 +15,7 @@
 /* PEFT's first values: A is Kaiming-uniform with a = √5, which comes to U(-1/√in, 1/√in), or N(0, 1/r²); B is zero.
  * init_lora_weights false means no care at all: both as torch makes a Linear. Of an embedding, A is zero and B N(0, 1).
  */
-static void first_values(const adapted *to, const module *x, const char *init, uint64_t seed)
+static void first_values(const adapted *to, const nn_module *x, const char *init, uint64_t seed)
 {
     const bool is_embedding = x->kind == MODULE_EMBEDDING, careless = strcmp(init, "false") == 0;
     const bool gaussian = strcmp(init, "gaussian") == 0;
@@ -59,7 +59,7 @@ static int no_target(const maker *b)
     return status;
 }
 
-static int create_module(maker *b, const module *x, uint64_t seed)
+static int create_module(maker *b, const nn_module *x, uint64_t seed)
 {
     adapted *to = &b->a->modules[x->slot];
     wish w;
@@ -148,7 +148,7 @@ static int measure_modules(int64_t *parameters, maker *b)
 {
     *parameters = 0;
     for (int slot = 0; slot < b->m->module_count; slot++) {
-        const module *x = b->m->modules[slot];
+        const nn_module *x = b->m->modules[slot];
         wish w;
         TRY(maker_wish(b, x, &w));
         for (int kind = 0; kind < PARTS; kind++) {
@@ -186,7 +186,7 @@ parameter_counts adapter_counts(const adapter *a, const model *m)
 
 /* ---- DoRA's lengths ---- */
 
-static const var *base_of(const adapted *to, const module *x)
+static const var *base_of(const adapted *to, const nn_module *x)
 {
     return to->weight ? to->weight : &x->weight;
 }

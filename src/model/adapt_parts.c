@@ -29,7 +29,7 @@ static const struct {
                     offsetof(adapted, rows) },
 };
 
-const char *part_suffix(part_kind kind, const module *x, bool is_adapted)
+const char *part_suffix(part_kind kind, const nn_module *x, bool is_adapted)
 {
     if (is_adapted && table[kind].adapted)
         return table[kind].adapted;
@@ -43,14 +43,14 @@ var **part_place(part_kind kind, adapted *to)
     return (var **)((char *)to + table[kind].place);
 }
 
-bool part_parse(slice name, const model *m, const module **x, part_kind *kind)
+bool part_parse(slice name, const model *m, const nn_module **x, part_kind *kind)
 {
     if (!slice_starts(name, PEFT_PREFIX))
         return false;
     name.p += strlen(PEFT_PREFIX);
     name.n -= strlen(PEFT_PREFIX);
     for (int slot = 0; slot < m->module_count; slot++) {
-        const module *at = m->modules[slot];
+        const nn_module *at = m->modules[slot];
         const size_t length = strlen(at->name);
         if (name.n <= length || name.p[length] != '.' || memcmp(name.p, at->name, length) != 0)
             continue;
@@ -69,12 +69,12 @@ bool part_parse(slice name, const model *m, const module **x, part_kind *kind)
 }
 
 /* How Hugging Face files a weight. */
-static bool files_turned(const module *x)
+static bool files_turned(const nn_module *x)
 {
     return x->kind == MODULE_CONV1D || x->kind == MODULE_EMBEDDING;
 }
 
-tensor part_shape(part_kind kind, const module *x, const wish *w)
+tensor part_shape(part_kind kind, const nn_module *x, const wish *w)
 {
     const int64_t out = x->kind == MODULE_NORM ? tensor_count(&x->weight.t) : outputs_of(&x->weight);
     const int64_t in = x->kind == MODULE_NORM ? 0 : inputs_of(&x->weight);
@@ -98,12 +98,12 @@ tensor part_shape(part_kind kind, const module *x, const wish *w)
 
 /* ---- What a configuration wants ---- */
 
-static int refuse(const module *x, const char *key, const char *what)
+static int refuse(const nn_module *x, const char *key, const char *what)
 {
     return fail_at(LORAC_ERROR_USAGE, (fault){ .key = key, .found = x->name }, "%s", what);
 }
 
-static int wish_lora(maker *b, const module *x, wish *w)
+static int wish_lora(maker *b, const nn_module *x, wish *w)
 {
     const peft_config *c = b->config;
     const bool all_linear = c->target_regex && strcasecmp(c->target_regex, "all-linear") == 0;
@@ -128,13 +128,13 @@ static bool same_tokens(const peft_tokens *x, const peft_tokens *y)
 }
 
 /* A tied head whose tokens are the embedding's has their rows from there. */
-static bool follows_embedding(const maker *b, const module *x, const peft_tokens *own)
+static bool follows_embedding(const maker *b, const nn_module *x, const peft_tokens *own)
 {
     const peft_tokens *in = peft_tokens_of(b->config, b->m->embedding.name, true);
     return x == &b->m->head && b->m->config.tied_head && in && same_tokens(in, own);
 }
 
-static int wish_rows(const maker *b, const module *x, wish *w)
+static int wish_rows(const maker *b, const nn_module *x, wish *w)
 {
     w->tokens = peft_tokens_of(b->config, x->name, x == &b->m->embedding);
     if (!w->tokens || follows_embedding(b, x, w->tokens))
@@ -172,7 +172,7 @@ static void wish_ends(maker *b)
               (names_an_end(c->targets, c->target_count) || names_an_end(c->saved, c->saved_count));
 }
 
-static int wish_tied(maker *b, const module *x, wish *w)
+static int wish_tied(maker *b, const nn_module *x, wish *w)
 {
     const peft_config *c = b->config;
     if (x == &b->m->head)
@@ -184,7 +184,7 @@ static int wish_tied(maker *b, const module *x, wish *w)
     return LORAC_OK;
 }
 
-int maker_wish(maker *b, const module *x, wish *w)
+int maker_wish(maker *b, const nn_module *x, wish *w)
 {
     const peft_config *c = b->config;
     const bool has_bias = x->bias.t.data != NULL;
@@ -240,7 +240,14 @@ void adapter_free(adapter *a)
     mem_free(a);
 }
 
-static int add_part(maker *b, const module *x, part_kind kind, const wish *w)
+static var_role role_of(part_kind kind, const nn_module *x)
+{
+    if (kind != PART_A && kind != PART_B)
+        return ROLE_OTHER;
+    return x->kind == MODULE_EMBEDDING ? ROLE_EMBEDDING : kind == PART_A ? ROLE_A : ROLE_B;
+}
+
+static int add_part(maker *b, const nn_module *x, part_kind kind, const wish *w)
 {
     adapter *a = b->a;
     var *v = arena_new(&a->memory, 1, sizeof *v);
@@ -251,6 +258,8 @@ static int add_part(maker *b, const module *x, part_kind kind, const wish *w)
     v->turned = (kind == PART_WEIGHT && files_turned(x)) || (kind == PART_ROWS && x->kind == MODULE_EMBEDDING);
     entry->name = arena_format(&a->memory, PEFT_PREFIX "%s%s", x->name, part_suffix(kind, x, w->has[PART_A]));
     entry->value = v;
+    entry->role = role_of(kind, x);
+    entry->of = &a->modules[x->slot];
     entry->count = tensor_count(&v->t);
     v->t.data = arena_new(&a->memory, (size_t)entry->count, sizeof(real));
     *part_place(kind, &a->modules[x->slot]) = v;
@@ -264,7 +273,7 @@ static int add_part(maker *b, const module *x, part_kind kind, const wish *w)
     return v->t.data && entry->name ? LORAC_OK : fail_memory();
 }
 
-int maker_add(maker *b, const module *x, const wish *w)
+int maker_add(maker *b, const nn_module *x, const wish *w)
 {
     adapted *to = &b->a->modules[x->slot];
     for (int kind = 0; kind < PARTS; kind++)
@@ -296,7 +305,7 @@ static void copy_matrix(real *out, const var *from, bool turned, float *row)
     }
 }
 
-int part_copy_own(part_kind kind, const module *x, const peft_tokens *tokens, real *out)
+int part_copy_own(part_kind kind, const nn_module *x, const peft_tokens *tokens, real *out)
 {
     const var *from = kind == PART_BIAS ? &x->bias : &x->weight;
     const int64_t cols = tensor_cols(&from->t), bytes = dtype_row_bytes(from->t.type, cols);
@@ -338,7 +347,7 @@ static int map_rows(maker *b, adapted *to, const peft_tokens *tokens)
 /* The head's outputs for some tokens are products with `rows` instead of its own. */
 static int choose_outputs(maker *b, adapted *to, var *rows, const peft_tokens *tokens)
 {
-    const module *head = &b->m->head;
+    const nn_module *head = &b->m->head;
     const int64_t vocabulary = b->m->config.vocabulary, n = (int64_t)tokens->count, width = inputs_of(&head->weight);
     if (n > CHOSEN_BYTES_MOST / (vocabulary * (int64_t)sizeof(real)))
         return refuse(head, "trainable_token_indices", "too many tokens for a head");

@@ -36,20 +36,20 @@ int maker_open(maker *b, const model *m, const peft_config *config);
 /* Ends a build: hands the adapter out, or frees it after a failure. */
 int maker_close(maker *b, int status, adapter **out);
 /* What the configuration wants for a module. */
-int maker_wish(maker *b, const module *x, wish *out);
+int maker_wish(maker *b, const nn_module *x, wish *out);
 /* Makes the wanted parts, all zero, with their names. */
-int maker_add(maker *b, const module *x, const wish *w);
+int maker_add(maker *b, const nn_module *x, const wish *w);
 /* Once the parts have their values: tied modules, lookups of rows, lengths. */
 int maker_finish(maker *b);
 
-tensor part_shape(part_kind kind, const module *x, const wish *w);
+tensor part_shape(part_kind kind, const nn_module *x, const wish *w);
 var **part_place(part_kind kind, adapted *to);
 /* ".lora_A.weight". `is_adapted`: the module has a LoRA, so that its own weight is below it. NULL: it has no such part.
  */
-const char *part_suffix(part_kind kind, const module *x, bool is_adapted);
+const char *part_suffix(part_kind kind, const nn_module *x, bool is_adapted);
 /* Takes "MODULE" and the part out of "base_model.model.MODULE.lora_A.weight". */
-bool part_parse(slice name, const model *m, const module **x, part_kind *kind);
+bool part_parse(slice name, const model *m, const nn_module **x, part_kind *kind);
 /* The model's own numbers for a part that stands in for them. */
-int part_copy_own(part_kind kind, const module *x, const peft_tokens *tokens, real *out);
+int part_copy_own(part_kind kind, const nn_module *x, const peft_tokens *tokens, real *out);
 
 #endif

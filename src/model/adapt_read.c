@@ -41,7 +41,7 @@ static int place_tensors(const reading *f)
 {
     for (size_t i = 0; i < f->file->count; i++) {
         const char *name = f->file->names[i];
-        const module *x;
+        const nn_module *x;
         part_kind kind;
         if (is_double(slice_of(name)))
             continue;
@@ -113,7 +113,7 @@ static int read_values(const reading *f, real *out, const tensor *t, const char 
 }
 
 /* PEFT files an embedding or head that it adapts beside the factors, most often unchanged. */
-static int is_own_weight(const module *x, const tensor *t, bool *same)
+static int is_own_weight(const nn_module *x, const tensor *t, bool *same)
 {
     const size_t count = (size_t)tensor_count(t);
     real *own = mem_new(count, sizeof *own);
@@ -130,13 +130,13 @@ static int is_own_weight(const module *x, const tensor *t, bool *same)
     return status;
 }
 
-static const tensor *tensor_for(const reading *f, const module *x, part_kind kind)
+static const tensor *tensor_for(const reading *f, const nn_module *x, part_kind kind)
 {
     const int64_t i = f->tensor_of[x->slot][kind];
     return i < 0 ? NULL : &f->file->tensors[i];
 }
 
-static int missing(const reading *f, const module *x, part_kind kind)
+static int missing(const reading *f, const nn_module *x, part_kind kind)
 {
     char name[512];
     snprintf(name, sizeof name, PEFT_PREFIX "%s%s", x->name, part_suffix(kind, x, true));
@@ -144,7 +144,7 @@ static int missing(const reading *f, const module *x, part_kind kind)
                    kind <= PART_B ? "half of a LoRA pair is missing" : "a tensor of the adapter is missing");
 }
 
-static int unwanted(const reading *f, const module *x, part_kind kind)
+static int unwanted(const reading *f, const nn_module *x, part_kind kind)
 {
     static const char *const key[PARTS] = {
         "target_modules", "target_modules", "lora_bias", "use_dora", NULL, NULL, "trainable_token_indices"
@@ -156,7 +156,7 @@ static int unwanted(const reading *f, const module *x, part_kind kind)
 
 /* What the configuration wants, as far as the file has it: a target without tensors is none. Own weights and biases
  * that nobody asked for are taken as they are, and stay so. */
-static int agree(const reading *f, const module *x, wish *w)
+static int agree(const reading *f, const nn_module *x, wish *w)
 {
     bool filed[PARTS];
     TRY(maker_wish(f->b, x, w));
@@ -184,7 +184,7 @@ static int agree(const reading *f, const module *x, wish *w)
     return LORAC_OK;
 }
 
-static int read_module(const reading *f, const module *x)
+static int read_module(const reading *f, const nn_module *x)
 {
     wish w;
     TRY(agree(f, x, &w));

@@ -51,7 +51,7 @@ const char *param_stem(const architecture *family, const param *p, int64_t layer
                         for_gguf ? p->gguf : p->name);
 }
 
-const param *param_of(const model *m, const module *x, int64_t *layer)
+const param *param_of(const model *m, const nn_module *x, int64_t *layer)
 {
     const char *start = m->blocks, *at = (const char *)x;
     const size_t size = m->family->block_size;

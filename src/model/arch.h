@@ -81,7 +81,7 @@ int64_t config_size(const model_config *g, size_name s);
 /* "model.layers.3.mlp.up_proj" or "blk.3.ffn_up"; NULL without memory. */
 const char *param_stem(const architecture *family, const param *p, int64_t layer, bool for_gguf, arena *memory);
 /* The row of a layer's module, and which layer it is in; NULL for what is in none. */
-const param *param_of(const model *m, const module *x, int64_t *layer);
+const param *param_of(const model *m, const nn_module *x, int64_t *layer);
 /* The stems of what is not in a layer. */
 typedef enum model_end { END_EMBEDDING, END_POSITIONS, END_NORM, END_HEAD } model_end;
 const char *end_stem(const architecture *family, model_end end, bool for_gguf);

@@ -3,7 +3,7 @@
 #include "arch.h"
 
 typedef struct block {
-    module attention_norm, mlp_norm;
+    nn_module attention_norm, mlp_norm;
     linear qkv, o, up, down;
 } block;
 

@@ -2,7 +2,7 @@
 #include "arch.h"
 
 typedef struct block {
-    module input_norm, post_norm;
+    nn_module input_norm, post_norm;
     linear q, k, v, o, gate, up, down;
 } block;
 

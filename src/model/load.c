@@ -186,7 +186,7 @@ static int load_linear(loader *l, linear *out, int64_t layer, const param *p)
     return paired && out->bias.t.data ? reorder_bias(l, &out->bias, g->head_size) : LORAC_OK;
 }
 
-static int load_norm(loader *l, module *out, const char *stem)
+static int load_norm(loader *l, nn_module *out, const char *stem)
 {
     const int64_t size = l->m->config.hidden;
     out->kind = MODULE_NORM;
@@ -196,7 +196,7 @@ static int load_norm(loader *l, module *out, const char *stem)
 }
 
 /* A table of rows, [rows, hidden]. */
-static int load_embedding(loader *l, module *out, model_end end, int64_t rows)
+static int load_embedding(loader *l, nn_module *out, model_end end, int64_t rows)
 {
     const model *m = l->m;
     out->kind = MODULE_EMBEDDING;
@@ -206,7 +206,7 @@ static int load_embedding(loader *l, module *out, model_end end, int64_t rows)
 }
 
 /* Gives a module its name and the next slot. */
-static int list_module(loader *l, module *out, const char *name)
+static int list_module(loader *l, nn_module *out, const char *name)
 {
     out->name = name;
     out->slot = l->m->module_count;
@@ -220,7 +220,7 @@ static int load_layers(loader *l)
     const architecture *family = m->family;
     for (int64_t layer = 0; layer < m->config.layers; layer++)
         for (const param *p = family->layer; p->name; p++) {
-            module *out = (module *)(m->blocks + (size_t)layer * family->block_size + p->offset);
+            nn_module *out = (nn_module *)(m->blocks + (size_t)layer * family->block_size + p->offset);
             TRY(list_module(l, out, param_stem(family, p, layer, false, &m->memory)));
             if (p->kind == PARAM_NORM)
                 TRY(load_norm(l, out, param_stem(family, p, layer, m->is_gguf, &m->memory)));

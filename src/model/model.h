@@ -37,12 +37,12 @@ typedef struct model {
     bool is_gguf;
     const struct architecture *family;
     model_config config;
-    module embedding; /* [V, C] */
-    module positions; /* [context, C], added to the embedding; data NULL: none are learned */
-    module final_norm;
-    linear head;      /* shares the embedding's data when tied */
-    char *blocks;     /* config.layers structs of family->block_size bytes */
-    module **modules; /* by slot, in PEFT's module order; the head is the last */
+    nn_module embedding; /* [V, C] */
+    nn_module positions; /* [context, C], added to the embedding; data NULL: none are learned */
+    nn_module final_norm;
+    linear head;         /* shares the embedding's data when tied */
+    char *blocks;        /* config.layers structs of family->block_size bytes */
+    nn_module **modules; /* by slot, in PEFT's module order; the head is the last */
     int module_count;
     dtype weight_type;  /* the type most weights are stored in */
     int64_t parameters; /* tied counted once */

@@ -5,6 +5,20 @@
 
 #include <string.h>
 
+void adapter_freeze_a(adapter *a)
+{
+    int left = 0;
+    for (int i = 0; i < a->trainable_count; i++) {
+        if (a->trainables[i].role != ROLE_A) {
+            a->trainables[left++] = a->trainables[i];
+            continue;
+        }
+        a->parameters -= a->trainables[i].count;
+        a->kept[a->kept_count++] = a->trainables[i];
+    }
+    a->trainable_count = left;
+}
+
 int adapter_make_trainable(adapter *a)
 {
     for (int i = 0; i < a->trainable_count; i++) {

@@ -25,11 +25,16 @@ typedef struct adapted {
     real dropout;
 } adapted;
 
+/* What optimisers make a difference between: the factors of linears, those of embeddings, and the rest. */
+typedef enum var_role { ROLE_A, ROLE_B, ROLE_EMBEDDING, ROLE_OTHER } var_role;
+
 /* A tensor with its name in the adapter file, "base_model.model.….lora_A.weight". */
 typedef struct named_var {
     const char *name;
     var *value;
     int64_t count; /* elements */
+    var_role role;
+    const adapted *of; /* what it is part of */
 } named_var;
 
 typedef struct adapter {
@@ -61,6 +66,8 @@ typedef struct adapter_use {
 
 enum { ADAPTERS_MAX = 64 }; /* in one pass */
 
+/* The first factors of linears are kept as they are from now on (LoRA-FA). Before the next. */
+void adapter_freeze_a(adapter *a);
 /* Gradient buffers for every trainable; after this their vars want gradients. */
 int adapter_make_trainable(adapter *a);
 void adapter_zero_grad(adapter *a);

@@ -18,7 +18,7 @@ typedef struct parts {
 
 /* ---- What stands in for the model's own ---- */
 
-static const var *weight_in_force(const context *c, const module *m)
+static const var *weight_in_force(const context *c, const nn_module *m)
 {
     for (int i = 0; i < c->adapter_count; i++)
         if (c->adapters[i].adapter->modules[m->slot].weight)
@@ -26,7 +26,7 @@ static const var *weight_in_force(const context *c, const module *m)
     return &m->weight;
 }
 
-static const var *bias_in_force(const context *c, const module *m)
+static const var *bias_in_force(const context *c, const nn_module *m)
 {
     for (int i = 0; i < c->adapter_count; i++)
         if (c->adapters[i].adapter->modules[m->slot].bias)
@@ -132,7 +132,7 @@ var *linear_fwd(context *c, const linear *l, var *x, var *onto)
                         p.n_magnitudes);
 }
 
-var *norm_fwd(context *c, const module *n, var *x, real epsilon)
+var *norm_fwd(context *c, const nn_module *n, var *x, real epsilon)
 {
     const var *weight = weight_in_force(c, n), *bias = bias_in_force(c, n);
     return bias ? op_layernorm(c, x, weight, bias, epsilon) : op_rmsnorm(c, x, weight, epsilon);
@@ -153,7 +153,7 @@ static lookup chosen_ids(context *c, const lookup *all, const int32_t *row_of, c
 }
 
 /* The ids whose rows nobody replaces. */
-static lookup untouched_ids(context *c, const module *e, const lookup *all)
+static lookup untouched_ids(context *c, const nn_module *e, const lookup *all)
 {
     lookup at = *all;
     for (int i = 0; i < c->adapter_count; i++) {
@@ -181,7 +181,7 @@ static var *embedding_lora(context *c, var *y, const adapted *m, const adapter_u
     return op_magnitude(c, NULL, y, NULL, &own, 1);
 }
 
-var *embedding_fwd(context *c, const module *e, const int32_t *ids, int64_t count, int32_t padding)
+var *embedding_fwd(context *c, const nn_module *e, const int32_t *ids, int64_t count, int32_t padding)
 {
     const lookup all = { ids, count, padding, 1 };
     const lookup untouched = untouched_ids(c, e, &all);

@@ -13,20 +13,20 @@ typedef enum module_kind {
     MODULE_NORM
 } module_kind;
 
-typedef struct module {
+typedef struct nn_module {
     const char *name; /* Hugging Face's module path: "model.layers.0.self_attn.q_proj" */
     module_kind kind;
     var weight; /* of a linear [out, in], or turned; of an embedding [V, C], turned; of a norm [C] */
     var bias;   /* [out]; data NULL: there is none, and a norm without one is an RMS norm */
     int slot;   /* index into an adapter's modules */
-} module;
-typedef module linear;
+} nn_module;
+typedef nn_module linear;
 
 /* x [T, in] -> [T, out], adapters included; added to `onto` unless that is NULL. */
 var *linear_fwd(context *c, const linear *l, var *x, var *onto);
-var *norm_fwd(context *c, const module *n, var *x, real epsilon);
+var *norm_fwd(context *c, const nn_module *n, var *x, real epsilon);
 /* Rows of the table, [count, C]. Ids that are `padding` have no gradient; -1: all have. */
-var *embedding_fwd(context *c, const module *e, const int32_t *ids, int64_t count, int32_t padding);
+var *embedding_fwd(context *c, const nn_module *e, const int32_t *ids, int64_t count, int32_t padding);
 
 /* The output embedding with its adapters. `rows`, ascending, are those that reach it; NULL: all. */
 typedef struct head_parts {

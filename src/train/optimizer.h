@@ -1,5 +1,6 @@
 /* optimizer.h: AdamW over the named tensors of an adapter (Loshchilov & Hutter 2019, as torch.optim.AdamW computes it),
- * and the global gradient norm. Its state is two named tensors for each of theirs, and the number of updates. */
+ * LoRA+ and LoRA-FA, and the global gradient norm. Its state is two named tensors for each of theirs, and the number of
+ * updates. */
 #ifndef LORAC_OPTIMIZER_H
 #define LORAC_OPTIMIZER_H
 
@@ -8,6 +9,9 @@
 
 typedef struct moments {
     real *first, *second;
+    double rate; /* what the learning rate is multiplied by (LoRA+, Hayou et al. 2024) */
+    bool decays;
+    real *inverse; /* LoRA-FA (Zhang et al. 2023): of B, (A Aᵀ)⁻¹ / s² [r, r]; NULL: none */
 } moments;
 
 typedef struct optimizer {
@@ -15,6 +19,8 @@ typedef struct optimizer {
     moments *state; /* beside adapter->trainables */
     int64_t updates;
     double beta1, beta2, epsilon, weight_decay, max_grad_norm;
+    bool is_fa;
+    real *turned; /* LoRA-FA: room for a gradient of B times `inverse` */
     arena memory;
 } optimizer;
 

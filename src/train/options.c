@@ -75,7 +75,11 @@ static const lorac_option table[] = {
      "decay of the second moment"},
     {"epsilon", "eps,adam-epsilon", REAL, FIELD(epsilon), "1e-8", 0, 1, NULL, "Optimiser",
      "added to the root of the second moment"},
-    {"optimizer", "optim", TEXT, FIELD(optimizer), "adamw", 0, 0, "adamw", "Optimiser", "update rule"},
+    {"optimizer", "optim", TEXT, FIELD(optimizer), "adamw", 0, 0, "adamw,lora-fa", "Optimiser", "update rule"},
+    {"loraplus-lr-ratio", NULL, REAL, FIELD(loraplus_lr_ratio), "0", 0, 1e6, NULL, "Optimiser",
+     "LoRA+: B's learning rate over A's; 0: the same"},
+    {"loraplus-lr-embedding", NULL, REAL, FIELD(loraplus_lr_embedding), "1e-6", 0, 1, NULL, "Optimiser",
+     "LoRA+: learning rate of the factors of embeddings"},
 
     {"loss-on", NULL, CHOICE, FIELD(loss_on), "auto", 0, 0, "auto,all,completion,assistant,last", "Rows",
      "trained text; auto: assistant turns of messages, completions, all of plain text"},

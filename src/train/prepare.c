@@ -110,36 +110,12 @@ static int read_rows(run *r)
 /* ---- The adapter --------------------------------------------------------------------------------------------------
  */
 
-/* A comma-separated list of names, or a regular expression: names have no characters that mean something in one. */
-static int set_targets(peft_config *c, const char *text)
-{
-    slice rest = slice_of(text);
-
-    if (strcmp(text, "all-linear") == 0 || strpbrk(text, "*+?()[]{}|\\^$")) {
-        c->target_regex = arena_text(&c->memory, rest.p, rest.n);
-        return c->target_regex ? LORAC_OK : fail_memory();
-    }
-    c->targets = arena_new(&c->memory, rest.n + 1, sizeof *c->targets);
-    while (c->targets && rest.n) {
-        slice name = slice_trim(slice_cut(&rest, ','));
-        char *copy = name.n ? arena_text(&c->memory, name.p, name.n) : NULL;
-
-        if (name.n && !copy)
-            return fail_memory();
-        if (name.n)
-            c->targets[c->target_count++] = copy;
-    }
-    if (c->targets && !c->target_count)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target-modules", .found = text }, "no module is named");
-    return c->targets ? LORAC_OK : fail_memory();
-}
-
 static int config_from_options(peft_config *c, const lorac_train_options *o)
 {
     c->r = o->rank;
     c->lora_alpha = isnan(o->alpha) ? 2 * (double)o->rank : o->alpha;
     c->lora_dropout = o->dropout;
-    return set_targets(c, o->target_modules ? o->target_modules : "all-linear");
+    return peft_config_set_targets(c, o->target_modules ? o->target_modules : "all-linear");
 }
 
 static int create_adapter(run *r)
@@ -164,6 +140,8 @@ static int make_adapter(run *r)
     r->config.base_model_name_or_path = o->model ? o->model : r->in->model->path;
     if (!r->config.task_type)
         r->config.task_type = "CAUSAL_LM";
+    if (strcmp(o->optimizer, "lora-fa") == 0)
+        adapter_freeze_a(r->adapter);
     TRY(adapter_make_trainable(r->adapter));
     return optimizer_init(&r->optimizer, r->adapter, o);
 }

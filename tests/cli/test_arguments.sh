@@ -11,7 +11,7 @@ run 2
 err_has '^Usage: lorac COMMAND'
 run 0 --help
 out_has '^  data check '
-for command in train plan resume eval generate chat logits tokenize template 'data check' 'data show' 'data stats' merge export \
+for command in train plan resume eval generate chat logits tokenize template 'data check' 'data show' 'data stats' merge extract export \
     inspect bench doctor pull completion help; do
     # shellcheck disable=SC2086 # two words are two arguments
     run 0 $command --help
@@ -55,6 +55,7 @@ dtype|train --dtype f8
 top-p|generate --top-p 2
 to .*gguf-adapter|export --to onnx
 outtype|merge --outtype q2
+Did you mean dare_linear|merge --method dare_linar
 model|train --data x
 data|train -m x
 data|eval -m x

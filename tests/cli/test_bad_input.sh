@@ -119,6 +119,50 @@ take "$formats/qv-gguf.gguf"; truncate -s -64 "$work/bad"; use 3 bad incomplete
 expect 3 general.type 'adapter' logits -m "$llama" --adapter "$gguf" --ids 1 -o "$work/o.safetensors"
 expect 3 README.md 'not an adapter' logits -m "$llama" --adapter README.md --ids 1 -o "$work/o.safetensors"
 
+# ---- Adapters: combining and extracting
+combine() { expect "$1" "$2" "$3" merge --method "${@:4}" -o "$work/o"; }
+layers=tests/golden/adapters/layers head=tests/golden/adapters/head
+combine 2 method 'Did you mean ties_svd' ties_sv --adapter "$adapter"
+combine 2 density 'needs a density' dare_ties --adapter "$adapter" --adapter "$adapter"
+combine 2 density '0 to 1' ties --density 1.01 --adapter "$adapter" --adapter "$adapter"
+combine 2 density 'density of 0 ' ties --density 0 --adapter "$adapter" --adapter "$adapter"
+combine 2 density 'does not use' cat --density 0.5 --adapter "$adapter" --adapter "$adapter"
+combine 2 svd-rank 'does not use' linear --svd-rank 4 --adapter "$adapter" --adapter "$adapter"
+combine 2 svd-clamp 'does not use' ties --density 1 --svd-clamp 0.9 --adapter "$adapter" --adapter "$adapter"
+combine 2 majority-sign 'does not use' svd --majority-sign frequency --adapter "$adapter" --adapter "$adapter"
+combine 2 adapter 'needs the adapters' svd
+combine 2 outtype f32 svd --outtype bf16 --adapter "$adapter"
+combine 2 v_proj 'cat or svd' linear --adapter "$adapter" --adapter "$layers"
+combine 2 lm_head.base_layer.weight 'more than pairs' cat --adapter "$adapter" --adapter "$head"
+combine 2 qv-gguf.gguf 'with -m' cat --adapter "$adapter" --adapter "$formats/qv-gguf.gguf"
+combine 2 merged.pt loralib cat --adapter tests/golden/loralib/merged.pt
+combine 3 nowhere 'not an adapter' cat --adapter "$adapter" --adapter "$work/nowhere:0.5"
+combine 3 lora_A 'holds nan' svd --adapter "$adapter" --adapter tests/golden/hostile/nan
+combine 3 c_attn 'another base model' cat -m "$llama" --adapter tests/golden/adapters/gpt2-default
+take "$adapter"; edit adapter_config.json 's/"r": 4/"r": 5/'; combine 3 lora_A 'A \[4, 24\]' cat --adapter "$adapter" --adapter "$work/bad"
+take "$adapter"; edit adapter_config.json 's/"v_proj"/"k_proj"/'; combine 3 v_proj target_modules cat --adapter "$work/bad"
+take "$adapter"; LC_ALL=C sed -i 's/v_proj.lora_B/v_proj.lora_C/' "$work/bad/adapter_model.safetensors"
+combine 2 lora_C 'more than pairs' cat --adapter "$work/bad"
+take "$adapter"; LC_ALL=C sed -i 's/"base_model.model.model.layers.1.self_attn.v_proj.lora_B/"base_model.model.model.layers.9.self_attn.v_proj.lora_B/' \
+    "$work/bad/adapter_model.safetensors"
+combine 3 lora_ 'half of a LoRA pair' cat --adapter "$work/bad"
+expect 2 density 'needs --method' merge -m "$llama" --adapter "$adapter" --density 0.5 -o "$work/o"
+expect 2 folder gguf-adapter merge --method cat --adapter "$adapter" -o "$work/o.gguf"
+extract() { expect "$1" "$2" "$3" extract "${@:4}" -o "$work/o"; }
+extract 2 rank 'one of the two' --adapter "$adapter"
+extract 2 rank 'one of the two' --adapter "$adapter" --rank 2 --energy 0.9
+extract 2 energy '0 to 1' --adapter "$adapter" --energy 1.5
+extract 2 energy 'either|cut by' --adapter "$adapter" --energy 0
+extract 2 tuned 'needs' -m "$llama" --rank 2
+extract 2 tuned 'needs' -m "$llama" --tuned "$llama" --adapter "$adapter" --rank 2
+extract 2 adapter 'without a weight' --adapter "$adapter:0.5" --rank 2
+extract 2 target 'all its modules' --adapter "$adapter" --rank 2 --target-modules q_proj
+extract 2 model 'say which model' --tuned "$llama" --rank 2
+extract 3 llama 'same model' -m "$llama" --tuned "$llama" --rank 2
+extract 3 gpt2 'same layers' -m "$llama" --tuned "$gpt2" --rank 2
+extract 3 nowhere 'no such model' -m "$llama" --tuned "$work/nowhere" --rank 2
+extract 3 nowhere 'not an adapter' --adapter "$work/nowhere" --rank 2
+
 # ---- Tokenizer, template, rows
 take "$tiny"; printf '{' >"$work/bad/tokenizer.json"; expect 3 tokenizer.json . tokenize -m "$work/bad" -p x
 take "$tiny"; edit tokenizer.json 's/"type": *"BPE"/"type": "Oracle"/'; expect 3 tokenizer.json Oracle tokenize -m "$work/bad" -p x
@@ -157,5 +201,5 @@ printf 'rank: 8\nlearning_rat: 1\n' >"$work/run.yaml"; configure 2 'run.yaml:2' 
 printf 'rank: [8\n' >"$work/run.yaml"; configure 2 run.yaml . -c "$work/run.yaml"
 
 echo "$tried malformed inputs"
-[ "$tried" -ge 80 ] || fail "only $tried inputs were tried"
+[ "$tried" -ge 115 ] || fail "only $tried inputs were tried"
 finish

@@ -192,6 +192,30 @@ run 0 inspect "$model" --peft-config "$work/a/adapter_config.json"
 out_has 'trainable params: [0-9,]+ \|\| all params: [0-9,]+ \|\| trainable%: [0-9.]+'
 run 0 inspect "$work/a" --json
 
+# ---- merge --method, extract
+run 0 merge --adapter "$work/a:0.7" --adapter "$work/a:-0.2" --method cat -o "$work/cat" --json
+json_keys output method rank modules parameters
+run 0 eval -m "$model" --adapter "$work/cat" --data "$work/rows.jsonl" --json --dtype f32
+sed 's/,"seconds.*//' "$out" >"$work/of-cat"
+run 0 eval -m "$model" --adapter "$work/a:0.5" --data "$work/rows.jsonl" --json --dtype f32
+[ "$(grep -o '"loss":[0-9]*\.[0-9]\{4\}' "$out")" = "$(grep -o '"loss":[0-9]*\.[0-9]\{4\}' "$work/of-cat")" ] || fail "another loss"
+run 2 merge --adapter "$work/a" --adapter "$work/a" --method svd -o "$work/cat"
+err_has 'there already'
+run 0 merge -m "$model" --adapter "$work/a" --adapter "$work/a" --method svd --svd-rank 1 -o "$work/cat" --overwrite
+out_has 'rank 1'
+run 0 merge --adapter "$work/a" --adapter "$work/a:0.5" --method dare_ties --density 0.5 --seed 3 -o "$work/dare"
+run 0 merge --adapter "$work/a" --adapter "$work/a:0.5" --method dare_ties --density 0.5 --seed 3 -o "$work/dare-again"
+same "$work/dare/adapter_model.safetensors" "$work/dare-again/adapter_model.safetensors"
+run 0 merge --adapter "$work/a" --adapter "$work/a:0.5" --method dare_ties --density 0.5 --seed 4 -o "$work/dare-other"
+differ "$work/dare/adapter_model.safetensors" "$work/dare-other/adapter_model.safetensors"
+run 0 merge --adapter "$work/a" --method svd -o "$work/alone"
+err_has 'One adapter alone'
+run 0 extract -m "$model" --tuned "$work/merged" --rank 2 -o "$work/extracted" --json
+json_keys output modules module norm norm_kept other_tensors rank parameters
+run 0 logits -m "$model" --adapter "$work/extracted" --ids 3,4,5 -o "$work/extracted.safetensors"
+run 0 extract --adapter "$work/a" --energy 0.8 -o "$work/reduced"
+out_has "of the update's norm"
+
 # ---- doctor, bench
 run 0 doctor -m "$model" --json
 out_has '"forward_pass":"good"'

@@ -28,7 +28,7 @@ static void make(toy *t)
         real *w = mem_new((size_t)counts[i], sizeof *w);
 
         t->values[i].t = (tensor){ .type = DT_REAL, .ndim = 1, .dim = { counts[i] }, .data = w };
-        t->list[i] = (named_var){ names[i], &t->values[i], counts[i] };
+        t->list[i] = (named_var){ .name = names[i], .value = &t->values[i], .count = counts[i] };
         for (int64_t k = 0; k < counts[i]; k++, at++)
             t->w[at] = w[k] = (real)rng_normal(&r);
     }

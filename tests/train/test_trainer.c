@@ -453,7 +453,7 @@ static void test_memory(void **state)
 {
     lorac_train_options o = options_for("refused");
     model huge = *m;
-    module *modules[2], wide = m->head;
+    nn_module *modules[2], wide = m->head;
 
     (void)state;
     wide.weight.t.dim[0] = wide.weight.t.dim[1] = INT64_C(1) << 40;
