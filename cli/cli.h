@@ -29,9 +29,9 @@ typedef struct arguments {
     int dry_run;
     text_list adapters, stop;
     const char *prompt, *ids, *system, *file, *jsonl, *detokenize, *messages, *bos, *eos, *date, *split, *output, *to,
-        *tuned;
+        *tuned, *max_shard_size, *enable_lora;
     int64_t max_tokens, top_k, seed, batches, rows, limit, generate, streams, svd_rank;
-    double temperature, top_p, min_p, repetition_penalty, density, svd_clamp, energy;
+    double alpha, temperature, top_p, min_p, repetition_penalty, density, svd_clamp, energy;
     int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile, method,
         majority_sign;
     const char *positional[2];
@@ -119,6 +119,9 @@ char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)))
 void add_text(text_list *list, const char *text);
 /* "1,2, 3" to ids; the caller frees. */
 int parse_ids(const arguments *a, const char *key, const char *text, int32_t **ids, size_t *count);
+bool ends_with(const char *text, const char *ending);
+/* "5GB" to bytes, in Hugging Face's spelling; NULL leaves *bytes as it is. */
+int parse_size(const arguments *a, const char *key, const char *text, uint64_t *bytes);
 /* --adapter PATH[:WEIGHT] */
 int parse_adapters(const arguments *a, lorac_adapter_ref **refs, size_t *count);
 void free_adapters(lorac_adapter_ref *refs, size_t count);
@@ -176,6 +179,7 @@ int command_data_stats(arguments *a);
 int command_merge(arguments *a);
 int command_combine(arguments *a); /* lorac merge --method */
 int command_extract(arguments *a);
+int command_import(arguments *a);
 int command_export(arguments *a);
 int command_inspect(arguments *a);
 int command_doctor(arguments *a);

@@ -59,7 +59,7 @@ const command commands[] = {
      "--max-seq-length says at which length rows count as too long (2048 when not given).",
      "lorac data stats -m smollm2-135m --data examples/requests", command_data_stats},
     {"merge", "write base and adapters as one model, or adapters as one adapter", NULL,
-     "model adapter output outtype overwrite threads method density svd-rank svd-clamp majority-sign seed json",
+     "model adapter output outtype max-shard-size overwrite threads method density svd-rank svd-clamp majority-sign seed json",
      "A Hugging Face folder, or a GGUF file when the output ends in .gguf. The result is compared with base and adapters "
      "before it is kept. With --method, one PEFT adapter that equals the adapters together: cat and svd are exact up to the "
      "rank, linear and the others work on A and B apart, or, as *_svd, on their products. No model is needed for that; with "
@@ -77,9 +77,21 @@ const command commands[] = {
      "lorac extract -m models/base --tuned models/tuned --energy 0.9 --target-modules q_proj,v_proj -o adapters --json\n"
      "lorac extract --adapter adapters --rank 4 -o smaller",
      command_extract},
+    {"import", "make a PEFT adapter of another tool's", "PATH", "model output alpha enable-lora overwrite json",
+     "PATH is an adapter of PEFT (adapter_model.bin too), a folder of mlx-lm, a GGUF adapter of llama.cpp, or a state dict of "
+     "loralib in a file of torch.save. The folder -o gets adapter_config.json and adapter_model.safetensors; the tensors keep "
+     "their bytes. A GGUF adapter needs -m for names and the order of rows; with -m, any adapter is checked against the model. "
+     "A loralib file needs --alpha; its trained heads become modules_to_save.",
+     "lorac import roberta_base_lora_mnli.bin --alpha 16 -o mnli\n"
+     "lorac import adapters-of-mlx -o adapters\n"
+     "lorac import adapter.gguf -m smollm2-135m -o adapters",
+     command_import},
     {"export", "write a model or an adapter for other tools", NULL,
-     "model adapter to output outtype overwrite threads json", "gguf-adapter is one adapter for llama.cpp; gguf a whole model.",
+     "model adapter to output outtype overwrite threads json",
+     "gguf is a whole model; gguf-adapter one adapter for llama.cpp (--lora); mlx a folder for mlx-lm (--adapter-path); peft "
+     "PEFT's folder. The adapter may come in any format that lorac import reads.",
      "lorac export -m smollm2-135m --adapter adapters --to gguf-adapter -o adapter.gguf\n"
+     "lorac export -m smollm2-135m --adapter adapters --to mlx -o adapters-of-mlx\n"
      "lorac export -m models/mine --to gguf -o mine.gguf --outtype f16",
      command_export},
     {"inspect", "what stands in a model or an adapter", "PATH", "peft-config json", NULL,

@@ -1,15 +1,8 @@
-/* merge.c: lorac merge and lorac export. */
+/* merge.c: lorac merge. */
 #include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t n = strlen(text), m = strlen(ending);
-
-    return n >= m && !strcmp(text + n - m, ending);
-}
 
 static void print_report(const arguments *a, const lorac_merge_report *r)
 {
@@ -33,9 +26,12 @@ static void print_report(const arguments *a, const lorac_merge_report *r)
            100 * r->delta_lost);
 }
 
-static int merge(arguments *a)
+static int merge(arguments *a, uint64_t max_shard_size)
 {
-    lorac_merge_options options = { .dtype = a->outtype, .threads = a->train.threads, .overwrite = a->train.overwrite };
+    lorac_merge_options options = { .dtype = a->outtype,
+                                    .threads = a->train.threads,
+                                    .overwrite = a->train.overwrite,
+                                    .max_shard_size = max_shard_size };
     lorac_merge_report result = { 0 };
     lorac_adapter_ref *adapters = NULL;
     lorac_model *model = NULL;
@@ -60,8 +56,13 @@ static const char *const combining[] = { "density", "svd-rank", "svd-clamp", "ma
 
 int command_merge(arguments *a)
 {
+    uint64_t max_shard_size = 0;
+    int status;
+
     if (given(a, "method") && a->output && ends_with(a->output, ".gguf"))
         return usage(a, "output", NULL, "a combined adapter is a folder; lorac export --to gguf-adapter converts it");
+    if (given(a, "method") && a->max_shard_size)
+        return usage(a, "max-shard-size", NULL, "adapters are not cut into shards");
     if (given(a, "method"))
         return command_combine(a);
     for (size_t i = 0; i < sizeof combining / sizeof *combining; i++)
@@ -70,42 +71,6 @@ int command_merge(arguments *a)
                          combining[i]);
     if (!a->output)
         return usage(a, "output", NULL, "merge needs -o: a folder, or a file that ends in .gguf");
-    return merge(a); /* without an --adapter: a conversion */
-}
-
-static int export_adapter(arguments *a)
-{
-    lorac_adapter_ref *adapters;
-    lorac_model *model = NULL;
-    size_t count;
-    int status;
-
-    if (a->adapters.count != 1)
-        return usage(a, "adapter", NULL, "export --to gguf-adapter needs one --adapter");
-    status = parse_adapters(a, &adapters, &count);
-    if (status == LORAC_OK && adapters[0].weight != 1)
-        status = usage(a, "adapter", NULL, "an adapter is exported as it is, without a weight");
-    if (status == LORAC_OK)
-        status = open_model(a, &model);
-    if (status == LORAC_OK) {
-        status = lorac_export_adapter_gguf(model, adapters[0].path, a->output);
-        if (status != LORAC_OK)
-            report(a, status);
-        else if (a->json)
-            print_json(json_pack("{s:o}", "output", json_text(a->output, strlen(a->output))));
-        else
-            note("%s is written.", a->output);
-    }
-    free_adapters(adapters, count);
-    lorac_model_close(model);
-    return status;
-}
-
-int command_export(arguments *a)
-{
-    if (!a->to || !a->output)
-        return usage(a, a->to ? "output" : "to", NULL, "export needs --to gguf or --to gguf-adapter, and -o FILE");
-    if (!ends_with(a->output, ".gguf"))
-        return usage(a, "output", NULL, "the output of export ends in .gguf");
-    return !strcmp(a->to, "gguf") ? merge(a) : export_adapter(a);
+    status = parse_size(a, "max-shard-size", a->max_shard_size, &max_shard_size);
+    return status == LORAC_OK ? merge(a, max_shard_size) : status; /* without an --adapter: a conversion */
 }

@@ -78,6 +78,36 @@ int parse_ids(const arguments *a, const char *key, const char *text, int32_t **i
     return LORAC_OK;
 }
 
+bool ends_with(const char *text, const char *ending)
+{
+    size_t n = strlen(text), m = strlen(ending);
+
+    return n >= m && !strcmp(text + n - m, ending);
+}
+
+int parse_size(const arguments *a, const char *key, const char *text, uint64_t *bytes)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = { { "", 1 },     { "KB", 1e3 },    { "MB", 1e6 },    { "GB", 1e9 },    { "TB", 1e12 },
+                  { "KiB", 0x1p10 }, { "MiB", 0x1p20 }, { "GiB", 0x1p30 }, { "TiB", 0x1p40 } };
+    char *unit;
+    double value;
+
+    if (!text)
+        return LORAC_OK;
+    value = strtod(text, &unit);
+    unit += strspn(unit, " ");
+    for (size_t i = 0; i < sizeof units / sizeof *units && unit != text; i++) {
+        if (strcasecmp(unit, units[i].name) != 0 || !(value * units[i].bytes >= 1 && value * units[i].bytes < 0x1p63))
+            continue;
+        *bytes = (uint64_t)(value * units[i].bytes);
+        return LORAC_OK;
+    }
+    return usage(a, key, NULL, "--%s \"%s\" is not a size such as 5GB or 500MB", key, text);
+}
+
 /* The colon that separates a weight, or NULL: what follows the last one must be a number, and a path that exists as
  * it stands has none. */
 static char *weight_colon(const char *text, double *weight)

@@ -452,14 +452,32 @@ typedef struct lorac_merge_options {
     int dtype; /* lorac_dtype; AUTO: as the model, F16 for quantised ones */
     int64_t threads;
     int overwrite;
+    uint64_t max_shard_size; /* bytes of weights in one file of a Hugging Face folder; 0: 5 GB, as Hugging Face has it */
 } lorac_merge_options;
 
 /* Writes base + adapters: a Hugging Face folder, or a GGUF file when `output` ends in .gguf. With no adapter
  * it converts. The result is opened again and compared before it is kept. */
 LORAC_API lorac_status lorac_merge(const lorac_model *model, const lorac_adapter_ref *adapters, size_t count,
                                    const char *output, const lorac_merge_options *options, lorac_merge_report *report);
-/* Writes one adapter as a llama.cpp GGUF adapter (F32). */
-LORAC_API lorac_status lorac_export_adapter_gguf(const lorac_model *model, const char *adapter, const char *output);
+/* Whose files: PEFT's folder, mlx-lm's folder, or llama.cpp's GGUF file (F32). */
+typedef enum lorac_adapter_format { LORAC_ADAPTER_PEFT = 0, LORAC_ADAPTER_MLX, LORAC_ADAPTER_GGUF } lorac_adapter_format;
+
+typedef struct lorac_convert_options {
+    int to;                   /* lorac_adapter_format */
+    const lorac_model *model; /* the base, or NULL. Needed to write MLX and GGUF and to read GGUF; the adapter is
+                                 checked against it */
+    double alpha;             /* NAN, but of a loralib file, which lacks it: its lora_alpha */
+    const char *enable_lora;  /* of the same: which parts of a fused layer are adapted, such as "true,false,true"; NULL:
+                                 query and value of a fused query, key and value that has two, and else all */
+    int overwrite;
+} lorac_convert_options;
+LORAC_API void lorac_convert_options_init(lorac_convert_options *options);
+
+/* Writes an adapter of PEFT, mlx-lm, llama.cpp or loralib in one of these formats. Tensors keep their bytes, unless the
+ * format cannot say something that then goes into them (docs/formats.md). *notes (may be NULL) becomes NULL, or lines
+ * about what was left out or assumed, which the caller owns. */
+LORAC_API lorac_status lorac_convert_adapter(const char *adapter, const char *output,
+                                             const lorac_convert_options *options, char **notes);
 
 /* ---- Adapters made of others ------------------------------------------------------------------------- */
 

@@ -1,5 +1,4 @@
-/* api_convert.c: lorac_merge and lorac_export_adapter_gguf: write aside, open again, compare, and only then put in
- * place. */
+/* api_convert.c: lorac_merge: write aside, open again, compare, and only then put in place. */
 #include "api.h"
 #include "export.h"
 #include "verify.h"
@@ -157,6 +156,10 @@ lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *ada
     };
     merge_job job = { .plan.m = handle->m, .output = output, .is_gguf = slice_ends(slice_of(output), ".gguf") };
     runner r;
+    job.plan.shard_bytes = options->max_shard_size;
+    if (job.is_gguf && options->max_shard_size)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "max_shard_size", .file = output },
+                       "a GGUF file is not cut into shards");
     TRY(output_type(handle->m, options->dtype, job.is_gguf, &job.plan.type));
     TRY(check_output_free(output, job.is_gguf, options->overwrite));
     TRY(runner_open(&r, handle->m, &run));
@@ -170,14 +173,5 @@ lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *ada
             .delta_lost = job.loss.delta > 0 ? sqrt(job.loss.error / job.loss.delta) : 0,
             .tokens = job.result.tokens,
         };
-    return status;
-}
-
-lorac_status lorac_export_adapter_gguf(const lorac_model *handle, const char *path, const char *output)
-{
-    adapter *a;
-    TRY(adapter_load(&a, handle->m, path, NULL, NULL));
-    int status = export_adapter_gguf(handle->m, a, output);
-    adapter_free(a);
     return status;
 }

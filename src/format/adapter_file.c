@@ -38,6 +38,51 @@ int adapter_pair_check(const adapter_file *f, const char *a_name, const tensor *
                    "the two matrices of an adapter do not fit each other");
 }
 
+int adapter_transpose(arena *memory, const tensor *from, tensor *to)
+{
+    size_t bytes = (size_t)dtype_block_bytes(from->type), rows = (size_t)from->dim[0], columns = (size_t)from->dim[1];
+    const char *source = from->data;
+    char *copy = arena_new(memory, rows * columns, bytes);
+
+    if (!copy)
+        return fail_memory();
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            memcpy(copy + (c * rows + r) * bytes, source + (r * columns + c) * bytes, bytes);
+    *to = (tensor){ .type = from->type, .ndim = 2, .dim = { from->dim[1], from->dim[0] }, .data = copy };
+    return LORAC_OK;
+}
+
+const char *adapter_suffix(bool is_a, bool embedding)
+{
+    if (embedding)
+        return is_a ? PEFT_EMBEDDING_A : PEFT_EMBEDDING_B;
+    return is_a ? PEFT_A : PEFT_B;
+}
+
+bool adapter_is_half(slice name)
+{
+    return slice_ends(name, PEFT_A) || slice_ends(name, PEFT_B) || slice_ends(name, PEFT_EMBEDDING_A) ||
+           slice_ends(name, PEFT_EMBEDDING_B);
+}
+
+const tensor *adapter_file_partner(const adapter_file *f, size_t i, slice *module)
+{
+    slice name = slice_of(f->names[i]);
+    bool embedding = slice_ends(name, PEFT_EMBEDDING_A);
+    size_t skip = slice_starts(name, PEFT_PREFIX) ? strlen(PEFT_PREFIX) : 0;
+    char partner[600];
+
+    if (!embedding && !slice_ends(name, PEFT_A))
+        return NULL;
+    name.n -= strlen(adapter_suffix(true, embedding));
+    if (name.n < skip || name.n + strlen(PEFT_EMBEDDING_B) >= sizeof partner)
+        return NULL;
+    *module = (slice){ name.p + skip, name.n - skip };
+    snprintf(partner, sizeof partner, "%.*s%s", (int)name.n, name.p, adapter_suffix(false, embedding));
+    return adapter_file_find(f, partner);
+}
+
 const tensor *adapter_file_find(const adapter_file *f, const char *name)
 {
     int64_t i = map_find(&f->index, slice_of(name));
@@ -45,7 +90,7 @@ const tensor *adapter_file_find(const adapter_file *f, const char *name)
     return i < 0 ? NULL : &f->tensors[i];
 }
 
-static int make_index(adapter_file *f)
+int adapter_file_index(adapter_file *f)
 {
     map_free(&f->index);
     for (size_t i = 0; i < f->count; i++) {
@@ -107,15 +152,16 @@ static int make_config(adapter_file *f)
     peft_config_free(&f->config);
     peft_config_init(&f->config);
     f->config.lora_dropout = dropout;
+    if (f->base && !(f->config.base_model_name_or_path = arena_text(&f->config.memory, f->base, strlen(f->base))))
+        return fail_memory();
     TRY(make_lists(&f->config, f->count));
     for (size_t i = 0; i < f->count; i++) {
-        slice name = slice_of(f->names[i]);
-        const size_t around = strlen(PEFT_PREFIX) + strlen(PEFT_A);
         const char *module;
+        slice name;
 
-        if (!slice_ends(name, PEFT_A))
+        if (!adapter_file_partner(f, i, &name))
             continue;
-        module = arena_text(&f->config.memory, name.p + strlen(PEFT_PREFIX), name.n - around);
+        module = arena_text(&f->config.memory, name.p, name.n);
         if (!module)
             return fail_memory();
         add_module(f, i, module);
@@ -125,8 +171,35 @@ static int make_config(adapter_file *f)
 
 int adapter_file_renamed(adapter_file *f)
 {
-    TRY(make_index(f));
+    TRY(adapter_file_index(f));
     return strcmp(f->format, "peft") == 0 ? LORAC_OK : make_config(f);
+}
+
+int adapter_file_set_alpha(adapter_file *f, double alpha)
+{
+    f->alpha = alpha;
+    return make_config(f);
+}
+
+int adapter_file_name_targets(adapter_file *f)
+{
+    peft_config *c = &f->config;
+
+    if (c->target_count > 0 || c->target_regex)
+        return LORAC_OK;
+    c->targets = arena_new(&c->memory, f->count, sizeof *c->targets);
+    if (!c->targets)
+        return fail_memory();
+    for (size_t i = 0; i < f->count; i++) {
+        slice module;
+
+        if (!adapter_file_partner(f, i, &module))
+            continue;
+        c->targets[c->target_count] = arena_text(&c->memory, module.p, module.n);
+        if (!c->targets[c->target_count++])
+            return fail_memory();
+    }
+    return LORAC_OK;
 }
 
 /* ---- PEFT's folder */

@@ -1,6 +1,6 @@
 /* adapter_gguf.c: llama.cpp's adapter file: general.type "adapter", adapter.type "lora", adapter.lora.alpha, and per
  * module STEM.weight.lora_a [r, in] and STEM.weight.lora_b [out, r]. The factor is alpha / r with each module's own r,
- * and 1 where alpha is 0 (llama-adapter.h). Stems ("blk.0.attn_q") and the order of rows stay as they are filed. */
+ * and 1 where alpha is 0 (llama-adapter.h). Of the embedding, token_embd, A is filed as [V, r]. Stems ("blk.0.attn_q") and the order of rows stay as they are filed. */
 #include "adapter_parts.h"
 
 #include "err.h"
@@ -36,6 +36,8 @@ static int add_tensor(adapter_file *f, size_t i)
     const char *name = f->gguf.names[i];
     bool is_a = slice_ends(slice_of(name), a_suffix);
     slice stem = { name, strlen(name) - strlen(a_suffix) };
+    bool embedding = slice_is(stem, "token_embd");
+    tensor turned;
     char other_name[128]; /* a GGUF name has at most 63 bytes */
 
     if (!is_a && !slice_ends(slice_of(name), b_suffix))
@@ -47,8 +49,16 @@ static int add_tensor(adapter_file *f, size_t i)
     if (!other)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = f->path, .key = other_name },
                        "half of a LoRA pair is missing");
-    TRY(adapter_pair_check(f, name, t, is_a ? 0 : 1, other_name, other, is_a ? 1 : 0));
-    return adapter_file_add(f, stem, is_a ? PEFT_A : PEFT_B, t);
+    TRY(adapter_pair_check(f, name, t, is_a && !embedding ? 0 : 1, other_name, other, is_a || embedding ? 1 : 0));
+    if (embedding && is_a && dtype_is_quantised(t->type))
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .file = f->path, .key = name, .found = dtype_name(t->type), .expected = "F32, F16 or BF16" },
+                       "a quantised adapter of an embedding is not supported");
+    if (embedding && is_a) {
+        TRY(adapter_transpose(&f->memory, t, &turned));
+        t = &turned;
+    }
+    return adapter_file_add(f, stem, adapter_suffix(is_a, embedding), t);
 }
 
 int adapter_gguf_open(adapter_file *f, const char *path)

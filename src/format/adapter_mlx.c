@@ -1,6 +1,7 @@
 /* adapter_mlx.c: mlx-lm's adapter folder: adapters.safetensors with MODULE.lora_a [in, r] and MODULE.lora_b [r, out],
  * and adapter_config.json with fine_tune_type and lora_parameters (rank, scale, dropout). The layer computes y + scale
- * · (x a) b: the scale is the whole factor, alpha / r is not in it. Source: mlx_lm/tuner/lora.py and utils.py. */
+ * · (x a) b: the scale is the whole factor, alpha / r is not in it. An embedding is filed alike, as [V, r] and [r, D].
+ * A pair may be thinner than the rank, which only sizes what mlx-lm overwrites. Source: mlx_lm/tuner/lora.py and utils.py. */
 #include "adapter_parts.h"
 
 #include "err.h"
@@ -52,6 +53,17 @@ static int read_parameters(adapter_file *f, const json_t *root, const char *path
     return notes ? buf_status(notes) : LORAC_OK;
 }
 
+static int read_base(adapter_file *f, const json_t *root, const char *path)
+{
+    const char *base = NULL;
+
+    TRY(json_take_text(root, "model", &base, path));
+    if (!base)
+        return LORAC_OK;
+    f->base = arena_text(&f->memory, base, strlen(base));
+    return f->base ? LORAC_OK : fail_memory();
+}
+
 static int read_config(adapter_file *f, const char *folder, int64_t *rank, buf *notes)
 {
     const char *path = arena_format(&f->memory, "%s/adapter_config.json", folder);
@@ -62,24 +74,10 @@ static int read_config(adapter_file *f, const char *folder, int64_t *rank, buf *
         status = check_kind(root, path);
     if (status == LORAC_OK)
         status = read_parameters(f, root, path, rank, notes);
+    if (status == LORAC_OK)
+        status = read_base(f, root, path);
     json_decref(root);
     return status;
-}
-
-/* [rows, columns] becomes [columns, rows]. */
-static int transpose(adapter_file *f, const tensor *from, tensor *to)
-{
-    size_t bytes = (size_t)dtype_block_bytes(from->type), rows = (size_t)from->dim[0], columns = (size_t)from->dim[1];
-    const char *source = from->data;
-    char *copy = arena_new(&f->memory, rows * columns, bytes);
-
-    if (!copy)
-        return fail_memory();
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            memcpy(copy + (c * rows + r) * bytes, source + (r * columns + c) * bytes, bytes);
-    *to = (tensor){ .type = from->type, .ndim = 2, .dim = { from->dim[1], from->dim[0] }, .data = copy };
-    return LORAC_OK;
 }
 
 /* The other tensor of a pair; `name` ends in one of the suffixes, which are equally long. */
@@ -91,11 +89,11 @@ static const tensor *find_other(adapter_file *f, slice module, const char *suffi
 
 static int check_rank(const adapter_file *f, const char *name, const tensor *a, int64_t rank)
 {
-    char found[64], expected[64];
+    char found[64], expected[96];
 
-    if (a->dim[1] == rank)
+    if (a->dim[1] <= rank)
         return LORAC_OK;
-    snprintf(expected, sizeof expected, "[in, %lld], the configuration's rank", (long long)rank);
+    snprintf(expected, sizeof expected, "[in, %lld], the configuration's rank, or a lower one", (long long)rank);
     return fail_at(LORAC_ERROR_DATA,
                    (fault){ .file = f->path, .key = name, .found = tensor_shape(a, found), .expected = expected },
                    "an adapter tensor has another rank");
@@ -107,6 +105,7 @@ static int add_tensor(adapter_file *f, size_t i, int64_t rank)
     const char *name = f->safetensors.names[i], *other_name;
     bool is_a = slice_ends(slice_of(name), a_suffix);
     slice module = { name, strlen(name) - strlen(a_suffix) };
+    bool embedding = peft_is_embedding(module);
     tensor turned;
 
     if (!is_a && !slice_ends(slice_of(name), b_suffix))
@@ -124,8 +123,8 @@ static int add_tensor(adapter_file *f, size_t i, int64_t rank)
     } else {
         TRY(adapter_pair_check(f, name, t, 0, other_name, other, 1));
     }
-    TRY(transpose(f, t, &turned));
-    return adapter_file_add(f, module, is_a ? PEFT_A : PEFT_B, &turned);
+    TRY(adapter_transpose(&f->memory, t, &turned));
+    return adapter_file_add(f, module, adapter_suffix(is_a, embedding), &turned);
 }
 
 int adapter_mlx_open(adapter_file *f, const char *folder, buf *notes)

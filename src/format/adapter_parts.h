@@ -5,6 +5,10 @@
 
 #include "adapter_file.h"
 
+/* Finds tensors by the names they have now. */
+int adapter_file_index(adapter_file *f);
+/* Is this the name of a pair's A or B? */
+bool adapter_is_half(slice name);
 /* Room for `count` tensors. */
 int adapter_file_reserve(adapter_file *f, size_t count);
 /* Adds a tensor of a module as its A or B. */
@@ -12,6 +16,9 @@ int adapter_file_add(adapter_file *f, slice module, const char *suffix, const te
 /* A pair must be matrices that fit each other: `inner` dimensions of A and of B are both the rank. */
 int adapter_pair_check(const adapter_file *f, const char *a_name, const tensor *a, int a_inner, const char *b_name,
                        const tensor *b, int b_inner);
+
+/* A matrix [rows, columns] as [columns, rows]; of a type whose numbers stand alone. */
+int adapter_transpose(arena *memory, const tensor *from, tensor *to);
 
 int adapter_mlx_open(adapter_file *f, const char *folder, buf *notes);
 int adapter_gguf_open(adapter_file *f, const char *path);

@@ -38,7 +38,7 @@ static const known_key known_keys[] = {
     { "ensure_weight_tying", USE_READ, NULL },
     { "eva_config", USE_REFUSE, NULL },
     { "exclude_modules", USE_READ, NULL },
-    { "fan_in_fan_out", USE_NONE, NULL }, /* the kind of the layer says it; PEFT corrects the key too */
+    { "fan_in_fan_out", USE_READ, NULL },
     { "inference_mode", USE_NONE, NULL },
     { "init_lora_weights", USE_READ, NULL },
     { "kasa_config", USE_REFUSE, NULL },
@@ -159,6 +159,7 @@ static int read_numbers(peft_config *c, const json_t *object, const char *path)
     TRY(json_take_bool(object, "use_dora", &c->use_dora, path));
     TRY(json_take_bool(object, "lora_bias", &c->lora_bias, path));
     TRY(json_take_bool(object, "ensure_weight_tying", &c->ensure_weight_tying, path));
+    TRY(json_take_bool(object, "fan_in_fan_out", &c->fan_in_fan_out, path));
     if (!(c->lora_dropout >= 0 && c->lora_dropout < 1))
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = path, .key = "lora_dropout", .expected = "0 or more, and less than 1" },

@@ -23,7 +23,7 @@ typedef struct peft_config {
     bool use_rslora; /* scale = alpha / sqrt(r) */
     bool use_dora, lora_bias, ensure_weight_tying;
     const char *bias;                    /* "none", "all", "lora_only" */
-    bool fan_in_fan_out;                 /* written, never read: the kind of a layer says it */
+    bool fan_in_fan_out;                 /* for who writes the file: the kind of a layer says it */
     const char *init_lora_weights;       /* "true", "false", "gaussian", ... */
     const char *base_model_name_or_path; /* or NULL */
     const char *task_type;               /* or NULL */
@@ -63,6 +63,9 @@ int peft_config_set_targets(peft_config *c, const char *text);
 
 /* PEFT's default target modules of a model type ("llama": q_proj, v_proj), comma-separated; NULL when it has none. */
 const char *peft_default_targets(const char *model_type);
+
+/* Is a module of this name an embedding, in all models we know of? For those who have no model to ask. */
+bool peft_is_embedding(slice module);
 
 /* Which modules a config names. A compiled matcher, because regular expressions are; the config must outlive it. */
 typedef struct peft_matcher peft_matcher;

@@ -1,5 +1,5 @@
-/* peft_targets.c: targets as a text, and which modules PEFT adapts when a configuration does not say, by config.json's
- * model_type.
+/* peft_targets.c: what is known of targets by names alone: targets as a text, which modules PEFT adapts when a
+ * configuration does not say, by config.json's model_type, and what models call their embeddings.
  * Source: PEFT 0.21, TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING. */
 #include "peft.h"
 
@@ -82,4 +82,21 @@ int peft_config_set_targets(peft_config *c, const char *text)
     if (c->targets && !c->target_count)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target-modules", .found = text }, "no module is named");
     return c->targets ? LORAC_OK : fail_memory();
+}
+
+bool peft_is_embedding(slice module)
+{
+    static const char *const names[] = {
+        "embed_tokens", "embed_positions", "wte", "wpe", "word_embeddings", "position_embeddings",
+        "token_type_embeddings", "embed_in", "tok_embeddings", "shared", "relative_attention_bias",
+    };
+    slice rest = module, last = module;
+
+    while (rest.n)
+        last = slice_cut(&rest, '.');
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (slice_is(last, names[i]))
+            return true;
+    }
+    return false;
 }

@@ -1,10 +1,10 @@
-/* export_huggingface.c: model.safetensors, config.json and the tokenizer's files. */
+/* export_huggingface.c: model.safetensors or its shards, config.json and the tokenizer's files. */
 #include "pieces.h"
 
 #include "err.h"
 #include "json.h"
 #include "mem.h"
-#include "safetensors.h"
+#include "safetensors_shards.h"
 #include "source.h"
 #include "tokenizer_export.h"
 
@@ -13,6 +13,8 @@
 
 enum { FILE_LIMIT = 1 << 20 };
 
+static const uint64_t SHARD_STANDARD = 5000000000; /* as Hugging Face cuts */
+
 static const char *torch_name(dtype type)
 {
     return type == DT_F32 ? "float32" : type == DT_F16 ? "float16" : "bfloat16";
@@ -20,24 +22,24 @@ static const char *torch_name(dtype type)
 
 static int sink(void *to, const void *bytes, size_t count)
 {
-    return safetensors_data(to, bytes, count);
+    return shards_data(to, bytes, count);
 }
 
-static int write_weights(const export_plan *plan, const char *path, export_loss *loss)
+static int write_weights(const export_plan *plan, const char *folder, export_loss *loss)
 {
     pieces p;
-    safetensors_writer *w;
+    shards_writer *w;
     TRY(pieces_new(&p, plan, false));
-    int status = safetensors_begin(&w, path);
+    int status = shards_begin(&w, folder, plan->shard_bytes ? plan->shard_bytes : SHARD_STANDARD);
     if (status == LORAC_OK) {
         for (size_t i = 0; i < p.count && status == LORAC_OK; i++)
-            status = safetensors_declare(w, p.list[i].name, p.list[i].type, p.list[i].ndim, p.list[i].dim);
+            status = shards_declare(w, p.list[i].name, p.list[i].type, p.list[i].ndim, p.list[i].dim);
         if (status == LORAC_OK)
             status = pieces_write(&p, sink, w, loss);
         if (status == LORAC_OK)
-            status = safetensors_finish(w);
+            status = shards_finish(w);
         else
-            safetensors_abandon(w);
+            shards_abandon(w);
     }
     pieces_free(&p);
     return status;
@@ -168,13 +170,7 @@ static int write_tokenizer(const model *m, const char *folder)
 
 int export_huggingface(const export_plan *plan, const char *folder, export_loss *loss)
 {
-    buf path = { 0 };
-    const char *file = path_join(&path, folder, "model.safetensors");
-    int status = file ? write_config(plan, folder) : fail_memory();
-    if (status == LORAC_OK)
-        status = write_tokenizer(plan->m, folder);
-    if (status == LORAC_OK)
-        status = write_weights(plan, file, loss);
-    buf_free(&path);
-    return status;
+    TRY(write_config(plan, folder));
+    TRY(write_tokenizer(plan->m, folder));
+    return write_weights(plan, folder, loss);
 }

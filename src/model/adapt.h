@@ -21,7 +21,7 @@ int adapter_default_targets(peft_config *copy, const peft_config *config, const 
 int adapter_refresh(const adapter *a, const model *m, context *c);
 /* The same, and those of the frozen weights, once the factors have their first values. */
 int adapter_measure_lengths(const adapter *a, const model *m);
-/* Gives the tensors of a llama.cpp adapter the model's names and row order. */
+/* Gives the tensors of a llama.cpp or an mlx-lm adapter the model's names and row order; others have them. */
 int adapter_file_translate(adapter_file *f, const model *m);
 /* Writes adapter_model.safetensors and adapter_config.json into an existing folder; each file atomically. The config's
  * target list names what was really adapted. */

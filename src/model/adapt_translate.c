@@ -1,5 +1,6 @@
-/* adapt_gguf.c: the modules of a llama.cpp adapter under the model's names, with the rows of q and k in the model's
- * order. The family's table says both; the loader of GGUF models reads the same one. */
+/* adapt_translate.c: the modules of another program's adapter under the model's names. llama.cpp's have names of their
+ * own and the rows of q and k in another order: the family's table says both; the loader of GGUF models reads the same
+ * one. mlx-lm calls every model's body "model". */
 #include "adapt.h"
 
 #include "arch.h"
@@ -43,25 +44,27 @@ static const param *find_param(const model *m, slice stem, int64_t *layer)
     return NULL;
 }
 
-static int translate(adapter_file *f, size_t i, const model *m)
+static int translate_gguf(adapter_file *f, size_t i, const model *m)
 {
     slice name = slice_of(f->names[i]);
-    bool is_b = slice_ends(name, PEFT_B);
-    slice stem = { name.p + strlen(PEFT_PREFIX), name.n - strlen(PEFT_PREFIX) - strlen(PEFT_A) };
-    const char *suffix = is_b ? PEFT_B : PEFT_A;
+    bool is_b = slice_ends(name, PEFT_B), embedding = slice_starts(name, PEFT_PREFIX "token_embd.");
+    const char *suffix = embedding ? strrchr(f->names[i], '.') : is_b ? PEFT_B : PEFT_A;
+    slice stem = { name.p + strlen(PEFT_PREFIX), name.n - strlen(PEFT_PREFIX) - strlen(suffix) };
     int64_t layer;
     const param *q = find_param(m, stem, &layer);
     tensor *t = &f->tensors[i];
     if (q)
         f->names[i] =
             arena_format(&f->memory, PEFT_PREFIX "%s.%lld.%s%s", m->family->layers, (long long)layer, q->name, suffix);
+    else if (embedding)
+        f->names[i] = arena_format(&f->memory, PEFT_PREFIX "%s%s", m->family->embedding, suffix);
     else if (slice_is(stem, "output"))
         f->names[i] = arena_format(&f->memory, PEFT_PREFIX "lm_head%s", suffix);
     else
         return fail_at(
             LORAC_ERROR_DATA,
             (fault){ .file = f->path, .key = f->gguf.names[i], .hint = "the adapter was made for another base model" },
-            "the adapter has a tensor for a module that the model does not have, or for its embedding");
+            "the adapter has a tensor for a module that the model does not have");
     if (!f->names[i])
         return fail_memory();
     /* Rows of another number are refused with their shape when the factors are read. */
@@ -70,10 +73,24 @@ static int translate(adapter_file *f, size_t i, const model *m)
     return LORAC_OK;
 }
 
+/* "model.h.0.attn.c_attn" to "transformer.h.0.attn.c_attn". */
+static int translate_mlx(adapter_file *f, size_t i, const model *m)
+{
+    static const char prefix[] = PEFT_PREFIX "model.";
+    if (!slice_starts(slice_of(f->names[i]), prefix))
+        return LORAC_OK;
+    f->names[i] = arena_format(&f->memory, PEFT_PREFIX "%s%s", m->family->prefix, f->names[i] + strlen(prefix));
+    return f->names[i] ? LORAC_OK : fail_memory();
+}
+
 int adapter_file_translate(adapter_file *f, const model *m)
 {
-    TRY(check_architecture(f, m));
+    bool is_gguf = strcmp(f->format, "gguf") == 0;
+    if (!is_gguf && strcmp(f->format, "mlx") != 0)
+        return LORAC_OK;
+    if (is_gguf)
+        TRY(check_architecture(f, m));
     for (size_t i = 0; i < f->count; i++)
-        TRY(translate(f, i, m));
+        TRY(is_gguf ? translate_gguf(f, i, m) : translate_mlx(f, i, m));
     return adapter_file_renamed(f);
 }
