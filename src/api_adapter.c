@@ -5,6 +5,7 @@
 #include "adapter_write.h"
 #include "arch.h"
 #include "export.h"
+#include "quant.h"
 
 #include <math.h>
 #include <string.h>
@@ -113,6 +114,38 @@ static int check_tied(const adapter_file *f, const model *m)
     return LORAC_OK;
 }
 
+static bool same_rows(const tensor *a, const tensor *b, int64_t rows, int64_t cols, float *room)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        quant_decode(room, (const char *)a->data + r * dtype_row_bytes(a->type, cols), a->type, cols);
+        quant_decode(room + cols, (const char *)b->data + r * dtype_row_bytes(b->type, cols), b->type, cols);
+        if (memcmp(room, room + cols, (size_t)cols * sizeof *room) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* PEFT files an adapted head's own weight too. Other programs have no place for it, and need none if it is the
+ * model's. */
+static int check_base(const adapter_file *f, const model *m, const adapter *a)
+{
+    for (int slot = 0; slot < m->linear_count; slot++) {
+        const tensor *brought = &a->modules[slot].base.t, *own = &m->linears[slot]->weight.t;
+        if (!brought->data)
+            continue;
+        float *room = mem_new(2 * (size_t)own->dim[1], sizeof *room);
+        if (!room)
+            return fail_memory();
+        bool same = same_rows(brought, own, own->dim[0], own->dim[1], room);
+        mem_free(room);
+        if (!same)
+            return fail_at(LORAC_ERROR_USAGE,
+                           (fault){ .file = f->path, .key = m->linears[slot]->name, .hint = "merge the adapter instead" },
+                           "the adapter brings a weight that is not the model's, for which the format has no place");
+    }
+    return LORAC_OK;
+}
+
 static int check_route(const adapter_file *f, int to)
 {
     return to == LORAC_ADAPTER_PEFT || strcmp(f->format, "loralib") != 0
@@ -128,8 +161,8 @@ static int convert(adapter_file *f, const char *path, const char *output, const 
     TRY(settle(f, o, notes));
     if (o->model && strcmp(f->format, "loralib") != 0)
         TRY(adapter_load(&a, o->model->m, path, NULL, NULL));
-    int status = LORAC_OK;
-    if (o->to == LORAC_ADAPTER_MLX)
+    int status = o->to == LORAC_ADAPTER_PEFT ? LORAC_OK : check_base(f, o->model->m, a);
+    if (status == LORAC_OK && o->to == LORAC_ADAPTER_MLX)
         status = check_tied(f, o->model->m);
     if (status == LORAC_OK)
         status = o->to == LORAC_ADAPTER_GGUF ? export_adapter_gguf(o->model->m, a, output) : write_folder(f, o, output);

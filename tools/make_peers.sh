@@ -1,10 +1,13 @@
 #!/bin/bash
-# Makes the virtual environment of tools/peers-requirements.txt in the cache (once, about 6 GB) if it is not complete.
-# Exits with 77 when that cannot be done here, and says why.
+# Makes a virtual environment in the cache (once) if it is not complete. Without an argument that of
+# tools/peers-requirements.txt (about 6 GB); tools/make_peers.sh NAME that of tools/peers-NAME-requirements.txt: mlx (1 GB),
+# peft-0.10 (6 GB). Exits with 77 when that cannot be done here, and says why.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lorac
-environment=$cache/peers
+environment=$cache/peers${1:+-$1}
+requirements=tools/peers${1:+-$1}-requirements.txt
+[ -r "$requirements" ] || { echo "$requirements is not there"; exit 1; }
 
 skip() {
     echo "SKIPPED: $*"
@@ -12,7 +15,7 @@ skip() {
 }
 
 complete() {
-    "$environment/bin/python" - tools/peers-requirements.txt 2>/dev/null <<'PYTHON'
+    "$environment/bin/python" - "$requirements" 2>/dev/null <<'PYTHON'
 import sys
 from importlib.metadata import version
 for line in open(sys.argv[1]):
@@ -28,5 +31,5 @@ free=$(df --output=avail -k "$cache" | tail -1)
 command -v python3 >/dev/null || skip "there is no python3"
 python3 -m venv "$environment" || skip "python3 -m venv fails; the package python3-venv may be missing"
 echo "installing the peers into $environment (once, some minutes)"
-"$environment/bin/pip" install --quiet --disable-pip-version-check -r tools/peers-requirements.txt ||
+"$environment/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" ||
     skip "the peers cannot be installed; is there a network?"

@@ -16,6 +16,8 @@
 #define PEFT_EMBEDDING_A ".lora_embedding_A"
 #define PEFT_EMBEDDING_B ".lora_embedding_B"
 #define PEFT_MAGNITUDE ".lora_magnitude_vector"
+/* The adapted layer's own weight: PEFT files that of a head or an embedding. */
+#define PEFT_BASE ".base_layer.weight"
 
 typedef struct adapter_file {
     const char *format; /* "peft", "mlx", "gguf", "loralib" */

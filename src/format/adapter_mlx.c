@@ -1,7 +1,7 @@
 /* adapter_mlx.c: mlx-lm's adapter folder: adapters.safetensors with MODULE.lora_a [in, r] and MODULE.lora_b [r, out],
  * and adapter_config.json with fine_tune_type and lora_parameters (rank, scale, dropout). The layer computes y + scale
  * · (x a) b: the scale is the whole factor, alpha / r is not in it. An embedding is filed alike, as [V, r] and [r, D].
- * A pair may be thinner than the rank, which only sizes what mlx-lm overwrites. Source: mlx_lm/tuner/lora.py and utils.py. */
+ * All pairs have one rank; thinner ones are filled up with zeros, which are taken off again. Source: mlx_lm/tuner/lora.py and utils.py. */
 #include "adapter_parts.h"
 
 #include "err.h"
@@ -91,12 +91,37 @@ static int check_rank(const adapter_file *f, const char *name, const tensor *a, 
 {
     char found[64], expected[96];
 
-    if (a->dim[1] <= rank)
+    if (a->dim[1] == rank)
         return LORAC_OK;
-    snprintf(expected, sizeof expected, "[in, %lld], the configuration's rank, or a lower one", (long long)rank);
+    snprintf(expected, sizeof expected, "[in, %lld], the configuration's rank", (long long)rank);
     return fail_at(LORAC_ERROR_DATA,
                    (fault){ .file = f->path, .key = name, .found = tensor_shape(a, found), .expected = expected },
                    "an adapter tensor has another rank");
+}
+
+static bool is_zero(const char *bytes, size_t count)
+{
+    while (count > 0 && bytes[count - 1] == 0)
+        count--;
+    return count == 0;
+}
+
+/* The rank of a pair without the last columns of a [in, r] and rows of b [r, out] that are zero in both. */
+static int64_t thin_rank(const tensor *a, const tensor *b)
+{
+    size_t size = (size_t)dtype_block_bytes(a->type), row = (size_t)tensor_bytes(b) / (size_t)b->dim[0];
+    int64_t rank = a->dim[1];
+
+    for (; rank > 1; rank--) {
+        const char *column = (const char *)a->data + (size_t)(rank - 1) * size;
+
+        if (!is_zero((const char *)b->data + (size_t)(rank - 1) * row, row))
+            return rank;
+        for (int64_t i = 0; i < a->dim[0]; i++)
+            if (!is_zero(column + (size_t)(i * a->dim[1]) * size, size))
+                return rank;
+    }
+    return rank;
 }
 
 static int add_tensor(adapter_file *f, size_t i, int64_t rank)
@@ -106,7 +131,7 @@ static int add_tensor(adapter_file *f, size_t i, int64_t rank)
     bool is_a = slice_ends(slice_of(name), a_suffix);
     slice module = { name, strlen(name) - strlen(a_suffix) };
     bool embedding = peft_is_embedding(module);
-    tensor turned;
+    tensor turned, half = *t;
 
     if (!is_a && !slice_ends(slice_of(name), b_suffix))
         return fail_at(LORAC_ERROR_DATA,
@@ -122,8 +147,11 @@ static int add_tensor(adapter_file *f, size_t i, int64_t rank)
         TRY(check_rank(f, name, t, rank));
     } else {
         TRY(adapter_pair_check(f, name, t, 0, other_name, other, 1));
+        half.dim[0] = thin_rank(other, t);
     }
-    TRY(adapter_transpose(&f->memory, t, &turned));
+    TRY(adapter_transpose(&f->memory, &half, &turned));
+    if (is_a)
+        turned.dim[0] = thin_rank(t, other);
     return adapter_file_add(f, module, adapter_suffix(is_a, embedding), &turned);
 }
 

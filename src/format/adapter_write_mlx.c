@@ -77,12 +77,35 @@ static int scaled(arena *memory, tensor *t, double ratio)
     return LORAC_OK;
 }
 
-static int add_half(writing *w, const char *module, const char *suffix, tensor t, double ratio)
+/* Rows of zeros below the others, up to `rows`. */
+static int lengthen(arena *memory, tensor *t, int64_t rows)
 {
+    size_t bytes = (size_t)tensor_bytes(t);
+    char *longer;
+
+    if (t->dim[0] == rows)
+        return LORAC_OK;
+    longer = arena_new(memory, (size_t)rows, bytes / (size_t)t->dim[0]);
+    if (!longer)
+        return fail_memory();
+    t->data = memcpy(longer, t->data, bytes);
+    t->dim[0] = rows;
+    return LORAC_OK;
+}
+
+/* A [r, in] as [in, R], B [out, r] as [R, out], where R is the rank of all. */
+static int add_half(writing *w, const char *module, bool is_a, tensor t, double ratio)
+{
+    tensor *turned = &w->tensors[w->count];
+
     if (ratio != 1 || dtype_is_quantised(t.type) || t.type == DT_F64) /* mlx has no f64 */
         TRY(scaled(&w->memory, &t, ratio));
-    TRY(adapter_transpose(&w->memory, &t, &w->tensors[w->count]));
-    w->tensor_names[w->count] = arena_format(&w->memory, "%s%s", module, suffix);
+    if (is_a)
+        TRY(lengthen(&w->memory, &t, w->rank));
+    TRY(adapter_transpose(&w->memory, &t, turned));
+    if (!is_a)
+        TRY(lengthen(&w->memory, turned, w->rank));
+    w->tensor_names[w->count] = arena_format(&w->memory, "%s.lora_%c", module, is_a ? 'a' : 'b');
     return w->tensor_names[w->count++] ? LORAC_OK : fail_memory();
 }
 
@@ -101,23 +124,25 @@ static int add_pair(writing *w, const tensor *a, const tensor *b, slice module)
         return fail_memory();
     TRY(factor_of(w, name, rank, &factor));
     w->factor = w->factor == 0 ? factor : w->factor;
-    w->rank = rank > w->rank ? rank : w->rank;
     TRY(add_key(w, module, mlx_name));
-    TRY(add_half(w, mlx_name, ".lora_a", *a, 1));
-    return add_half(w, mlx_name, ".lora_b", *b, factor == w->factor ? 1 : factor / w->factor);
+    TRY(add_half(w, mlx_name, true, *a, 1));
+    return add_half(w, mlx_name, false, *b, factor == w->factor ? 1 : factor / w->factor);
 }
 
 static int add_pairs(writing *w)
 {
     const adapter_file *f = w->f;
+    slice module;
 
+    for (size_t i = 0; i < f->count; i++)
+        if (adapter_file_partner(f, i, &module) && f->tensors[i].dim[0] > w->rank)
+            w->rank = f->tensors[i].dim[0];
     for (size_t i = 0; i < f->count; i++) {
-        slice module;
         const tensor *b = adapter_file_partner(f, i, &module);
 
         if (b)
             TRY(add_pair(w, &f->tensors[i], b, module));
-        else if (!adapter_is_half(slice_of(f->names[i])))
+        else if (!adapter_is_half(slice_of(f->names[i])) && !slice_ends(slice_of(f->names[i]), PEFT_BASE))
             return fail_at(LORAC_ERROR_USAGE,
                            (fault){ .file = f->path, .key = f->names[i], .hint = "merge the adapter instead" },
                            "mlx-lm's adapters have no place for this tensor");

@@ -159,6 +159,8 @@ static int read_metadata(safetensors *s, const json_t *object)
     json_t *value;
     char *text;
 
+    if (json_is_null(object)) /* as MLX writes none */
+        return LORAC_OK;
     if (!json_is_object(object))
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = s->path,

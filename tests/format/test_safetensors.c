@@ -78,6 +78,7 @@ static const twins cases[] = {
     { "no surrogates", "{\"__metadata__\":{\"k\":\"\xED\xA0\x80\"}}", 0, "not valid JSON",
       "{\"__metadata__\":{\"k\":\"\xE2\x82\xAC\"}}", 0 },
     { "metadata is an object", "{\"__metadata__\":[]}", 0, "__metadata__", "{\"__metadata__\":{}}", 0 },
+    { "metadata or null", "{\"__metadata__\":false}", 0, "__metadata__", "{\"__metadata__\":null}", 0 },
     { "metadata of strings", "{\"__metadata__\":{\"k\":1}}", 0, "__metadata__", "{\"__metadata__\":{\"k\":\"1\"}}", 0 },
     { "an entry is an object", "{\"a\":[\"F32\",[2],[0,8]]}", 8, "found an array", F32_2, 8 },
     { "dtype is there", ENTRY("\"shape\":[2],\"data_offsets\":[0,8]"), 8, "too many or too few", F32_2, 8 },

@@ -35,6 +35,24 @@ def logits(folder, model, ids, *arguments):
     return load_file(out)["logits"]
 
 
+def other_python(name):
+    """The Python of an environment that tools/make_peers.sh NAME made, or the end of the check when there is none."""
+    python = CACHE / f"peers-{name}" / "bin" / "python"
+    if not python.exists():
+        print(f"SKIPPED: {python} is not there; tools/make_peers.sh {name} makes it")
+        sys.exit(SKIPPED)
+    return python
+
+
+def run_other(python, script, *arguments):
+    """Runs a script of this folder with another Python; a failure is a failure of the check."""
+    command = [str(python), "-W", "ignore", str(Path(__file__).parent / script), *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"FAIL {' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
 def metrics(folder):
     """One object per training step."""
     lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
