@@ -63,6 +63,8 @@ int peft_config_set_targets(peft_config *c, const char *text);
 
 /* PEFT's default target modules of a model type ("llama": q_proj, v_proj), comma-separated; NULL when it has none. */
 const char *peft_default_targets(const char *model_type);
+/* A config that names no targets means these. The copy shares the original's memory; what is new lies in `memory`. */
+int peft_with_default_targets(peft_config *copy, const peft_config *config, const char *model_type, arena *memory);
 
 /* Is a module of this name an embedding, in all models we know of? For those who have no model to ask. */
 bool peft_is_embedding(slice module);

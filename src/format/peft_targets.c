@@ -61,27 +61,47 @@ const char *peft_default_targets(const char *model_type)
     return NULL;
 }
 
-int peft_config_set_targets(peft_config *c, const char *text)
+/* "all-linear", a regular expression, or names with commas. */
+static int set_targets(peft_config *c, const char *text, arena *memory)
 {
     slice rest = slice_of(text);
 
     if (strcmp(text, "all-linear") == 0 || strpbrk(text, "*+?()[]{}|\\^$")) {
-        c->target_regex = arena_text(&c->memory, rest.p, rest.n);
+        c->target_regex = arena_text(memory, rest.p, rest.n);
         return c->target_regex ? LORAC_OK : fail_memory();
     }
-    c->targets = arena_new(&c->memory, rest.n + 1, sizeof *c->targets);
+    c->targets = arena_new(memory, rest.n + 1, sizeof *c->targets);
     while (c->targets && rest.n) {
         slice name = slice_trim(slice_cut(&rest, ','));
-        char *copy = name.n ? arena_text(&c->memory, name.p, name.n) : NULL;
+        char *copy = name.n ? arena_text(memory, name.p, name.n) : NULL;
 
         if (name.n && !copy)
             return fail_memory();
         if (name.n)
             c->targets[c->target_count++] = copy;
     }
-    if (c->targets && !c->target_count)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target-modules", .found = text }, "no module is named");
     return c->targets ? LORAC_OK : fail_memory();
+}
+
+int peft_config_set_targets(peft_config *c, const char *text)
+{
+    TRY(set_targets(c, text, &c->memory));
+    if (!c->target_regex && !c->target_count)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target-modules", .found = text }, "no module is named");
+    return LORAC_OK;
+}
+
+int peft_with_default_targets(peft_config *copy, const peft_config *config, const char *model_type, arena *memory)
+{
+    const char *names = peft_default_targets(model_type);
+
+    *copy = *config;
+    if (config->target_count || config->target_regex)
+        return LORAC_OK;
+    if (!names)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules", .hint = "name the modules to adapt" },
+                       "there are no default targets for models of type %s", model_type);
+    return set_targets(copy, names, memory);
 }
 
 bool peft_is_embedding(slice module)

@@ -2,6 +2,7 @@
 #include "inspect.h"
 
 #include "arch.h"
+#include "count.h"
 #include "err.h"
 #include "json.h"
 #include "mem.h"
@@ -156,29 +157,64 @@ static void describe_modules(const model *m, json_t *root)
     json_object_set_new(root, "modules", list);
 }
 
-static int describe_training(const model *m, const char *peft_config_path, json_t *root)
+static int describe_training(const module_list *l, const char *peft_config_path, json_t *root)
 {
     peft_config config;
-    adapter *a = NULL;
+    parameter_totals totals;
     peft_config_init(&config);
     int status = peft_config_read(&config, peft_config_path, NULL);
     if (status == LORAC_OK)
-        status = adapter_create(&a, m, &config, 0, NULL);
+        status = count_parameters(&totals, l, &config);
     if (status == LORAC_OK) {
-        parameter_counts counts = adapter_counts(a, m);
-        json_object_set_new(root, "trainable_parameters", json_integer(counts.trainable));
-        json_object_set_new(root, "all_parameters", json_integer(counts.all));
+        json_object_set_new(root, "trainable_parameters", json_integer(totals.trainable));
+        json_object_set_new(root, "all_parameters", json_integer(totals.all));
         json_object_set_new(root, "trainable_percent",
-                            json_real(100.0 * (double)counts.trainable / (double)counts.all));
+                            json_real(100.0 * (double)totals.trainable / (double)totals.all));
     }
-    adapter_free(a);
     peft_config_free(&config);
+    return status;
+}
+
+/* A family that lorac cannot run: what its files say without being read as a model. */
+static int inspect_folder(const char *path, const char *peft_config_path, json_t **out)
+{
+    module_list l;
+    TRY(modules_of_folder(&l, path));
+    json_t *list = json_array();
+    json_t *root = json_pack("{s:s,s:s,s:s,s:s,s:b,s:I,s:o}", "kind", "model", "path", path, "family", l.model_type,
+                             "format", "huggingface", "runs", 0, "parameters", (json_int_t)l.parameters, "modules", list);
+    for (size_t i = 0; i < l.count; i++)
+        if (l.list[i].kind != MODULE_OTHER)
+            json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:b}", "module", l.list[i].name, "in",
+                                                  (json_int_t)l.list[i].in, "out", (json_int_t)l.list[i].out, "bias",
+                                                  l.list[i].bias > 0));
+    int status = root ? LORAC_OK : fail_memory();
+    if (status == LORAC_OK && peft_config_path)
+        status = describe_training(&l, peft_config_path, root);
+    modules_free(&l);
+    if (status != LORAC_OK) {
+        json_decref(root);
+        root = NULL;
+    }
+    *out = root;
+    return status;
+}
+
+static int describe_model_training(const model *m, const char *peft_config_path, json_t *root)
+{
+    module_list l;
+    TRY(modules_of_model(&l, m));
+    int status = describe_training(&l, peft_config_path, root);
+    modules_free(&l);
     return status;
 }
 
 int inspect_model(const char *path, const char *peft_config_path, json_t **out)
 {
     model *m;
+    *out = NULL;
+    if (path_is_folder(path) && !modules_family_known(path))
+        return inspect_folder(path, peft_config_path, out);
     TRY(model_open(&m, path, false));
     const model_config *g = &m->config;
     json_t *root = json_pack("{s:s,s:s,s:s,s:s,s:s}", "kind", "model", "path", path, "family", m->family->name,
@@ -199,7 +235,7 @@ int inspect_model(const char *path, const char *peft_config_path, json_t **out)
         json_object_set_new(root, "rope_theta", json_real(g->rope_theta));
     json_object_set_new(root, "tied_head", json_boolean(g->tied_head));
     describe_modules(m, root);
-    int status = peft_config_path ? describe_training(m, peft_config_path, root) : LORAC_OK;
+    int status = peft_config_path ? describe_model_training(m, peft_config_path, root) : LORAC_OK;
     model_close(m);
     if (status != LORAC_OK) {
         json_decref(root);
