@@ -5,7 +5,6 @@
 #include "adapter_write.h"
 #include "arch.h"
 #include "export.h"
-#include "quant.h"
 
 #include <math.h>
 #include <string.h>
@@ -104,9 +103,9 @@ static int check_tied(const adapter_file *f, const model *m)
 {
     const char *heads[] = { "lm_head", m->family->embedding };
     for (size_t i = 0; i < f->count && m->config.tied_head; i++) {
-        slice module;
-        for (int k = 0; k < 2 && adapter_file_partner(f, i, &module); k++)
-            if (slice_is(module, heads[k]))
+        slice name;
+        for (int k = 0; k < 2 && adapter_file_partner(f, i, &name); k++)
+            if (slice_is(name, heads[k]))
                 return fail_at(LORAC_ERROR_USAGE,
                                (fault){ .file = f->path, .key = heads[k], .hint = "merge the adapter instead" },
                                "mlx-lm cannot apply an adapter to one of a tied embedding and head");
@@ -114,34 +113,18 @@ static int check_tied(const adapter_file *f, const model *m)
     return LORAC_OK;
 }
 
-static bool same_rows(const tensor *a, const tensor *b, int64_t rows, int64_t cols, float *room)
+/* mlx-lm has factors, of linears and embeddings, and DoRA's magnitudes of linears. What else an adapter can have, such as
+ * a weight that is not the model's, has no place there. */
+static int check_parts(const adapter_file *f, const model *m, const adapter *a)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        quant_decode(room, (const char *)a->data + r * dtype_row_bytes(a->type, cols), a->type, cols);
-        quant_decode(room + cols, (const char *)b->data + r * dtype_row_bytes(b->type, cols), b->type, cols);
-        if (memcmp(room, room + cols, (size_t)cols * sizeof *room) != 0)
-            return false;
-    }
-    return true;
-}
-
-/* PEFT files an adapted head's own weight too. Other programs have no place for it, and need none if it is the
- * model's. */
-static int check_base(const adapter_file *f, const model *m, const adapter *a)
-{
-    for (int slot = 0; slot < m->linear_count; slot++) {
-        const tensor *brought = &a->modules[slot].base.t, *own = &m->linears[slot]->weight.t;
-        if (!brought->data)
-            continue;
-        float *room = mem_new(2 * (size_t)own->dim[1], sizeof *room);
-        if (!room)
-            return fail_memory();
-        bool same = same_rows(brought, own, own->dim[0], own->dim[1], room);
-        mem_free(room);
-        if (!same)
+    for (int slot = 0; slot < a->module_count; slot++) {
+        const adapted *to = &a->modules[slot];
+        const module *x = m->modules[slot];
+        const bool more = to->b_bias || to->weight || to->bias || to->rows || to->turned;
+        if (more || (to->magnitude && x->kind == MODULE_EMBEDDING))
             return fail_at(LORAC_ERROR_USAGE,
-                           (fault){ .file = f->path, .key = m->linears[slot]->name, .hint = "merge the adapter instead" },
-                           "the adapter brings a weight that is not the model's, for which the format has no place");
+                           (fault){ .file = f->path, .key = x->name, .hint = "merge the adapter into the model instead" },
+                           "mlx-lm's adapters have factors and DoRA's magnitudes of linear layers only");
     }
     return LORAC_OK;
 }
@@ -161,7 +144,7 @@ static int convert(adapter_file *f, const char *path, const char *output, const 
     TRY(settle(f, o, notes));
     if (o->model && strcmp(f->format, "loralib") != 0)
         TRY(adapter_load(&a, o->model->m, path, NULL, NULL));
-    int status = o->to == LORAC_ADAPTER_PEFT ? LORAC_OK : check_base(f, o->model->m, a);
+    int status = o->to == LORAC_ADAPTER_MLX ? check_parts(f, o->model->m, a) : LORAC_OK;
     if (status == LORAC_OK && o->to == LORAC_ADAPTER_MLX)
         status = check_tied(f, o->model->m);
     if (status == LORAC_OK)

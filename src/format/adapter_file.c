@@ -148,10 +148,12 @@ static void add_module(adapter_file *f, size_t i, const char *module)
 static int make_config(adapter_file *f)
 {
     double dropout = f->config.lora_dropout;
+    bool dora = f->config.use_dora;
 
     peft_config_free(&f->config);
     peft_config_init(&f->config);
     f->config.lora_dropout = dropout;
+    f->config.use_dora = dora;
     if (f->base && !(f->config.base_model_name_or_path = arena_text(&f->config.memory, f->base, strlen(f->base))))
         return fail_memory();
     TRY(make_lists(&f->config, f->count));

@@ -1,7 +1,8 @@
 /* adapter_mlx.c: mlx-lm's adapter folder: adapters.safetensors with MODULE.lora_a [in, r] and MODULE.lora_b [r, out],
- * and adapter_config.json with fine_tune_type and lora_parameters (rank, scale, dropout). The layer computes y + scale
- * · (x a) b: the scale is the whole factor, alpha / r is not in it. An embedding is filed alike, as [V, r] and [r, D].
- * All pairs have one rank; thinner ones are filled up with zeros, which are taken off again. Source: mlx_lm/tuner/lora.py and utils.py. */
+ * and with DoRA MODULE.m [out]; and adapter_config.json with fine_tune_type and lora_parameters (rank, scale, dropout).
+ * The layer computes y + scale · (x a) b: the scale is the whole factor, alpha / r is not in it. An embedding is filed
+ * alike, as [V, r] and [r, D]. All pairs have one rank; thinner ones are filled up with zeros, which are taken off
+ * again. Source: mlx_lm/tuner/lora.py, dora.py and utils.py. */
 #include "adapter_parts.h"
 
 #include "err.h"
@@ -11,17 +12,18 @@
 
 enum { CONFIG_LIMIT = 8 << 20 };
 
-static const char a_suffix[] = ".lora_a", b_suffix[] = ".lora_b";
+static const char a_suffix[] = ".lora_a", b_suffix[] = ".lora_b", magnitude_suffix[] = ".m";
 
-static int check_kind(const json_t *root, const char *path)
+static int read_kind(adapter_file *f, const json_t *root, const char *path)
 {
     const char *kind = "lora";
 
     TRY(json_take_text(root, "fine_tune_type", &kind, path));
-    if (strcmp(kind, "lora") == 0)
+    f->config.use_dora = strcmp(kind, "dora") == 0;
+    if (f->config.use_dora || strcmp(kind, "lora") == 0)
         return LORAC_OK;
     return fail_at(LORAC_ERROR_USAGE,
-                   (fault){ .file = path, .key = "fine_tune_type", .found = kind, .expected = "lora" },
+                   (fault){ .file = path, .key = "fine_tune_type", .found = kind, .expected = "lora or dora" },
                    "mlx-lm's adapters of the kind %s are not supported", kind);
 }
 
@@ -71,7 +73,7 @@ static int read_config(adapter_file *f, const char *folder, int64_t *rank, buf *
     int status = path ? json_read(&root, path, CONFIG_LIMIT, 0) : fail_memory();
 
     if (status == LORAC_OK)
-        status = check_kind(root, path);
+        status = read_kind(f, root, path);
     if (status == LORAC_OK)
         status = read_parameters(f, root, path, rank, notes);
     if (status == LORAC_OK)
@@ -124,20 +126,25 @@ static int64_t thin_rank(const tensor *a, const tensor *b)
     return rank;
 }
 
-static int add_tensor(adapter_file *f, size_t i, int64_t rank)
+/* DoRA's m [out]. mlx-lm's of an embedding has a number for every token, PEFT's one for every dimension. */
+static int add_magnitude(adapter_file *f, const char *name, const tensor *t)
 {
-    const tensor *t = &f->safetensors.tensors[i], *other;
-    const char *name = f->safetensors.names[i], *other_name;
-    bool is_a = slice_ends(slice_of(name), a_suffix);
+    slice module = { name, strlen(name) - strlen(magnitude_suffix) };
+
+    if (peft_is_embedding(module))
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = f->path, .key = name },
+                       "mlx-lm's DoRA of an embedding is not PEFT's and is not supported");
+    return adapter_file_add(f, module, PEFT_MAGNITUDE, t);
+}
+
+/* lora_a or lora_b, which are equally long. */
+static int add_half(adapter_file *f, const char *name, const tensor *t, bool is_a, int64_t rank)
+{
     slice module = { name, strlen(name) - strlen(a_suffix) };
-    bool embedding = peft_is_embedding(module);
+    const char *other_name;
+    const tensor *other = find_other(f, module, is_a ? b_suffix : a_suffix, &other_name);
     tensor turned, half = *t;
 
-    if (!is_a && !slice_ends(slice_of(name), b_suffix))
-        return fail_at(LORAC_ERROR_DATA,
-                       (fault){ .file = f->path, .key = name, .expected = "MODULE.lora_a or MODULE.lora_b" },
-                       "the adapter has a tensor that is not part of a LoRA pair");
-    other = find_other(f, module, is_a ? b_suffix : a_suffix, &other_name);
     if (!other)
         return other_name ? fail_at(LORAC_ERROR_DATA, (fault){ .file = f->path, .key = other_name },
                                     "half of a LoRA pair is missing")
@@ -152,7 +159,22 @@ static int add_tensor(adapter_file *f, size_t i, int64_t rank)
     TRY(adapter_transpose(&f->memory, &half, &turned));
     if (is_a)
         turned.dim[0] = thin_rank(t, other);
-    return adapter_file_add(f, module, adapter_suffix(is_a, embedding), &turned);
+    return adapter_file_add(f, module, adapter_suffix(is_a, peft_is_embedding(module)), &turned);
+}
+
+static int add_tensor(adapter_file *f, size_t i, int64_t rank)
+{
+    const tensor *t = &f->safetensors.tensors[i];
+    const char *name = f->safetensors.names[i];
+    bool is_a = slice_ends(slice_of(name), a_suffix);
+
+    if (f->config.use_dora && slice_ends(slice_of(name), magnitude_suffix))
+        return add_magnitude(f, name, t);
+    if (is_a || slice_ends(slice_of(name), b_suffix))
+        return add_half(f, name, t, is_a, rank);
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = f->path, .key = name, .expected = "MODULE.lora_a or MODULE.lora_b" },
+                   "the adapter has a tensor that is not part of a LoRA pair");
 }
 
 int adapter_mlx_open(adapter_file *f, const char *folder, buf *notes)

@@ -109,17 +109,23 @@ static int add_half(writing *w, const char *module, bool is_a, tensor t, double 
     return w->tensor_names[w->count++] ? LORAC_OK : fail_memory();
 }
 
+/* "transformer.h.0.mlp.c_fc" as "model.h.0.mlp.c_fc". */
+static const char *name_in_mlx(writing *w, slice module)
+{
+    slice prefix = slice_of(w->names->prefix);
+    bool inside = slice_starts(module, w->names->prefix);
+
+    if (inside)
+        module = (slice){ module.p + prefix.n, module.n - prefix.n };
+    return arena_format(&w->memory, "%s%.*s", inside ? MLX_PREFIX : "", (int)module.n, module.p);
+}
+
 static int add_pair(writing *w, const tensor *a, const tensor *b, slice module)
 {
-    slice prefix = slice_of(w->names->prefix), below = module;
-    bool inside = slice_starts(module, w->names->prefix);
-    const char *name = arena_text(&w->memory, module.p, module.n), *mlx_name;
+    const char *name = arena_text(&w->memory, module.p, module.n), *mlx_name = name_in_mlx(w, module);
     int64_t rank = a->dim[0];
     double factor = 0;
 
-    if (inside)
-        below = (slice){ module.p + prefix.n, module.n - prefix.n };
-    mlx_name = arena_format(&w->memory, "%s%.*s", inside ? MLX_PREFIX : "", (int)below.n, below.p);
     if (!name || !mlx_name)
         return fail_memory();
     TRY(factor_of(w, name, rank, &factor));
@@ -127,6 +133,20 @@ static int add_pair(writing *w, const tensor *a, const tensor *b, slice module)
     TRY(add_key(w, module, mlx_name));
     TRY(add_half(w, mlx_name, true, *a, 1));
     return add_half(w, mlx_name, false, *b, factor == w->factor ? 1 : factor / w->factor);
+}
+
+/* DoRA's m. */
+static int add_magnitude(writing *w, size_t i)
+{
+    slice name = slice_of(w->f->names[i]);
+    slice module = { name.p + strlen(PEFT_PREFIX), name.n - strlen(PEFT_PREFIX) - strlen(PEFT_MAGNITUDE) };
+    const char *mlx_name = name_in_mlx(w, module);
+
+    if (!mlx_name)
+        return fail_memory();
+    w->tensors[w->count] = w->f->tensors[i];
+    w->tensor_names[w->count] = arena_format(&w->memory, "%s.m", mlx_name);
+    return w->tensor_names[w->count++] ? LORAC_OK : fail_memory();
 }
 
 static int add_pairs(writing *w)
@@ -142,6 +162,8 @@ static int add_pairs(writing *w)
 
         if (b)
             TRY(add_pair(w, &f->tensors[i], b, module));
+        else if (slice_starts(slice_of(f->names[i]), PEFT_PREFIX) && slice_ends(slice_of(f->names[i]), PEFT_MAGNITUDE))
+            TRY(add_magnitude(w, i));
         else if (!adapter_is_half(slice_of(f->names[i])) && !slice_ends(slice_of(f->names[i]), PEFT_BASE))
             return fail_at(LORAC_ERROR_USAGE,
                            (fault){ .file = f->path, .key = f->names[i], .hint = "merge the adapter instead" },
@@ -159,7 +181,8 @@ static int write_config(const writing *w, const char *path)
     int status;
 
     json_object_foreach(w->keys, key, value) json_array_append_new(keys, json_string(key));
-    root = json_pack("{s:s,s:s*,s:I,s:{s:o,s:I,s:f,s:f}}", "fine_tune_type", "lora", "model", base, "num_layers",
+    root = json_pack("{s:s,s:s*,s:I,s:{s:o,s:I,s:f,s:f}}", "fine_tune_type",
+                     f->config.use_dora ? "dora" : "lora", "model", base, "num_layers",
                      (json_int_t)(w->names->layer_count - w->first_layer), "lora_parameters", "keys", keys, "rank",
                      (json_int_t)w->rank, "scale", w->factor, "dropout", f->config.lora_dropout);
     text = json_dumps(root, JSON_INDENT(4) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));

@@ -29,32 +29,13 @@ static int add_new(counting *c, int64_t a, int64_t b)
     return add(&c->totals.all, a, b);
 }
 
-/* ---- modules_to_save ---- */
-
-static bool ends_with_any(const peft_config *c, slice path)
-{
-    for (size_t i = 0; i < c->save_count; i++)
-        if (slice_ends(path, c->modules_to_save[i]))
-            return true;
-    return false;
-}
-
-/* Is the module, or one that it is in, trained as a whole? PEFT asks only how the path ends. */
-static bool is_saved(const peft_config *c, const char *name)
-{
-    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.'))
-        if (ends_with_any(c, (slice){ name, (size_t)(dot - name) }))
-            return true;
-    return ends_with_any(c, slice_of(name));
-}
-
-/* No target is looked for in it: here the name of a setting must be whole components of the path. */
+/* No target is looked for in a module that is trained whole, which here must be named by whole components. */
 static bool is_out_of_reach(const peft_config *c, const char *name)
 {
-    for (size_t i = 0; i < c->save_count; i++) {
-        const size_t length = strlen(c->modules_to_save[i]);
+    for (size_t i = 0; i < c->saved_count; i++) {
+        const size_t length = strlen(c->saved[i]);
         for (const char *at = name; at; at = strchr(at, '.'), at = at ? at + 1 : NULL)
-            if (strncmp(at, c->modules_to_save[i], length) == 0 && (at[length] == '.' || at[length] == '\0'))
+            if (strncmp(at, c->saved[i], length) == 0 && (at[length] == '.' || at[length] == '\0'))
                 return true;
     }
     return false;
@@ -62,31 +43,44 @@ static bool is_out_of_reach(const peft_config *c, const char *name)
 
 /* ---- Modules ---- */
 
-/* A and B, of a linear as of an embedding. */
-static int count_pair(counting *c, const module_shape *s, bool *adapted)
+/* A and B, of a linear as of an embedding; with lora_bias a bias of B, with DoRA a magnitude for every output. */
+static int count_pair(counting *c, const module_shape *s, bool *is_target)
 {
-    const char *all = c->config->target_regex;
-    bool all_linear = all && strcasecmp(all, "all-linear") == 0;
+    const peft_config *config = c->config;
+    const bool all_linear = config->target_regex && strcasecmp(config->target_regex, "all-linear") == 0;
+    const bool is_linear = s->kind == MODULE_LINEAR || s->kind == MODULE_CONV1D;
     int64_t rank;
     double alpha;
-    *adapted = false;
-    if (s->kind == MODULE_OTHER || (all_linear && s->kind != MODULE_LINEAR) || is_out_of_reach(c->config, s->name))
+    *is_target = false;
+    if (s->kind == MODULE_NORM || (all_linear && !is_linear) || is_out_of_reach(config, s->name))
         return LORAC_OK;
-    TRY(peft_matches(c->matcher, s->name, s->is_head, adapted, &rank, &alpha));
-    if (!*adapted)
+    TRY(peft_matches(c->matcher, s->name, s->is_head, is_target, &rank, &alpha));
+    if (!*is_target)
         return LORAC_OK;
     c->any = true;
-    return add_new(c, rank, s->in + s->out);
+    if (config->lora_bias && !is_linear)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "lora_bias", .found = s->name },
+                       "an embedding cannot have lora_bias");
+    TRY(add_new(c, rank, s->in + s->out));
+    return add_new(c, config->lora_bias + config->use_dora, s->out);
+}
+
+/* Rows of an embedding or of the head, beside the frozen ones. A head that is tied to the embedding has its rows. */
+static int count_rows(counting *c, const module_shape *s)
+{
+    const peft_tokens *tokens = peft_tokens_of(c->config, s->name, s->is_input);
+    return tokens ? add_new(c, (int64_t)tokens->count, s->kind == MODULE_EMBEDDING ? s->out : s->in) : LORAC_OK;
 }
 
 static int count_module(counting *c, const module_shape *s)
 {
     const char *bias = c->config->bias;
-    bool adapted, saved = is_saved(c->config, s->name);
-    TRY(count_pair(c, s, &adapted));
-    if (saved) /* a copy of it, beside the frozen original */
+    bool is_target;
+    TRY(count_rows(c, s));
+    TRY(count_pair(c, s, &is_target));
+    if (peft_saves(c->config, s->name)) /* a copy of it, beside the frozen original */
         return add_new(c, s->weight + s->bias, 1);
-    if (strcmp(bias, "all") == 0 || (adapted && strcmp(bias, "lora_only") == 0))
+    if (strcmp(bias, "all") == 0 || (is_target && strcmp(bias, "lora_only") == 0))
         return add(&c->totals.trainable, s->bias, 1);
     return LORAC_OK;
 }

@@ -11,12 +11,12 @@
 
 #include <string.h>
 
-enum { CONFIG_LIMIT = 1 << 20 };
+enum { CONFIG_LIMIT = 1 << 20, TIES_MOST = 3 };
 
 static module_shape *add_module(module_list *l, const char *name)
 {
     module_shape *s = &l->list[l->count++];
-    *s = (module_shape){ .name = name };
+    *s = (module_shape){ .name = name, .kind = MODULE_NORM };
     return name ? s : NULL;
 }
 
@@ -47,55 +47,31 @@ static void make_embedding(module_shape *s)
 
 /* ---- An open model ---- */
 
-static int add_vars(module_list *l, const char *name, const var *weight, const var *bias)
+static int add_own(module_list *l, const module *x)
 {
-    module_shape *s = add_module(l, name);
-    if (!s)
-        return fail_memory();
-    TRY(set_weight(l, s, weight->t.dim, weight->t.ndim, weight->turned));
-    s->bias = bias && bias->t.data ? tensor_count(&bias->t) : 0;
+    module_shape *s = add_module(l, x->name);
+    TRY(set_weight(l, s, x->weight.t.dim, x->weight.t.ndim, x->weight.turned));
+    s->kind = x->kind;
+    s->bias = x->bias.t.data ? tensor_count(&x->bias.t) : 0;
     l->parameters += s->bias;
-    return LORAC_OK;
-}
-
-static int add_block(module_list *l, const model *m, int64_t layer)
-{
-    const char *block = m->blocks + (size_t)layer * m->family->block_size;
-    for (const param *q = m->family->layer; q->name; q++) {
-        const char *name = param_stem(m->family, q, layer, false, &l->memory);
-        const norm_weights *norm = (const norm_weights *)(block + q->offset);
-        const linear *linear_layer = (const linear *)(block + q->offset);
-        TRY(q->kind == PARAM_LINEAR ? add_vars(l, name, &linear_layer->weight, &linear_layer->bias)
-                                    : add_vars(l, name, &norm->weight, &norm->bias));
-    }
     return LORAC_OK;
 }
 
 static int list_model(module_list *l, const model *m)
 {
-    const architecture *f = m->family;
-    size_t per_layer = 0;
-    for (const param *q = f->layer; q->name; q++)
-        per_layer++;
     l->model_type = m->config.model_type;
-    l->list = arena_new(&l->memory, (size_t)m->config.layers * per_layer + 4, sizeof *l->list);
+    l->list = arena_new(&l->memory, (size_t)m->module_count, sizeof *l->list);
     if (!l->list)
         return fail_memory();
-    TRY(add_vars(l, f->embedding, &m->embedding, NULL));
-    make_embedding(&l->list[0]);
-    if (f->positions) {
-        TRY(add_vars(l, f->positions, &m->positions, NULL));
-        make_embedding(&l->list[1]);
+    for (int i = 0; i < m->module_count; i++) {
+        const module *x = m->modules[i];
+        TRY(add_own(l, x));
+        l->list[i].is_input = x == &m->embedding;
+        l->list[i].is_head = x == &m->head;
+        l->list[i].shared = x == &m->head && m->config.tied_head;
+        if (l->list[i].shared)
+            l->parameters -= l->list[i].weight;
     }
-    for (int64_t layer = 0; layer < m->config.layers; layer++)
-        TRY(add_block(l, m, layer));
-    TRY(add_vars(l, f->final_norm, &m->final_norm.weight, &m->final_norm.bias));
-    TRY(add_vars(l, m->head.name, &m->head.weight, &m->head.bias));
-    module_shape *head = &l->list[l->count - 1];
-    head->is_head = true;
-    head->shared = m->config.tied_head;
-    if (head->shared)
-        l->parameters -= head->weight;
     return LORAC_OK;
 }
 
@@ -129,20 +105,20 @@ static bool is_buffer(slice name)
     return false;
 }
 
-static bool is_head_name(slice module)
+static bool is_head_name(slice stem)
 {
     static const char *const names[] = { "lm_head", "embed_out", "output_layer" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (slice_is(module, names[i]))
+        if (slice_is(stem, names[i]))
             return true;
     return false;
 }
 
-static module_shape *module_named(module_list *l, map *index, slice module, int *status)
+static module_shape *module_named(module_list *l, map *index, slice stem, int *status)
 {
     bool found;
-    const char *name = arena_text(&l->memory, module.p, module.n);
-    int64_t at = map_find(index, module);
+    const char *name = arena_text(&l->memory, stem.p, stem.n);
+    int64_t at = map_find(index, stem);
     if (at >= 0)
         return &l->list[at];
     *status = name ? map_add(index, slice_of(name), (int64_t)l->count, &found) : fail_memory();
@@ -153,18 +129,18 @@ static module_shape *module_named(module_list *l, map *index, slice module, int 
 static int add_tensor(module_list *l, map *index, const char *name, const tensor *t, bool tied)
 {
     slice whole = slice_of(name), last = last_of(whole);
-    slice module = { whole.p, whole.n > last.n ? whole.n - last.n - 1 : 0 };
+    slice stem = { whole.p, whole.n > last.n ? whole.n - last.n - 1 : 0 };
     int status = LORAC_OK;
     if (is_buffer(whole))
         return LORAC_OK;
-    module_shape *s = module_named(l, index, module, &status);
+    module_shape *s = module_named(l, index, stem, &status);
     if (!s)
         return status;
     if (slice_is(last, "weight") && s->weight == 0) {
-        s->is_head = is_head_name(module);
+        s->is_head = is_head_name(stem);
         s->shared = s->is_head && tied;
         TRY(set_weight(l, s, t->dim, t->ndim, false));
-        if (t->ndim == 2 && peft_is_embedding(module))
+        if (t->ndim == 2 && peft_is_embedding(stem))
             make_embedding(s);
         return LORAC_OK;
     }
@@ -180,28 +156,58 @@ static int add_tensor(module_list *l, map *index, const char *name, const tensor
                : LORAC_OK;
 }
 
-/* A tied head that no file holds has the shape of the input embedding, the largest one. */
-static int add_tied_head(module_list *l)
+static module_shape *input_embedding(const module_list *l)
 {
-    const module_shape *embedding = NULL;
-    for (size_t i = 0; i < l->count; i++) {
-        const module_shape *s = &l->list[i];
-        if (s->is_head)
-            return LORAC_OK;
-        if (s->kind == MODULE_EMBEDDING && (!embedding || s->weight > embedding->weight))
-            embedding = s;
+    module_shape *largest = NULL;
+    for (size_t i = 0; i < l->count; i++)
+        if (l->list[i].kind == MODULE_EMBEDDING && (!largest || l->list[i].weight > largest->weight))
+            largest = &l->list[i];
+    return largest;
+}
+
+/* A tied head that no file holds has the shape of the input embedding. */
+static void add_tied_head(module_list *l, const module_shape *embedding)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->list[i].is_head)
+            return;
+    module_shape *head = add_module(l, "lm_head");
+    head->kind = MODULE_LINEAR;
+    head->is_head = head->shared = true;
+    head->out = embedding->in;
+    head->in = embedding->out;
+    head->weight = embedding->weight;
+}
+
+/* Encoder and decoder of T5 and BART look their tokens up in one embedding under three names. */
+static int add_aliases(module_list *l, module_shape embedding)
+{
+    static const char *const sides[] = { "encoder", "decoder" };
+    slice name = slice_of(embedding.name), last = last_of(name);
+    if (!slice_is(last, "shared"))
+        return LORAC_OK;
+    for (int i = 0; i < 2; i++) {
+        module_shape *s = add_module(l, arena_format(&l->memory, "%.*s%s.embed_tokens", (int)(name.n - last.n), name.p, sides[i]));
+        if (!s)
+            return fail_memory();
+        const char *own = s->name;
+        *s = embedding;
+        s->name = own;
+        s->shared = true;
+        s->is_input = false;
     }
+    return LORAC_OK;
+}
+
+static int add_ties(module_list *l, bool tied)
+{
+    module_shape *embedding = input_embedding(l);
     if (!embedding)
         return LORAC_OK;
-    module_shape *head = add_module(l, "lm_head");
-    *head = (module_shape){ .name = "lm_head",
-                            .kind = MODULE_LINEAR,
-                            .is_head = true,
-                            .out = embedding->in,
-                            .in = embedding->out,
-                            .weight = embedding->weight,
-                            .shared = true };
-    return LORAC_OK;
+    embedding->is_input = true;
+    if (tied)
+        add_tied_head(l, embedding);
+    return add_aliases(l, *embedding);
 }
 
 static int list_tensors(module_list *l, const model_source *s, bool tied)
@@ -212,7 +218,7 @@ static int list_tensors(module_list *l, const model_source *s, bool tied)
     int status = LORAC_OK;
     while (source_at(s, count, &name))
         count++;
-    l->list = arena_new(&l->memory, count + 1, sizeof *l->list);
+    l->list = arena_new(&l->memory, count + TIES_MOST, sizeof *l->list);
     if (!l->list)
         return fail_memory();
     for (size_t i = 0; i < count && status == LORAC_OK; i++) {
@@ -268,8 +274,8 @@ static int list_folder(module_list *l, const char *folder)
     status = source_open(&s, folder);
     if (status == LORAC_OK)
         status = list_tensors(l, &s, tied);
-    if (status == LORAC_OK && tied)
-        status = add_tied_head(l);
+    if (status == LORAC_OK)
+        status = add_ties(l, tied);
     source_close(&s);
     return status;
 }

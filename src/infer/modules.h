@@ -6,16 +6,14 @@
 
 #include "model.h"
 
-typedef enum module_kind { MODULE_OTHER, MODULE_LINEAR, MODULE_EMBEDDING } module_kind;
-
 typedef struct module_shape {
     const char *name; /* "model.layers.0.self_attn.q_proj" */
-    module_kind kind;
-    bool is_head;        /* the output embedding */
-    int64_t out, in;     /* of a linear; an embedding: D, V */
-    int64_t weight;      /* how many numbers; those that another module owns too are in `shared` */
-    int64_t bias;        /* likewise; 0: none */
-    bool shared;         /* the weight is another module's */
+    module_kind kind; /* MODULE_NORM: also whatever else there is */
+    int64_t out, in;  /* of a linear; an embedding: D, V */
+    int64_t weight;   /* how many numbers */
+    int64_t bias;     /* likewise; 0: none */
+    bool is_input, is_head;
+    bool shared;      /* the weight is another module's too, which counts it */
 } module_shape;
 
 typedef struct module_list {

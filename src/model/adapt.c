@@ -104,26 +104,9 @@ static int create_modules(maker *b, uint64_t seed, buf *notes)
     return note_unused(b, notes);
 }
 
-/* A config that names no targets means PEFT's default for the model type. The copy shares the original's memory. */
 int adapter_default_targets(peft_config *copy, const peft_config *config, const model *m, arena *memory)
 {
-    *copy = *config;
-    if (config->target_count || config->target_regex)
-        return LORAC_OK;
-    const char *names = peft_default_targets(m->config.model_type);
-    if (!names)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules", .hint = "name the modules to adapt" },
-                       "there are no default targets for models of type %s", m->config.model_type);
-    slice rest = slice_of(names);
-    copy->targets = arena_new(memory, rest.n + 1, sizeof *copy->targets);
-    while (rest.n && copy->targets) {
-        slice name = slice_cut(&rest, ',');
-        const char *text = arena_text(memory, name.p, name.n);
-        if (!text)
-            return fail_memory();
-        copy->targets[copy->target_count++] = text;
-    }
-    return copy->targets ? LORAC_OK : fail_memory();
+    return peft_with_default_targets(copy, config, m->config.model_type, memory);
 }
 
 int adapter_create(adapter **out, const model *m, const peft_config *config, uint64_t seed, buf *notes)

@@ -233,9 +233,9 @@ static int load_file(adapter **out, const model *m, adapter_file *file)
         return fail_at(LORAC_ERROR_USAGE,
                        (fault){ .file = file->path,
                                 .key = "alpha",
-                                .hint = "convert it to PEFT's folder, whose adapter_config.json says alpha" },
+                                .hint = "lorac import FILE --alpha X makes PEFT's folder of it" },
                        "a file of loralib does not say by what the adapter is multiplied");
-    int status = strcmp(file->format, "gguf") == 0 ? adapter_file_translate(file, m) : LORAC_OK;
+    int status = adapter_file_translate(file, m);
     if (status == LORAC_OK)
         status = adapter_default_targets(&resolved, &file->config, m, &names);
     if (status == LORAC_OK)
