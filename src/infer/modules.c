@@ -107,7 +107,7 @@ static bool is_buffer(slice name)
 
 static bool is_head_name(slice stem)
 {
-    static const char *const names[] = { "lm_head", "embed_out", "output_layer" };
+    static const char *const names[] = { "lm_head", "embed_out", "output_layer", "lm_head.decoder", "cls.predictions.decoder" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slice_is(stem, names[i]))
             return true;
@@ -165,13 +165,20 @@ static module_shape *input_embedding(const module_list *l)
     return largest;
 }
 
-/* A tied head that no file holds has the shape of the input embedding. */
+/* A tied head that no file holds has the shape of the input embedding. The heads of masked language models are parts of
+ * something larger. */
 static void add_tied_head(module_list *l, const module_shape *embedding)
 {
-    for (size_t i = 0; i < l->count; i++)
+    const char *name = "lm_head";
+    for (size_t i = 0; i < l->count; i++) {
         if (l->list[i].is_head)
             return;
-    module_shape *head = add_module(l, "lm_head");
+        if (strcmp(l->list[i].name, "lm_head") == 0)
+            name = "lm_head.decoder";
+        else if (strcmp(l->list[i].name, "cls.predictions") == 0)
+            name = "cls.predictions.decoder";
+    }
+    module_shape *head = add_module(l, name);
     head->kind = MODULE_LINEAR;
     head->is_head = head->shared = true;
     head->out = embedding->in;
