@@ -107,7 +107,7 @@ use 3 layers.7 'does not have'
 take "$formats/qv-bin"; edit adapter_config.json 's/"r": 4/"r": 5/'; use 3 lora_A '\[4, 24\]'
 take "$formats/qv-mlx"; rm "$work/bad/adapter_config.json"; use 3 adapter_config.json .
 take "$formats/qv-mlx"; edit adapter_config.json 's/"lora_parameters"/"parameters"/'; use 3 adapter_config.json lora_parameters
-take "$formats/qv-mlx"; edit adapter_config.json 's/"fine_tune_type": "lora"/"fine_tune_type": "dora"/'; use 2 adapter_config.json dora
+take "$formats/qv-mlx"; edit adapter_config.json 's/"fine_tune_type": "lora"/"fine_tune_type": "dora"/'; use 3 lora_magnitude_vector missing
 take "$formats/qv-mlx"; edit adapter_config.json 's/"rank": 4/"rank": 3/'; use 3 adapters.safetensors '\[24, 4\]'
 take "$formats/qv-mlx"; edit adapter_config.json 's/"scale": 2.0/"scale": 0/'; use 3 adapter_config.json scale
 take "$formats/qv-mlx"; LC_ALL=C sed -i 's/layers.1.self_attn.q_proj.lora_a/layers.9.self_attn.q_proj.lora_a/' "$work/bad/adapters.safetensors"
