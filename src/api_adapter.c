@@ -119,7 +119,7 @@ static int check_parts(const adapter_file *f, const model *m, const adapter *a)
 {
     for (int slot = 0; slot < a->module_count; slot++) {
         const adapted *to = &a->modules[slot];
-        const module *x = m->modules[slot];
+        const nn_module *x = m->modules[slot];
         const bool more = to->b_bias || to->weight || to->bias || to->rows || to->turned;
         if (more || (to->magnitude && x->kind == MODULE_EMBEDDING))
             return fail_at(LORAC_ERROR_USAGE,

@@ -83,4 +83,9 @@ const peft_tokens *peft_tokens_of(const peft_config *c, const char *module, bool
 /* The first target or pattern that matched nothing so far, or NULL. */
 const char *peft_matcher_unused(const peft_matcher *m);
 
+/* Is the input embedding or the head among these, by the only names that PEFT knows them by here? */
+bool peft_names_an_end(const char *const *names, size_t count);
+/* The failure of a configuration whose targets fit nothing. */
+int peft_no_target(const peft_config *c);
+
 #endif

@@ -314,3 +314,32 @@ const peft_tokens *peft_tokens_of(const peft_config *c, const char *module, bool
     }
     return NULL;
 }
+
+bool peft_names_an_end(const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *dot = strrchr(names[i], '.'), *last = dot ? dot + 1 : names[i];
+
+        if (strcmp(last, "embed_tokens") == 0 || strcmp(last, "lm_head") == 0)
+            return true;
+    }
+    return false;
+}
+
+int peft_no_target(const peft_config *c)
+{
+    buf targets = { 0 };
+    int status;
+
+    for (size_t i = 0; i < c->target_count; i++)
+        buf_format(&targets, "%s%s", i ? "," : "", c->targets[i]);
+    status = fail_at(
+        LORAC_ERROR_USAGE,
+        (fault){ .key = "target_modules",
+                 .found = c->target_regex ? c->target_regex : targets.p,
+                 .expected = "for instance q_proj,v_proj, all-linear or a regular expression over whole module paths",
+                 .hint = "`lorac inspect MODEL` lists the modules" },
+        "the targets match no module of the model");
+    buf_free(&targets);
+    return status;
+}

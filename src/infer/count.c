@@ -10,7 +10,9 @@ typedef struct counting {
     const module_list *l;
     const peft_config *config;
     peft_matcher *matcher;
+    const module_shape *input, *head; /* or NULL */
     bool any;
+    bool ties; /* PEFT's ensure_weight_tying has something to do */
     parameter_totals totals;
 } counting;
 
@@ -65,17 +67,47 @@ static int count_pair(counting *c, const module_shape *s, bool *is_target)
     return add_new(c, config->lora_bias + config->use_dora, s->out);
 }
 
-/* Rows of an embedding or of the head, beside the frozen ones. A head that is tied to the embedding has its rows. */
+/* Rows of an embedding or of the head, beside the frozen ones. A tied head with the embedding's tokens has its rows. */
 static int count_rows(counting *c, const module_shape *s)
 {
-    const peft_tokens *tokens = peft_tokens_of(c->config, s->name, s->is_input);
-    return tokens ? add_new(c, (int64_t)tokens->count, s->kind == MODULE_EMBEDDING ? s->out : s->in) : LORAC_OK;
+    const peft_tokens *tokens = peft_tokens_of(c->config, s->name, s->is_input), *in = NULL;
+    if (!tokens)
+        return LORAC_OK;
+    if (s->is_head && s->shared && c->input)
+        in = peft_tokens_of(c->config, c->input->name, true);
+    if (in && in->count == tokens->count && memcmp(in->ids, tokens->ids, in->count * sizeof *in->ids) == 0)
+        return LORAC_OK;
+    return add_new(c, (int64_t)tokens->count, s->kind == MODULE_EMBEDDING ? s->out : s->in);
+}
+
+/* ---- ensure_weight_tying ---- */
+
+static void find_ends(counting *c)
+{
+    const peft_config *config = c->config;
+    for (size_t i = 0; i < c->l->count; i++) {
+        c->input = c->l->list[i].is_input ? &c->l->list[i] : c->input;
+        c->head = c->l->list[i].is_head ? &c->l->list[i] : c->head;
+    }
+    c->ties = config->ensure_weight_tying && c->input && c->head && c->head->shared &&
+              (peft_names_an_end(config->targets, config->target_count) || peft_names_an_end(config->saved, config->saved_count));
+}
+
+/* Where PEFT keeps embedding and head tied, one copy serves both, but factors are there for each. */
+static int count_tied(counting *c, const module_shape *s)
+{
+    if (peft_names_an_end(c->config->saved, c->config->saved_count))
+        return add_new(c, s->is_input ? s->weight : 0, 1);
+    c->any = true;
+    return add_new(c, c->config->r, s->in + s->out);
 }
 
 static int count_module(counting *c, const module_shape *s)
 {
     const char *bias = c->config->bias;
     bool is_target;
+    if (c->ties && (s == c->input || s == c->head))
+        return count_tied(c, s);
     TRY(count_rows(c, s));
     TRY(count_pair(c, s, &is_target));
     if (peft_saves(c->config, s->name)) /* a copy of it, beside the frozen original */
@@ -85,25 +117,13 @@ static int count_module(counting *c, const module_shape *s)
     return LORAC_OK;
 }
 
-static int no_target(const counting *c)
-{
-    const peft_config *config = c->config;
-    const char *first = config->target_regex ? config->target_regex : config->target_count ? config->targets[0] : NULL;
-    return fail_at(LORAC_ERROR_USAGE,
-                   (fault){ .key = "target_modules",
-                            .found = first,
-                            .expected = "for instance q_proj,v_proj, all-linear or a regular expression over whole module "
-                                        "paths",
-                            .hint = "`lorac inspect MODEL` lists the modules" },
-                   "the targets match no module of the model");
-}
-
 static int count_modules(counting *c)
 {
+    find_ends(c);
     c->totals.all = c->l->parameters;
     for (size_t i = 0; i < c->l->count; i++)
         TRY(count_module(c, &c->l->list[i]));
-    return c->any ? LORAC_OK : no_target(c);
+    return c->any ? LORAC_OK : peft_no_target(c->config);
 }
 
 int count_parameters(parameter_totals *out, const module_list *l, const peft_config *config)

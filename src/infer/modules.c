@@ -47,7 +47,7 @@ static void make_embedding(module_shape *s)
 
 /* ---- An open model ---- */
 
-static int add_own(module_list *l, const module *x)
+static int add_own(module_list *l, const nn_module *x)
 {
     module_shape *s = add_module(l, x->name);
     TRY(set_weight(l, s, x->weight.t.dim, x->weight.t.ndim, x->weight.turned));
@@ -64,7 +64,7 @@ static int list_model(module_list *l, const model *m)
     if (!l->list)
         return fail_memory();
     for (int i = 0; i < m->module_count; i++) {
-        const module *x = m->modules[i];
+        const nn_module *x = m->modules[i];
         TRY(add_own(l, x));
         l->list[i].is_input = x == &m->embedding;
         l->list[i].is_head = x == &m->head;

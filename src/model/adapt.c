@@ -42,23 +42,6 @@ static int note_unused(const maker *b, buf *notes)
     return LORAC_OK;
 }
 
-static int no_target(const maker *b)
-{
-    buf targets = { 0 };
-    for (size_t i = 0; i < b->config->target_count; i++)
-        buf_format(&targets, "%s%s", i ? "," : "", b->config->targets[i]);
-    const char *found = b->config->target_regex ? b->config->target_regex : targets.p;
-    int status = fail_at(
-        LORAC_ERROR_USAGE,
-        (fault){ .key = "target_modules",
-                 .found = found,
-                 .expected = "for instance q_proj,v_proj, all-linear or a regular expression over whole module paths",
-                 .hint = "`lorac inspect MODEL` lists the modules" },
-        "the targets match no module of the model");
-    buf_free(&targets);
-    return status;
-}
-
 static int create_module(maker *b, const nn_module *x, uint64_t seed)
 {
     adapted *to = &b->a->modules[x->slot];
@@ -97,7 +80,7 @@ static int create_modules(maker *b, uint64_t seed, buf *notes)
     for (int slot = 0; slot < b->m->module_count; slot++)
         TRY(create_module(b, b->m->modules[slot], seed));
     if (!has_lora(b->a))
-        return no_target(b);
+        return peft_no_target(b->config);
     TRY(maker_finish(b));
     TRY(adapter_measure_lengths(b->a, b->m));
     first_magnitudes(b->a);

@@ -154,22 +154,12 @@ static int wish_rows(const maker *b, const nn_module *x, wish *w)
     return LORAC_OK;
 }
 
-static bool names_an_end(const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const char *dot = strrchr(names[i], '.'), *last = dot ? dot + 1 : names[i];
-        if (strcmp(last, "embed_tokens") == 0 || strcmp(last, "lm_head") == 0)
-            return true;
-    }
-    return false;
-}
-
 /* PEFT's ensure_weight_tying: where either end is named, by these names alone, the embedding is what is trained. */
 static void wish_ends(maker *b)
 {
     const peft_config *c = b->config;
     b->ties = c->ensure_weight_tying && b->m->config.tied_head &&
-              (names_an_end(c->targets, c->target_count) || names_an_end(c->saved, c->saved_count));
+              (peft_names_an_end(c->targets, c->target_count) || peft_names_an_end(c->saved, c->saved_count));
 }
 
 static int wish_tied(maker *b, const nn_module *x, wish *w)
@@ -177,9 +167,9 @@ static int wish_tied(maker *b, const nn_module *x, wish *w)
     const peft_config *c = b->config;
     if (x == &b->m->head)
         return LORAC_OK;
-    if (c->use_dora && !names_an_end(c->saved, c->saved_count))
+    if (c->use_dora && !peft_names_an_end(c->saved, c->saved_count))
         return refuse(x, "ensure_weight_tying", "DoRA of an embedding cannot be the head's too");
-    w->has[PART_WEIGHT] = names_an_end(c->saved, c->saved_count);
+    w->has[PART_WEIGHT] = peft_names_an_end(c->saved, c->saved_count);
     w->has[PART_A] = w->has[PART_B] = !w->has[PART_WEIGHT];
     return LORAC_OK;
 }

@@ -62,6 +62,8 @@ CONFIGS = {
     "DoRA, all-linear": dict(r=4, target_modules="all-linear", use_dora=True),
     "DoRA, embeddings": dict(r=4, target_modules=f"{ANY_LINEAR}|{ANY_EMBEDDING}", use_dora=True),
     "lora_bias": dict(r=4, target_modules=ANY_LINEAR, lora_bias=True),
+    "tied adapters": dict(r=4, target_modules=["q_proj", "embed_tokens"], ensure_weight_tying=True),
+    "tied copies": dict(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"], ensure_weight_tying=True),
     "tokens": dict(r=4, target_modules=ANY_LINEAR, trainable_token_indices=[1, 2, 7]),
     "tokens of a named embedding": dict(r=4, target_modules=ANY_LINEAR, trainable_token_indices={"EMBEDDING": [1, 2]}),
 }
