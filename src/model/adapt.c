@@ -59,6 +59,15 @@ static int no_target(const maker *b)
     return status;
 }
 
+/* As transformers makes one. */
+static void new_head(const var *weight, const char *name, double deviation, uint64_t seed)
+{
+    real *values = weight->t.data;
+    rng r = rng_new(seed, rng_stream(name));
+    for (int64_t i = 0; i < tensor_count(&weight->t); i++)
+        values[i] = (real)(rng_normal(&r) * deviation);
+}
+
 static int create_module(maker *b, const nn_module *x, uint64_t seed)
 {
     adapted *to = &b->a->modules[x->slot];
@@ -70,6 +79,8 @@ static int create_module(maker *b, const nn_module *x, uint64_t seed)
     for (int kind = PART_WEIGHT; kind <= PART_ROWS; kind++)
         if (w.has[kind])
             TRY(part_copy_own(kind, x, w.tokens, (*part_place(kind, to))->t.data));
+    if (x == &b->m->head && b->m->head_is_new)
+        new_head(to->weight, x->name, b->m->config.initializer_range, seed);
     return LORAC_OK;
 }
 
@@ -104,11 +115,31 @@ static int create_modules(maker *b, uint64_t seed, buf *notes)
     return note_unused(b, notes);
 }
 
-/* A config that names no targets means PEFT's default for the model type. The copy shares the original's memory. */
-int adapter_default_targets(peft_config *copy, const peft_config *config, const model *m, arena *memory)
+/* PEFT trains and saves heads of these names for every classifier. */
+static int save_classifier(peft_config *copy, arena *memory)
 {
-    *copy = *config;
-    if (config->target_count || config->target_regex)
+    static const char *const heads[] = { "classifier", "score" };
+    enum { HEADS = sizeof heads / sizeof *heads };
+    const char *const *given = copy->saved;
+    const char **saved = arena_new(memory, copy->saved_count + HEADS, sizeof *saved);
+    if (!saved)
+        return fail_memory();
+    for (size_t i = 0; i < copy->saved_count; i++)
+        saved[i] = given[i];
+    copy->saved = saved;
+    for (size_t i = 0; i < HEADS; i++) {
+        bool known = false;
+        for (size_t k = 0; k < copy->saved_count && !known; k++)
+            known = strcmp(saved[k], heads[i]) == 0;
+        if (!known)
+            saved[copy->saved_count++] = heads[i];
+    }
+    return LORAC_OK;
+}
+
+static int default_targets(peft_config *copy, const model *m, arena *memory)
+{
+    if (copy->target_count || copy->target_regex)
         return LORAC_OK;
     const char *names = peft_default_targets(m->config.model_type);
     if (!names)
@@ -126,13 +157,20 @@ int adapter_default_targets(peft_config *copy, const peft_config *config, const 
     return copy->targets ? LORAC_OK : fail_memory();
 }
 
+int adapter_complete(peft_config *copy, const peft_config *config, const model *m, arena *memory)
+{
+    *copy = *config;
+    TRY(default_targets(copy, m, memory));
+    return model_labels(m) ? save_classifier(copy, memory) : LORAC_OK;
+}
+
 int adapter_create(adapter **out, const model *m, const peft_config *config, uint64_t seed, buf *notes)
 {
     maker b = { 0 };
     peft_config resolved;
     arena names = { 0 };
     *out = NULL;
-    int status = adapter_default_targets(&resolved, config, m, &names);
+    int status = adapter_complete(&resolved, config, m, &names);
     if (status == LORAC_OK)
         status = maker_open(&b, m, &resolved);
     if (status == LORAC_OK)
@@ -168,7 +206,7 @@ int adapter_measure(int64_t *parameters, const model *m, const peft_config *conf
     adapter *none = NULL;
     peft_config resolved;
     arena names = { 0 };
-    int status = adapter_default_targets(&resolved, config, m, &names);
+    int status = adapter_complete(&resolved, config, m, &names);
     if (status == LORAC_OK)
         status = maker_open(&b, m, &resolved);
     if (status == LORAC_OK)
