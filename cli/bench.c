@@ -35,21 +35,16 @@ int32_t made_up_id(uint32_t *state, int64_t vocabulary)
     return (int32_t)((*state >> 8) % (uint64_t)(vocabulary / 2 + 1));
 }
 
-/* Rows of random ids, all of them trained. */
+/* Rows of random ids, all of them trained; the label is for classifiers. */
 static int write_rows(const arguments *a, const char *path, int64_t rows, int64_t length, int64_t vocabulary)
 {
     FILE *file = fopen(path, "w");
     uint32_t state = 1;
 
     for (int64_t i = 0; file && i < rows; i++) {
-        uint32_t first = state;
-
-        for (int pass = 0; pass < 2; pass++) {
-            state = first;
-            fputs(pass ? "],\"labels\":[" : "{\"input_ids\":[", file);
-            for (int64_t j = 0; j < length; j++)
-                fprintf(file, "%s%d", j ? "," : "", (int)made_up_id(&state, vocabulary));
-        }
+        fputs("{\"label\":0,\"input_ids\":[", file);
+        for (int64_t j = 0; j < length; j++)
+            fprintf(file, "%s%d", j ? "," : "", (int)made_up_id(&state, vocabulary));
         fputs("]}\n", file);
     }
     if (!file || fclose(file) != 0)

@@ -96,16 +96,24 @@ int resolve_model(const arguments *a, char **path)
 
 int open_model(const arguments *a, lorac_model **model)
 {
-    lorac_model_options options = { .expand = a->expand };
-    char *path;
+    lorac_model_options options = { .expand = a->expand, .task = a->train.task, .labels = a->train.num_labels };
+    lorac_adapter_ref *adapters = NULL;
+    size_t count = 0;
+    char *path = NULL;
     int status = resolve_model(a, &path);
 
     *model = NULL;
-    if (status != LORAC_OK)
-        return status;
-    status = lorac_model_open(model, path, &options);
+    if (status == LORAC_OK)
+        status = parse_adapters(a, &adapters, &count);
+    if (status == LORAC_OK) {
+        options.adapter = count ? adapters[0].path : a->train.adapter ? a->train.adapter : a->train.peft_config;
+        status = lorac_model_open(model, path, &options);
+        if (status != LORAC_OK)
+            report(a, status);
+    }
+    free_adapters(adapters, count);
     free(path);
-    return status == LORAC_OK ? LORAC_OK : report(a, status);
+    return status;
 }
 
 int open_text(const arguments *a, lorac_text **text)

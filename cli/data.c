@@ -9,7 +9,10 @@ enum { SHOWN_STANDARD = 3, LONG_ROW_STANDARD = 2048, BUCKETS = 16 };
 
 static lorac_data_options row_options(const arguments *a, int64_t limit)
 {
-    return (lorac_data_options){ .loss_on = (lorac_loss_on)a->train.loss_on, .max_seq_length = limit };
+    return (lorac_data_options){ .loss_on = (lorac_loss_on)a->train.loss_on,
+                                 .max_seq_length = limit,
+                                 .task = a->train.task,
+                                 .labels = a->train.num_labels };
 }
 
 static int check_flags(const arguments *a)
@@ -49,7 +52,7 @@ static int check_untrained(findings *f, const lorac_text *text, const char *spli
 
         if (lorac_data_open(&whole, text, f->a->train.data, split, &options) != LORAC_OK)
             return report(f->a, lorac_last_error()->status);
-        by_itself = lorac_data_row(whole, index, &full) == LORAC_OK && !trained_tokens(&full);
+        by_itself = lorac_data_row(whole, index, &full) == LORAC_OK && !full.trained;
         lorac_data_close(whole);
     }
     if (!by_itself) {
@@ -96,7 +99,7 @@ static int check_split(findings *f, const lorac_text *text, const char *split)
             report(f->a, status);
         } else {
             f->cut += row.truncated;
-            if (!trained_tokens(&row))
+            if (!row.trained)
                 status = check_untrained(f, text, split, i, &row);
         }
     }
@@ -187,7 +190,10 @@ static void print_row_json(const lorac_row *row)
     json_t *o = json_object();
 
     json_object_set_new(o, "input_ids", json_ids(row->ids, row->count));
-    json_object_set_new(o, "labels", json_ids(row->labels, row->count));
+    if (row->label >= 0)
+        json_object_set_new(o, "label", json_integer(row->label));
+    else
+        json_object_set_new(o, "labels", json_ids(row->labels, row->count));
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);
@@ -197,6 +203,7 @@ static int show_rows(const arguments *a, const lorac_text *text, lorac_data *dat
 {
     size_t count = lorac_data_count(data);
     size_t most = given(a, "rows") ? (size_t)a->rows : a->json ? count : SHOWN_STANDARD;
+    bool classified = false;
 
     for (size_t i = 0; i < count && i < most; i++) {
         lorac_row row;
@@ -208,14 +215,19 @@ static int show_rows(const arguments *a, const lorac_text *text, lorac_data *dat
             print_row_json(&row);
             continue;
         }
+        classified = row.label >= 0;
         print_text(stdout, row.file, strlen(row.file));
-        printf(":%ld  %zu tokens, %zu trained%s\n", row.line, row.count, trained_tokens(&row),
-               row.truncated ? ", cut" : "");
+        printf(":%ld  %zu tokens, ", row.line, row.count);
+        if (classified)
+            printf("label %lld", (long long)row.label);
+        else
+            printf("%zu trained", row.trained);
+        printf("%s\n", row.truncated ? ", cut" : "");
         print_row(stdout, text, &row, 0);
         putchar('\n');
     }
     if (!a->json)
-        print_row_legend(stdout);
+        print_row_legend(stdout, classified);
     return LORAC_OK;
 }
 
@@ -265,7 +277,7 @@ static int measure(const arguments *a, lorac_data *data, lengths *l)
             return report(a, status);
         l->counts[i] = (int64_t)row.count;
         l->tokens += (int64_t)row.count;
-        l->trained += (int64_t)trained_tokens(&row);
+        l->trained += (int64_t)row.trained;
         l->longer += (int64_t)row.count > l->limit;
     }
     qsort(l->counts, l->rows, sizeof *l->counts, compare_counts);

@@ -118,7 +118,7 @@ static void print_plan(const display *d, const lorac_event *e)
                 (long long)e->plan->truncated_rows, (long long)e->plan->dropped_rows);
     if (e->example) {
         fprintf(stderr, "The first row: ");
-        print_row_legend(stderr);
+        print_row_legend(stderr, e->example->label >= 0);
         print_row(stderr, e->tokenizer, e->example, EXAMPLE_TOKENS);
     }
     if (d->form == FORM_PLAIN)

@@ -90,13 +90,15 @@ static const char *try_forward(const speaker *s, const int32_t *ids, size_t coun
 {
     lorac_model_info about;
     float *logits;
+    size_t outputs;
     const char *wrong = NULL;
 
     lorac_model_describe(s->model, &about);
-    logits = allocate(count * (size_t)about.vocabulary, sizeof *logits);
+    outputs = about.labels ? (size_t)about.labels : count * (size_t)about.vocabulary;
+    logits = allocate(outputs, sizeof *logits);
     if (lorac_logits(s->session, ids, count, logits) != LORAC_OK)
         wrong = lorac_last_error()->message;
-    for (size_t i = 0; !wrong && i < count * (size_t)about.vocabulary; i++)
+    for (size_t i = 0; !wrong && i < outputs; i++)
         if (!isfinite(logits[i]))
             wrong = "a logit is NaN or infinite";
     free(logits);

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int print_eval(const arguments *a, const lorac_eval_result *r)
+static int print_eval(const arguments *a, const lorac_model *model, const lorac_eval_result *r)
 {
+    lorac_model_info about;
     char tokens[32];
 
     if (a->json) {
@@ -21,9 +22,13 @@ static int print_eval(const arguments *a, const lorac_eval_result *r)
         print_json(o);
         return LORAC_OK;
     }
-    printf("loss        %.6f\nperplexity  %.4f\naccuracy    %.2f %% of the next tokens\n", r->loss, r->perplexity,
-           100 * r->accuracy);
-    printf("tokens      %s with a label, in %lld rows\n", grouped(r->tokens, tokens), (long long)r->rows);
+    lorac_model_describe(model, &about);
+    printf("loss        %.6f\nperplexity  %.4f\naccuracy    %.2f %% of the %s\n", r->loss, r->perplexity,
+           100 * r->accuracy, about.labels ? "rows" : "next tokens");
+    if (about.labels)
+        printf("rows        %s\n", grouped(r->rows, tokens));
+    else
+        printf("tokens      %s with a label, in %lld rows\n", grouped(r->tokens, tokens), (long long)r->rows);
     fprintf(stderr, "%.1f s, %.1f tokens/s\n", r->seconds, r->tokens_per_second);
     return LORAC_OK;
 }
@@ -49,11 +54,30 @@ int command_eval(arguments *a)
         status = lorac_eval(model, &options, a->train.data, a->split ? a->split : "test", a->train.chat_template, &rows,
                             a->batches, &watch, &result);
         interrupt_cancels(NULL);
-        status = status == LORAC_OK ? print_eval(a, &result) : report(a, status);
+        status = status == LORAC_OK ? print_eval(a, model, &result) : report(a, status);
     }
     free_adapters(adapters, options.adapter_count);
     lorac_model_close(model);
     return status;
+}
+
+/* What was written: [positions, vocabulary], or a classifier's [labels]. */
+static void print_logits(const arguments *a, const lorac_model_info *about, size_t count)
+{
+    json_t *o, *shape;
+
+    if (!a->json && about->labels)
+        note("%s: logits of %lld labels", a->output, (long long)about->labels);
+    if (!a->json && !about->labels)
+        note("%s: logits of %zu positions, %lld each", a->output, count, (long long)about->vocabulary);
+    if (!a->json)
+        return;
+    o = json_object();
+    shape = about->labels ? json_pack("[I]", (json_int_t)about->labels)
+                          : json_pack("[I,I]", (json_int_t)count, (json_int_t)about->vocabulary);
+    json_object_set_new(o, "output", json_text(a->output, strlen(a->output)));
+    json_object_set_new(o, "shape", shape);
+    print_json(o);
 }
 
 static int write_logits(const arguments *a, const lorac_model *model, const lorac_run_options *options,
@@ -66,17 +90,10 @@ static int write_logits(const arguments *a, const lorac_model *model, const lora
     if (status == LORAC_OK)
         status = lorac_logits_save(session, ids, count, a->output);
     lorac_model_describe(model, &about);
-    if (status != LORAC_OK) {
+    if (status != LORAC_OK)
         report(a, status);
-    } else if (a->json) {
-        json_t *o = json_object();
-
-        json_object_set_new(o, "output", json_text(a->output, strlen(a->output)));
-        json_object_set_new(o, "shape", json_pack("[I,I]", (json_int_t)count, (json_int_t)about.vocabulary));
-        print_json(o);
-    } else {
-        note("%s: logits of %zu positions, %lld each", a->output, count, (long long)about.vocabulary);
-    }
+    else
+        print_logits(a, &about, count);
     lorac_session_free(session);
     return status;
 }

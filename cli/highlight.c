@@ -49,16 +49,8 @@ void print_row(FILE *out, const lorac_text *text, const lorac_row *row, size_t m
     fputc('\n', out);
 }
 
-void print_row_legend(FILE *out)
+void print_row_legend(FILE *out, bool classified)
 {
-    fprintf(out, "%strained%s, not trained\n", mark(out, true), mark(out, false));
-}
-
-size_t trained_tokens(const lorac_row *row)
-{
-    size_t trained = 0;
-
-    for (size_t i = 1; i < row->count; i++)
-        trained += row->labels[i] != NOT_TRAINED;
-    return trained;
+    fprintf(out, "%s%s%s%s\n", mark(out, true), classified ? "where the label is read" : "trained", mark(out, false),
+            classified ? "" : ", not trained");
 }

@@ -6,8 +6,6 @@
 
 /* Prints at most `most` tokens of the row (0: all). The trained part is coloured, or stands in ⟦…⟧ (or [[…]]). */
 void print_row(FILE *out, const lorac_text *text, const lorac_row *row, size_t most);
-void print_row_legend(FILE *out);
-/* Tokens whose label the loss looks at: position 0 has no prediction. */
-size_t trained_tokens(const lorac_row *row);
+void print_row_legend(FILE *out, bool classified);
 
 #endif

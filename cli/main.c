@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MODEL_FLAGS "model adapter dtype threads expand "
+#define MODEL_FLAGS "model adapter task dtype threads expand "
 #define ROW_FLAGS "loss-on max-seq-length chat-template "
 #define SAMPLING_FLAGS "max-tokens temp top-k top-p min-p repeat-penalty seed stop ignore-eos "
 
@@ -39,8 +39,9 @@ const command commands[] = {
     {"chat", "talk with a model", NULL, MODEL_FLAGS "chat-template system " SAMPLING_FLAGS,
      "/reset forgets the conversation, /help explains, /exit leaves. Ctrl-C stops an answer.",
      "lorac chat -m smollm2-135m --adapter adapters", command_chat},
-    {"logits", "write the logits of every position", NULL, MODEL_FLAGS "ids output json",
-     "A safetensors file with the tensor logits, f32 [positions, vocabulary].",
+    {"logits", "write the logits of every position, or a classifier's", NULL, MODEL_FLAGS "ids output json",
+     "A safetensors file with the tensor logits, f32 [positions, vocabulary]; of a classifier [labels], read at the last id "
+     "that is not padding.",
      "lorac logits -m models/mine --ids 1,2,3 -o logits.safetensors --dtype f32", command_logits},
     {"tokenize", "text to token ids and back", NULL, "model prompt file jsonl detokenize add-special-tokens json", NULL,
      "lorac tokenize -m smollm2-135m -p \"Hello there\" --json\n"
@@ -49,17 +50,18 @@ const command commands[] = {
     {"template", "render a conversation", NULL,
      "model chat-template messages add-generation-prompt bos eos date json", "Prints exactly the rendered text.",
      "lorac template -m smollm2-135m --messages conversation.json --add-generation-prompt", command_template},
-    {"data check", "look for rows that cannot be trained on", NULL, "model data " ROW_FLAGS "json",
+    {"data check", "look for rows that cannot be trained on", NULL, "model data task num-labels " ROW_FLAGS "json",
      "Names file, line and column of every bad row, and every row without a trained token. Exit code 3 when there is one.",
      "lorac data check -m smollm2-135m --data examples/requests", command_data_check},
-    {"data show", "rows as the model sees them", NULL, "model data split rows " ROW_FLAGS "json",
-     "Trained text is marked. With --json, one {\"input_ids\", \"labels\"} a row; -100 is not trained.",
+    {"data show", "rows as the model sees them", NULL, "model data task num-labels split rows " ROW_FLAGS "json",
+     "Trained text is marked. With --json, one {\"input_ids\", \"labels\"} a row; -100 is not trained. A classifier's "
+     "rows have one label instead.",
      "lorac data show -m smollm2-135m --data examples/requests --rows 5", command_data_show},
-    {"data stats", "lengths of the rows", NULL, "model data split " ROW_FLAGS "json",
+    {"data stats", "lengths of the rows", NULL, "model data task num-labels split " ROW_FLAGS "json",
      "--max-seq-length says at which length rows count as too long (2048 when not given).",
      "lorac data stats -m smollm2-135m --data examples/requests", command_data_stats},
     {"merge", "write base and adapters as one model, or adapters as one adapter", NULL,
-     "model adapter output outtype max-shard-size overwrite threads method density svd-rank svd-clamp majority-sign seed json",
+     "model adapter task output outtype max-shard-size overwrite threads method density svd-rank svd-clamp majority-sign seed json",
      "A Hugging Face folder, or a GGUF file when the output ends in .gguf. The result is compared with base and adapters "
      "before it is kept. With --method, one PEFT adapter that equals the adapters together: cat and svd are exact up to the "
      "rank, linear and the others work on A and B apart, or, as *_svd, on their products. No model is needed for that; with "
@@ -87,7 +89,7 @@ const command commands[] = {
      "lorac import adapter.gguf -m smollm2-135m -o adapters",
      command_import},
     {"export", "write a model or an adapter for other tools", NULL,
-     "model adapter to output outtype overwrite threads json",
+     "model adapter task to output outtype overwrite threads json",
      "gguf is a whole model; gguf-adapter one adapter for llama.cpp (--lora); mlx a folder for mlx-lm (--adapter-path); peft "
      "PEFT's folder. The adapter may come in any format that lorac import reads.",
      "lorac export -m smollm2-135m --adapter adapters --to gguf-adapter -o adapter.gguf\n"

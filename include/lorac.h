@@ -102,8 +102,16 @@ LORAC_API const char *lorac_version(void);
 
 typedef struct lorac_model lorac_model;
 
+/* What a model is for, which decides its head: CAUSAL predicts the next token, SEQ_CLS gives a text one of some labels
+ * (transformers' ...ForSequenceClassification). */
+typedef enum lorac_task { LORAC_TASK_AUTO = 0, LORAC_TASK_CAUSAL, LORAC_TASK_SEQ_CLS } lorac_task;
+
 typedef struct lorac_model_options {
-    int expand; /* decode quantised weights once at opening: more memory, a little faster */
+    int expand;          /* decode quantised weights once at opening: more memory, a little faster */
+    int task;            /* lorac_task; AUTO: config.json's architectures, then the adapter's task_type, decide */
+    int64_t labels;      /* of a new classifier; 0: as the adapter, or else config.json says */
+    const char *adapter; /* NULL, or the adapter or adapter_config.json that the model will be used with. Of a model
+                            that has no classifier, SEQ_CLS means a new one, which an adapter trains and brings */
 } lorac_model_options;
 
 typedef struct lorac_model_info {
@@ -113,6 +121,8 @@ typedef struct lorac_model_info {
     const char *weights; /* "Q4_1", "BF16", ...: the type most parameters are stored in */
     int64_t parameters;  /* tied tensors counted once */
     int64_t layers, hidden, heads, kv_heads, vocabulary, context;
+    int task;       /* lorac_task: CAUSAL or SEQ_CLS */
+    int64_t labels; /* of a classifier; else 0 */
     uint64_t bytes; /* of weights in memory or mapped */
 } lorac_model_info;
 
@@ -172,6 +182,9 @@ typedef enum lorac_loss_on {
 typedef struct lorac_data_options {
     lorac_loss_on loss_on;
     int64_t max_seq_length; /* longer rows keep their start; 0: no limit */
+    /* Of lorac_data_open: */
+    int task;       /* lorac_task; AUTO: as the config.json beside the tokenizer says */
+    int64_t labels; /* of a new classifier; 0: as config.json says */
 } lorac_data_options;
 
 /* `labels` are unshifted, -100 = not trained. The pointers live until the next call with this handle. */
@@ -179,6 +192,7 @@ typedef struct lorac_row {
     const int32_t *ids, *labels;
     size_t count;   /* tokens */
     size_t trained; /* tokens with a label, the first apart: nothing predicts it */
+    int64_t label;  /* of a classifier's row, whose `labels` have it where the text is classified; -1: none */
     int truncated;  /* 1 when max_seq_length cut it */
     const char *file;
     long line;
@@ -211,7 +225,8 @@ typedef struct lorac_train_options {
     const char *adapter;     /* start from this adapter and its config */
     const char *peft_config; /* take rank, alpha, targets ... from this adapter_config.json */
     const char *chat_template;
-    int task; /* 0: from the model; 1: causal, the one kind there is so far */
+    int task;           /* lorac_task; AUTO: as the model was opened */
+    int64_t num_labels; /* of a new classifier; 0: as the model was opened */
     /* adapter */
     int64_t rank;
     double alpha; /* NAN: 2 * rank */
@@ -339,7 +354,8 @@ LORAC_API void lorac_cancel(lorac_watch *watch);
  * LORAC_INTERRUPTED after lorac_cancel (a checkpoint is written), LORAC_ERROR_DIVERGED on NaN. `watch` may be NULL. */
 LORAC_API lorac_status lorac_train(const lorac_model *model, const lorac_train_options *options, lorac_watch *watch);
 /* Continues the run in a folder that lorac_train wrote. The result equals the uninterrupted run byte for byte.
- * `model` is opened by the caller from run.yaml's model (lorac_train_options_load reads it). */
+ * `model` is opened by the caller from run.yaml's model, with its task, labels and adapter (lorac_train_options_load
+ * reads it). */
 LORAC_API lorac_status lorac_resume(const lorac_model *model, const char *output, lorac_watch *watch);
 /* Fills `out` without training; LORAC_ERROR_MEMORY when the run would not fit (out is filled all the same). */
 LORAC_API lorac_status lorac_train_plan(const lorac_model *model, const lorac_train_options *options, lorac_plan *out);
@@ -361,7 +377,7 @@ typedef struct lorac_adapter_ref {
 
 typedef struct lorac_eval_result {
     double loss, perplexity, accuracy;
-    int64_t tokens; /* labelled tokens; loss is their mean */
+    int64_t tokens; /* labels: of tokens, or of a classifier's rows; loss is their mean */
     int64_t rows;
     double seconds, tokens_per_second;
 } lorac_eval_result;
@@ -434,7 +450,8 @@ LORAC_API lorac_status lorac_generate(lorac_sequence *sequence, const lorac_text
                                       size_t count, int64_t limit, lorac_on_text on_text, void *user,
                                       lorac_watch *watch, lorac_generation *out);
 
-/* Logits of every position: out is f32 [count, vocabulary], given by the caller. Leaves no trace in the session. */
+/* Logits of every position: out is f32 [count, vocabulary], given by the caller; a classifier's are [labels], of the
+ * last id that is not padding. Leaves no trace in the session. */
 LORAC_API lorac_status lorac_logits(lorac_session *session, const int32_t *ids, size_t count, float *out);
 /* Writes them as a safetensors file with the tensor `logits`. */
 LORAC_API lorac_status lorac_logits_save(lorac_session *session, const int32_t *ids, size_t count, const char *path);

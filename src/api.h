@@ -15,6 +15,7 @@ struct lorac_model {
 };
 
 struct lorac_text {
+    char *path;      /* as given, or NULL */
     gguf vocabulary; /* open when is_gguf */
     bool is_gguf;
     tokenizer *tokenizer; /* NULL: only templates can be rendered */

@@ -41,6 +41,15 @@ static int output_type(const model *m, int wanted, bool is_gguf, dtype *out)
     return LORAC_OK;
 }
 
+/* llama.cpp has no place for a classifier's head on these models. */
+static int check_task(const model *m, bool is_gguf)
+{
+    if (!is_gguf || m->config.task == LORAC_TASK_CAUSAL)
+        return LORAC_OK;
+    return fail_at(LORAC_ERROR_USAGE, (fault){ .file = m->path, .hint = "Write a folder instead: -o OUT." },
+                   "a GGUF file cannot hold a classifier");
+}
+
 int check_output_free(const char *output, bool is_file, bool overwrite)
 {
     bool taken = is_file ? path_exists(output) : path_exists(output) && !path_is_empty_folder(output);
@@ -72,7 +81,7 @@ static int compare(merge_job *job, const char *written)
 {
     context *c = job->plan.c;
     model *merged;
-    TRY(model_open(&merged, written, false));
+    TRY(model_open(&merged, written, NULL));
     c->adapters = NULL;
     c->adapter_count = 0;
     int status = reference_compare(&job->expected, merged, c, &job->result);
@@ -160,6 +169,7 @@ lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *ada
     if (job.is_gguf && options->max_shard_size)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "max_shard_size", .file = output },
                        "a GGUF file is not cut into shards");
+    TRY(check_task(handle->m, job.is_gguf));
     TRY(output_type(handle->m, options->dtype, job.is_gguf, &job.plan.type));
     TRY(check_output_free(output, job.is_gguf, options->overwrite));
     TRY(runner_open(&r, handle->m, &run));

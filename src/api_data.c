@@ -6,10 +6,13 @@
 
 #include <string.h>
 
+enum { CONFIG_LIMIT = 1 << 20 };
+
 struct lorac_data {
     dataset *rows;
     row_reader reader;
-    row row; /* what the last lorac_data_row gave out */
+    label_set labels; /* of a classifier */
+    row row;          /* what the last lorac_data_row gave out */
 };
 
 /* An empty validation file in a folder is fine; any other file without rows is not. */
@@ -20,6 +23,38 @@ static int open_rows(dataset **out, const char *path, const char *split)
     if (strcmp(split, "valid") == 0)
         TRY(dataset_has_split(path, split, &has));
     return dataset_open(out, path, split, has);
+}
+
+/* Reads the rows as a classifier's: with the labels and the padding that config.json names, if there is one. */
+static int use_labels(lorac_data *data, const json_t *config, const char *file, int64_t count)
+{
+    const json_t *pad = json_object_get(config, "pad_token_id");
+
+    TRY(labels_read(&data->labels, config, file));
+    if (count && count != data->labels.count) {
+        labels_free(&data->labels);
+        TRY(labels_make(&data->labels, count));
+    }
+    data->reader.labels = &data->labels;
+    data->reader.pad = json_is_integer(pad) ? (int32_t)json_integer_value(pad) : -1;
+    return LORAC_OK;
+}
+
+/* A config.json is not needed, and not judged unless its labels are. */
+static int settle_task(lorac_data *data, const lorac_text *text, const lorac_data_options *options)
+{
+    buf path = { 0 };
+    json_t *config = NULL;
+    int status = LORAC_OK;
+
+    if (text && text->path && path_is_folder(text->path) && path_join(&path, text->path, "config.json") &&
+        path_exists(path.p) && json_read(&config, path.p, CONFIG_LIMIT, 0) != LORAC_OK)
+        error_clear();
+    if (options->task == LORAC_TASK_SEQ_CLS || (options->task == LORAC_TASK_AUTO && config_is_classifier(config)))
+        status = use_labels(data, config, path.p, options->labels);
+    json_decref(config);
+    buf_free(&path);
+    return status;
 }
 
 lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const char *path, const char *split,
@@ -38,7 +73,9 @@ lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const cha
                                  .template = text ? text->template : NULL,
                                  .loss_on = options->loss_on,
                                  .max_seq_length = options->max_seq_length };
-    status = open_rows(&data->rows, path, split ? split : "train");
+    status = settle_task(data, text, options);
+    if (status == LORAC_OK)
+        status = open_rows(&data->rows, path, split ? split : "train");
     if (status == LORAC_OK)
         *out = data;
     else
@@ -51,6 +88,7 @@ void lorac_data_close(lorac_data *data)
     if (!data)
         return;
     dataset_close(data->rows);
+    labels_free(&data->labels);
     row_free(&data->row);
     mem_free(data);
 }
@@ -65,7 +103,7 @@ lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row *out)
     json_t *object;
     const char *file;
     long line;
-    int32_t last;
+    int32_t run;
     int status;
 
     if (index >= dataset_count(data->rows))
@@ -80,7 +118,8 @@ lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row *out)
     out->ids = data->row.ids;
     out->labels = data->row.labels;
     out->count = data->row.count;
-    out->trained = (size_t)labels_predicted(data->row.labels, data->row.count, &last);
+    out->trained = (size_t)labels_predicted(data->row.labels, data->row.count, label_shift(&data->reader), &run);
+    out->label = data->row.kind == ROW_CLASS ? data->row.class_label : -1;
     out->truncated = data->row.truncated;
     return LORAC_OK;
 }

@@ -1,15 +1,49 @@
 /* api_model.c: lorac_model_*, the machine, and what every handle needs: compute type, adapters, contexts. */
 #include "api.h"
 
+#include <stdio.h>
+
+static int take_task(model_options *wanted, const lorac_model_options *options)
+{
+    if (options->task < LORAC_TASK_AUTO || options->task > LORAC_TASK_SEQ_CLS)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "task", .expected = "auto, causal or seq_cls" },
+                       "there is no such task");
+    wanted->task = (lorac_task)options->task;
+    if (options->adapter)
+        TRY(adapter_expects(options->adapter, wanted));
+    if (options->labels)
+        wanted->labels = options->labels;
+    return LORAC_OK;
+}
+
+/* A number of labels that was asked for is that of the classifier. */
+static int check_labels(const model *m, int64_t wanted)
+{
+    char found[32], expected[80] = "none: it is no classifier, but with --task seq_cls";
+    if (!wanted || wanted == m->config.labels.count)
+        return LORAC_OK;
+    snprintf(found, sizeof found, "%lld", (long long)wanted);
+    if (model_labels(m))
+        snprintf(expected, sizeof expected, "%lld", (long long)m->config.labels.count);
+    return fail_at(LORAC_ERROR_USAGE,
+                   (fault){ .file = m->path, .key = "num-labels", .found = found, .expected = expected },
+                   "the model has another number of labels");
+}
+
 lorac_status lorac_model_open(lorac_model **out, const char *path, const lorac_model_options *options)
 {
     *out = NULL;
     lorac_model *handle = mem_new(1, sizeof *handle);
     if (!handle)
         return fail_memory();
-    int status = model_open(&handle->m, path, options && options->expand);
+    model_options wanted = { .expand = options && options->expand };
+    int status = options ? take_task(&wanted, options) : LORAC_OK;
+    if (status == LORAC_OK)
+        status = model_open(&handle->m, path, &wanted);
+    if (status == LORAC_OK && options)
+        status = check_labels(handle->m, options->labels);
     if (status != LORAC_OK) {
-        mem_free(handle);
+        lorac_model_close(handle);
         return status;
     }
     *out = handle;
@@ -39,6 +73,8 @@ void lorac_model_describe(const lorac_model *handle, lorac_model_info *out)
         .kv_heads = g->kv_heads,
         .vocabulary = g->vocabulary,
         .context = g->context,
+        .task = g->task,
+        .labels = g->labels.count,
         .bytes = handle->m->bytes,
     };
 }
@@ -106,6 +142,8 @@ int runner_open(runner *r, const model *m, const lorac_run_options *options)
     int status = compute_dtype(options->dtype, &co.act);
     if (status == LORAC_OK)
         status = open_adapters(r, m, options);
+    if (status == LORAC_OK)
+        status = adapters_bring_head(r->adapters, r->count, m);
     if (status == LORAC_OK)
         status = context_new(&r->c, &co);
     if (status != LORAC_OK) {

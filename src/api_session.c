@@ -158,11 +158,14 @@ lorac_status lorac_logits(lorac_session *handle, const int32_t *ids, size_t coun
 
 lorac_status lorac_logits_save(lorac_session *handle, const int32_t *ids, size_t count, const char *path)
 {
-    size_t vocabulary = (size_t)handle->m->config.vocabulary;
-    float *logits = mem_new(count, vocabulary * sizeof *logits);
+    const int64_t outputs = model_outputs(handle->m);
+    tensor t = { .type = DT_F32, .ndim = 2, .dim = { (int64_t)count, outputs } };
+    if (model_labels(handle->m))
+        t = (tensor){ .type = DT_F32, .ndim = 1, .dim = { outputs } };
+    float *logits = mem_new((size_t)tensor_count(&t), sizeof *logits);
     if (!logits)
         return fail_memory();
-    tensor t = { .type = DT_F32, .ndim = 2, .dim = { (int64_t)count, (int64_t)vocabulary }, .data = logits };
+    t.data = logits;
     int status = session_logits(handle->s, ids, count, logits);
     if (status == LORAC_OK)
         status = safetensors_save(path, (const char *const[]){ "logits" }, &t, 1);

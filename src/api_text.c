@@ -66,7 +66,10 @@ static int open_text(lorac_text **out, const char *path, const char *chat_templa
     lorac_text *text = mem_new(1, sizeof *text);
     if (!text)
         return fail_memory();
-    int status = path ? open_tokenizer(text, path) : LORAC_OK;
+    text->path = path ? mem_text(path) : NULL;
+    int status = path && !text->path ? fail_memory() : LORAC_OK;
+    if (path && status == LORAC_OK)
+        status = open_tokenizer(text, path);
     if (status == LORAC_OK)
         status = open_template(text, chat_template);
     if (status != LORAC_OK) {
@@ -97,6 +100,7 @@ void lorac_text_close(lorac_text *text)
     if (text->is_gguf)
         gguf_close(&text->vocabulary);
     buf_free(&text->template_source);
+    mem_free(text->path);
     mem_free(text);
 }
 

@@ -114,6 +114,8 @@ static int read_rows(evaluation *e, const model *m, const char *data, const char
                      const lorac_data_options *options, int64_t batches, lorac_watch *watch)
 {
     row_reader reader = { .tokenizer = e->text ? e->text->tokenizer : NULL,
+                          .labels = model_labels(m),
+                          .pad = m->config.pad,
                           .vocabulary = (int32_t)m->config.vocabulary,
                           .template = e->text ? e->text->template : NULL,
                           .loss_on = options->loss_on,

@@ -8,6 +8,7 @@
 #include "source.h"
 #include "tokenizer_export.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +83,8 @@ static json_t *value_of(const model_config *g, const config_key *key)
 static json_t *new_config(const model *m)
 {
     const model_config *g = &m->config;
-    json_t *root = json_pack("{s:[s],s:s}", "architectures", m->family->class_name, "model_type", m->family->name);
+    json_t *root =
+        json_pack("{s:[s],s:s}", "architectures", class_name_of(m->family, g->task), "model_type", m->family->name);
     for (const config_key *key = m->family->keys; key->name || key->gguf; key++)
         if (key->name)
             json_object_set_new(root, key->name, value_of(g, key));
@@ -123,6 +125,23 @@ static int write_json(const json_t *root, const char *folder, const char *name)
     return status;
 }
 
+/* A new classifier has changed what the folder's model is for. */
+static void set_labels(json_t *root, const model *m)
+{
+    const label_set *l = &m->config.labels;
+    json_t *names = json_object(), *numbers = json_object();
+    json_object_set_new(root, "architectures", json_pack("[s]", class_name_of(m->family, LORAC_TASK_SEQ_CLS)));
+    for (int64_t i = 0; i < l->count; i++) {
+        char number[32];
+        snprintf(number, sizeof number, "%lld", (long long)i);
+        json_object_set_new(names, number, json_string(l->names[i]));
+        json_object_set_new(numbers, l->names[i], json_integer(i));
+    }
+    json_object_set_new(root, "id2label", names);
+    json_object_set_new(root, "label2id", numbers);
+    json_object_del(root, "num_labels"); /* id2label says it */
+}
+
 static int write_config(const export_plan *plan, const char *folder)
 {
     json_t *root = NULL;
@@ -131,8 +150,11 @@ static int write_config(const export_plan *plan, const char *folder)
         json_object_del(root, "torch_dtype");
         json_object_set_new(root, "dtype", json_string(torch_name(plan->type)));
         json_object_set_new(root, "torch_dtype", json_string(torch_name(plan->type))); /* before transformers 5 */
-        json_object_set_new(root, "tie_word_embeddings",
-                            json_boolean(plan->m->config.tied_head && !head_is_untied(plan)));
+        if (model_labels(plan->m) && plan->m->config.filed_task != LORAC_TASK_SEQ_CLS)
+            set_labels(root, plan->m);
+        if (!model_labels(plan->m))
+            json_object_set_new(root, "tie_word_embeddings",
+                                json_boolean(plan->m->config.tied_head && !head_is_untied(plan)));
         status = write_json(root, folder, "config.json");
     }
     json_decref(root);

@@ -76,10 +76,13 @@ static int describe_model_training(const model *m, const char *peft_config_path,
 int inspect_model(const char *path, const char *peft_config_path, json_t **out)
 {
     model *m;
+    model_options options = { 0 };
     *out = NULL;
     if (path_is_folder(path) && !modules_family_known(path))
         return inspect_folder(path, peft_config_path, out);
-    TRY(model_open(&m, path, false));
+    if (peft_config_path)
+        TRY(adapter_expects(peft_config_path, &options));
+    TRY(model_open(&m, path, &options));
     const model_config *g = &m->config;
     json_t *root = json_pack("{s:s,s:s,s:s,s:s,s:s}", "kind", "model", "path", path, "family", m->family->name,
                              "format", m->is_gguf ? "gguf" : "huggingface", "weights", dtype_name(m->weight_type));
@@ -98,6 +101,9 @@ int inspect_model(const char *path, const char *peft_config_path, json_t **out)
     if (m->family->rotary)
         json_object_set_new(root, "rope_theta", json_real(g->rope_theta));
     json_object_set_new(root, "tied_head", json_boolean(g->tied_head));
+    json_object_set_new(root, "task", json_string(task_type_name(g->task)));
+    if (model_labels(m))
+        json_object_set_new(root, "labels", json_integer(g->labels.count));
     describe_modules(m, root);
     int status = peft_config_path ? describe_model_training(m, peft_config_path, root) : LORAC_OK;
     model_close(m);

@@ -128,7 +128,7 @@ static int list_pieces(pieces *p, bool for_gguf)
         TRY(add_layer(p, layer, for_gguf));
     TRY(add_module(p, &m->final_norm, end_stem(f, END_NORM, for_gguf), false, false));
     if (!m->config.tied_head || head_is_untied(p->plan))
-        TRY(add_module(p, &m->head, end_stem(f, END_HEAD, for_gguf), false, false));
+        TRY(add_module(p, &m->head, for_gguf ? end_stem(f, END_HEAD, true) : m->head.name, false, false));
     for (size_t i = 0; i < p->count && for_gguf; i++)
         if (p->list[i].ndim == 1)
             p->list[i].type = DT_F32; /* as llama.cpp wants all vectors */

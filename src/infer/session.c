@@ -49,8 +49,12 @@ static void drop_adapters(sequence *q)
 
 int sequence_new(sequence **out, session *s, const lorac_sampling *sampling)
 {
-    sequence *q = mem_new(1, sizeof *q);
     *out = NULL;
+    if (model_labels(s->m))
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .file = s->m->path, .hint = "lorac logits gives the scores of its labels." },
+                       "a classifier generates no text");
+    sequence *q = mem_new(1, sizeof *q);
     if (!q)
         return fail_memory();
     q->session = s;
@@ -364,6 +368,8 @@ int session_step(session *s)
 int session_logits(session *s, const int32_t *ids, size_t count, float *out)
 {
     TRY(model_check_ids(s->m, ids, count));
+    if (model_labels(s->m) && !count)
+        return fail(LORAC_ERROR_USAGE, "there is no token to classify");
     int32_t *positions = mem_new(count, sizeof *positions);
     if (!positions)
         return fail_memory();
@@ -371,11 +377,14 @@ int session_logits(session *s, const int32_t *ids, size_t count, float *out)
         positions[i] = (int32_t)i;
     attention_span whole = { 0, (int64_t)count, 0, (int64_t)count };
     batch b = { .count = (int64_t)count, .ids = ids, .positions = positions, .spans = &whole, .n_spans = 1 };
+    const int32_t classified = (int32_t)class_position(ids, count, s->m->config.pad);
+    const int64_t n_rows = model_labels(s->m) ? 1 : b.count;
+    const int32_t *rows = n_rows < b.count ? &classified : NULL;
     s->c->adapters = s->uses;
     s->c->adapter_count = (int)s->use_count;
-    int status = reserve(s, &b, b.count);
+    int status = reserve(s, &b, n_rows);
     if (status == LORAC_OK)
-        status = model_logits(s->m, s->c, &b, NULL, b.count, out);
+        status = model_logits(s->m, s->c, &b, rows, n_rows, out);
     mem_free(positions);
     return status;
 }

@@ -45,7 +45,8 @@ int sequence_append(sequence *q, const int32_t *ids, size_t count);
 /* Loads and takes ownership; the cache of the sequence is void. */
 int sequence_set_adapters(sequence *q, const lorac_adapter_ref *refs, size_t count);
 int session_step(session *s);
-/* Logits of a text on its own, with the session's adapters and no cache. */
+/* Logits of a text on its own, with the session's adapters and no cache: [count, vocabulary], or a classifier's
+ * [labels]. */
 int session_logits(session *s, const int32_t *ids, size_t count, float *out);
 
 #endif

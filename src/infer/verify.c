@@ -83,12 +83,12 @@ static int run_texts(const reference *r, const model *m, context *c, float *logi
 
 static float *new_logits(const reference *r)
 {
-    return mem_new((size_t)r->count, (size_t)r->vocabulary * sizeof(float));
+    return mem_new((size_t)r->count, (size_t)r->outputs * sizeof(float));
 }
 
 int reference_new(reference *r, const model *m, context *c, const tokenizer *t)
 {
-    *r = (reference){ .vocabulary = m->config.vocabulary };
+    *r = (reference){ .outputs = model_outputs(m) };
     int status = t ? add_prompts(r, m, t) : add_random(r, m);
     if (status == LORAC_OK) {
         r->logits = new_logits(r);
@@ -144,9 +144,9 @@ typedef struct compare_job {
 static void compare_piece(void *arg, int64_t row, int thread)
 {
     const compare_job *j = arg;
-    int64_t at = row * j->r->vocabulary;
+    int64_t at = row * j->r->outputs;
     (void)thread;
-    j->rows[row] = compare_row(j->r->logits + at, j->got + at, j->r->vocabulary);
+    j->rows[row] = compare_row(j->r->logits + at, j->got + at, j->r->outputs);
 }
 
 static comparison sum_up(const comparison *rows, int64_t count)
@@ -164,8 +164,8 @@ static comparison sum_up(const comparison *rows, int64_t count)
 int reference_compare(const reference *r, const model *other, context *c, comparison *out)
 {
     *out = (comparison){ 0 };
-    if (r->vocabulary != other->config.vocabulary)
-        return fail(LORAC_ERROR_RUNTIME, "the two models have vocabularies of different sizes");
+    if (r->outputs != model_outputs(other))
+        return fail(LORAC_ERROR_RUNTIME, "the two models have logits of different sizes");
     float *got = new_logits(r);
     comparison *rows = mem_new((size_t)r->count, sizeof *rows);
     int status = got && rows ? run_texts(r, other, c, got) : fail_memory();

@@ -9,8 +9,8 @@
 /* Texts, and what a model with the adapters of its context makes of them. */
 typedef struct reference {
     int32_t *ids, *positions;
-    attention_span *spans; /* one per text */
-    int64_t count, n_spans, vocabulary;
+    attention_span *spans;           /* one per text */
+    int64_t count, n_spans, outputs; /* texts' tokens; spans; logits of a token */
     float *logits;
 } reference;
 

@@ -42,6 +42,15 @@ static int note_unused(const maker *b, buf *notes)
     return LORAC_OK;
 }
 
+/* As transformers makes one. */
+static void new_head(const var *weight, const char *name, double deviation, uint64_t seed)
+{
+    real *values = weight->t.data;
+    rng r = rng_new(seed, rng_stream(name));
+    for (int64_t i = 0; i < tensor_count(&weight->t); i++)
+        values[i] = (real)(rng_normal(&r) * deviation);
+}
+
 static int create_module(maker *b, const nn_module *x, uint64_t seed)
 {
     adapted *to = &b->a->modules[x->slot];
@@ -53,6 +62,8 @@ static int create_module(maker *b, const nn_module *x, uint64_t seed)
     for (int kind = PART_WEIGHT; kind <= PART_ROWS; kind++)
         if (w.has[kind])
             TRY(part_copy_own(kind, x, w.tokens, (*part_place(kind, to))->t.data));
+    if (x == &b->m->head && b->m->head_is_new)
+        new_head(to->weight, x->name, b->m->config.initializer_range, seed);
     return LORAC_OK;
 }
 
@@ -87,9 +98,32 @@ static int create_modules(maker *b, uint64_t seed, buf *notes)
     return note_unused(b, notes);
 }
 
-int adapter_default_targets(peft_config *copy, const peft_config *config, const model *m, arena *memory)
+/* PEFT trains and saves heads of these names for every classifier. */
+static int save_classifier(peft_config *copy, arena *memory)
 {
-    return peft_with_default_targets(copy, config, m->config.model_type, memory);
+    static const char *const heads[] = { "classifier", "score" };
+    enum { HEADS = sizeof heads / sizeof *heads };
+    const char *const *given = copy->saved;
+    const char **saved = arena_new(memory, copy->saved_count + HEADS, sizeof *saved);
+    if (!saved)
+        return fail_memory();
+    for (size_t i = 0; i < copy->saved_count; i++)
+        saved[i] = given[i];
+    copy->saved = saved;
+    for (size_t i = 0; i < HEADS; i++) {
+        bool known = false;
+        for (size_t k = 0; k < copy->saved_count && !known; k++)
+            known = strcmp(saved[k], heads[i]) == 0;
+        if (!known)
+            saved[copy->saved_count++] = heads[i];
+    }
+    return LORAC_OK;
+}
+
+int adapter_complete(peft_config *copy, const peft_config *config, const model *m, arena *memory)
+{
+    TRY(peft_with_default_targets(copy, config, m->config.model_type, memory));
+    return model_labels(m) ? save_classifier(copy, memory) : LORAC_OK;
 }
 
 int adapter_create(adapter **out, const model *m, const peft_config *config, uint64_t seed, buf *notes)
@@ -98,7 +132,7 @@ int adapter_create(adapter **out, const model *m, const peft_config *config, uin
     peft_config resolved;
     arena names = { 0 };
     *out = NULL;
-    int status = adapter_default_targets(&resolved, config, m, &names);
+    int status = adapter_complete(&resolved, config, m, &names);
     if (status == LORAC_OK)
         status = maker_open(&b, m, &resolved);
     if (status == LORAC_OK)
@@ -134,7 +168,7 @@ int adapter_measure(int64_t *parameters, const model *m, const peft_config *conf
     adapter *none = NULL;
     peft_config resolved;
     arena names = { 0 };
-    int status = adapter_default_targets(&resolved, config, m, &names);
+    int status = adapter_complete(&resolved, config, m, &names);
     if (status == LORAC_OK)
         status = maker_open(&b, m, &resolved);
     if (status == LORAC_OK)

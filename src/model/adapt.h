@@ -14,13 +14,21 @@ int adapter_measure(int64_t *parameters, const model *m, const peft_config *conf
 /* Reads an adapter of any format that adapter_file_open knows. *config (may be NULL) receives its config. Tensors for
  * modules that do not exist are refused. */
 int adapter_load(adapter **out, const model *m, const char *path, peft_config *config, buf *notes);
-/* A copy of the configuration whose targets are PEFT's default for the model where it names none. It shares the
- * original's memory and `memory`. */
-int adapter_default_targets(peft_config *copy, const peft_config *config, const model *m, arena *memory);
+/* A copy of the configuration with what PEFT adds for a model: default targets where it names none, and a classifier's
+ * head among the saved modules. It shares the original's memory and `memory`. */
+int adapter_complete(peft_config *copy, const peft_config *config, const model *m, arena *memory);
 /* DoRA's lengths after the factors changed, by a context's kernels and threads; nothing for an adapter without. */
 int adapter_refresh(const adapter *a, const model *m, context *c);
 /* The same, and those of the frozen weights, once the factors have their first values. */
 int adapter_measure_lengths(const adapter *a, const model *m);
+/* Fills in what an adapter, or an adapter_config.json alone, says of the model that it is for: `otherwise` is SEQ_CLS
+ * where that is its task_type, `labels` how many its classifier has. */
+int adapter_expects(const char *path, model_options *options);
+/* LORAC_ERROR_USAGE when the model's files lack its head and no adapter brings one. */
+int adapters_bring_head(adapter *const *adapters, size_t count, const model *m);
+/* PEFT's word for a task, and whether a configuration has the classifier's. */
+const char *task_type_name(lorac_task task);
+bool is_for_classifier(const peft_config *config);
 /* Gives the tensors of a llama.cpp or an mlx-lm adapter the model's names and row order; others have them. */
 int adapter_file_translate(adapter_file *f, const model *m);
 /* Writes adapter_model.safetensors and adapter_config.json into an existing folder; each file atomically. The config's

@@ -139,7 +139,7 @@ static int wish_rows(const maker *b, const nn_module *x, wish *w)
     w->tokens = peft_tokens_of(b->config, x->name, x == &b->m->embedding);
     if (!w->tokens || follows_embedding(b, x, w->tokens))
         return LORAC_OK;
-    if (x != &b->m->embedding && x != &b->m->head)
+    if (x != &b->m->embedding && (x != &b->m->head || model_labels(b->m)))
         return refuse(x, "trainable_token_indices", "only the input embedding and the head have rows of tokens");
     if (w->has[PART_WEIGHT] || w->has[PART_A])
         return refuse(x, "trainable_token_indices", "the module is trained in another way already");

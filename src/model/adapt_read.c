@@ -237,7 +237,7 @@ static int load_file(adapter **out, const model *m, adapter_file *file)
                        "a file of loralib does not say by what the adapter is multiplied");
     int status = adapter_file_translate(file, m);
     if (status == LORAC_OK)
-        status = adapter_default_targets(&resolved, &file->config, m, &names);
+        status = adapter_complete(&resolved, &file->config, m, &names);
     if (status == LORAC_OK)
         status = maker_open(&b, m, &resolved);
     if (status == LORAC_OK)

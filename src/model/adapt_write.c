@@ -90,7 +90,7 @@ int adapter_save(const adapter *a, const model *m, const peft_config *config, co
     const char *joined = path_join(&path, folder, "adapter_model.safetensors");
     int status = joined ? save_tensors(a, joined) : fail_memory();
     if (status == LORAC_OK)
-        status = adapter_default_targets(&resolved, config, m, &names);
+        status = adapter_complete(&resolved, config, m, &names);
     if (status == LORAC_OK)
         status = resolve_all_linear(&resolved, a, m, &names);
     if (status == LORAC_OK) {

@@ -12,9 +12,15 @@ enum { FAMILIES = sizeof families / sizeof *families };
 const architecture *architecture_named(const char *name)
 {
     for (int i = 0; i < FAMILIES; i++)
-        if (strcmp(families[i]->name, name) == 0 || strcmp(families[i]->class_name, name) == 0)
+        if (strcmp(families[i]->name, name) == 0 || strcmp(families[i]->class_name, name) == 0 ||
+            strcmp(families[i]->classifier_name, name) == 0)
             return families[i];
     return NULL;
+}
+
+const char *class_name_of(const architecture *family, lorac_task task)
+{
+    return task == LORAC_TASK_SEQ_CLS ? family->classifier_name : family->class_name;
 }
 
 const char *architecture_names(char text[ARCHITECTURE_NAMES])
@@ -76,5 +82,10 @@ const char *end_stem(const architecture *family, model_end end, bool for_gguf)
     case END_HEAD:
         break;
     }
-    return for_gguf ? "output" : "lm_head";
+    return for_gguf ? "output" : head_name(LORAC_TASK_CAUSAL);
+}
+
+const char *head_name(lorac_task task)
+{
+    return task == LORAC_TASK_SEQ_CLS ? "score" : "lm_head";
 }

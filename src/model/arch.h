@@ -57,9 +57,9 @@ typedef struct pass {
 } pass;
 
 typedef struct architecture {
-    const char *name;       /* "llama": the family's name, GGUF's general.architecture and config.json's model_type */
-    const char *class_name; /* config.json's architectures[0] */
-    const config_key *keys; /* name and gguf NULL end the table */
+    const char *name; /* "llama": the family's name, GGUF's general.architecture and config.json's model_type */
+    const char *class_name, *classifier_name; /* config.json's architectures[0], by task */
+    const config_key *keys;                   /* name and gguf NULL end the table */
     /* Hugging Face's names; files of the model without its head lack the prefix. positions NULL: none are learned. */
     const char *prefix, *layers, *embedding, *positions, *final_norm;
     const param *layer;
@@ -74,6 +74,7 @@ extern const architecture architecture_llama, architecture_gpt2;
 
 /* NULL when no family has that name. */
 const architecture *architecture_named(const char *name);
+const char *class_name_of(const architecture *family, lorac_task task);
 /* "llama (LlamaForCausalLM), ...": for messages. Returns text. */
 enum { ARCHITECTURE_NAMES = 256 };
 const char *architecture_names(char text[ARCHITECTURE_NAMES]);
@@ -85,6 +86,7 @@ const param *param_of(const model *m, const nn_module *x, int64_t *layer);
 /* The stems of what is not in a layer. */
 typedef enum model_end { END_EMBEDDING, END_POSITIONS, END_NORM, END_HEAD } model_end;
 const char *end_stem(const architecture *family, model_end end, bool for_gguf);
+const char *head_name(lorac_task task); /* Hugging Face's */
 /* What config.json calls an activation. */
 const char *activation_name(glu_kind kind);
 /* LAYOUT_PAIRED rows of a GGUF file, copied into Hugging Face's order. */
@@ -94,8 +96,10 @@ int reorder_rows(arena *memory, tensor *t, int64_t head_size);
 var *attend(pass *p, const void *block, var *q, var *k, var *v);
 
 /* config.c: from config.json or from GGUF keys. Absurd and contradictory numbers are LORAC_ERROR_DATA naming file and
- * key. */
-int config_read_folder(model_config *g, const architecture **family, const char *folder, arena *memory);
-int config_read_gguf(model_config *g, const architecture **family, const gguf *file, arena *memory);
+ * key. The task is settled here. */
+int config_read_folder(model_config *g, const architecture **family, const char *folder, const model_options *options,
+                       arena *memory);
+int config_read_gguf(model_config *g, const architecture **family, const gguf *file, const model_options *options,
+                     arena *memory);
 
 #endif

@@ -269,6 +269,30 @@ static int read_token(const json_t *root, const char *key, int32_t *out, const c
     return LORAC_OK;
 }
 
+/* A file speaks first, unless the caller insists; then comes what the adapter is for. */
+static void settle_task(model_config *g, lorac_task filed, const model_options *options)
+{
+    g->filed_task = filed;
+    if (options->task != LORAC_TASK_AUTO)
+        g->task = options->task;
+    else if (filed == LORAC_TASK_SEQ_CLS || options->otherwise == LORAC_TASK_AUTO)
+        g->task = filed;
+    else
+        g->task = options->otherwise;
+}
+
+/* A classifier's head is tied to nothing. */
+static int read_labels(model_config *g, const json_t *root, const char *file)
+{
+    g->initializer_range = 0.02;
+    if (g->task != LORAC_TASK_SEQ_CLS)
+        return LORAC_OK;
+    g->tied_head = false;
+    if (root)
+        TRY(json_take_real(root, "initializer_range", &g->initializer_range, file));
+    return labels_read(&g->labels, root, file);
+}
+
 static int read_config(model_config *g, const architecture *family, const json_t *root, const char *file, arena *memory)
 {
     set_fallbacks(g, family);
@@ -286,7 +310,8 @@ static int read_config(model_config *g, const architecture *family, const json_t
     return make_frequencies(g, memory);
 }
 
-int config_read_folder(model_config *g, const architecture **family, const char *folder, arena *memory)
+int config_read_folder(model_config *g, const architecture **family, const char *folder, const model_options *options,
+                       arena *memory)
 {
     buf path = { 0 };
     json_t *root = NULL;
@@ -299,6 +324,10 @@ int config_read_folder(model_config *g, const architecture **family, const char 
         status = read_family(root, family, file);
     if (status == LORAC_OK)
         status = read_config(g, *family, root, file, memory);
+    if (status == LORAC_OK) {
+        settle_task(g, config_is_classifier(root) ? LORAC_TASK_SEQ_CLS : LORAC_TASK_CAUSAL, options);
+        status = read_labels(g, root, file);
+    }
     json_decref(root);
     buf_free(&path);
     return status;
@@ -418,7 +447,8 @@ static int gguf_read_family(const gguf *file, const architecture **family, arena
     return LORAC_OK;
 }
 
-int config_read_gguf(model_config *g, const architecture **family, const gguf *file, arena *memory)
+int config_read_gguf(model_config *g, const architecture **family, const gguf *file, const model_options *options,
+                     arena *memory)
 {
     TRY(gguf_read_family(file, family, memory));
     const gguf_keys k = { file, (*family)->name };
@@ -437,5 +467,7 @@ int config_read_gguf(model_config *g, const architecture **family, const gguf *f
     TRY(gguf_token(file, "tokenizer.ggml.padding_token_id", &g->pad));
     TRY(gguf_take_int(file, prefixed(&k, "rope.dimension_count", name), 1, SIZE_MOST, &g->rotated));
     TRY(settle(g, *family, file->path, true));
+    settle_task(g, LORAC_TASK_CAUSAL, options);
+    TRY(read_labels(g, NULL, file->path));
     return (*family)->rotary ? gguf_read_rope(&k, g, memory) : LORAC_OK;
 }

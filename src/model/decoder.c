@@ -136,7 +136,7 @@ int model_measure_loss(const model *m, const context *like, const batch *b, cons
     loss_result ignored = { 0 };
     TRY(measuring_context(&c, like));
     if (counted)
-        context_profile(c, counted, m->config.vocabulary);
+        context_profile(c, counted, model_outputs(m));
     int status = model_loss(m, c, b, targets, &ignored);
     *bytes = c->peak;
     context_free(c);

@@ -70,6 +70,7 @@ static var *gpt2_block(void *env, const void *self, var *x)
 const architecture architecture_gpt2 = {
     .name = "gpt2",
     .class_name = "GPT2LMHeadModel",
+    .classifier_name = "GPT2ForSequenceClassification",
     .keys = keys,
     .prefix = "transformer.",
     .layers = "transformer.h",

@@ -80,6 +80,7 @@ static var *llama_block(void *env, const void *self, var *x)
 const architecture architecture_llama = {
     .name = "llama",
     .class_name = "LlamaForCausalLM",
+    .classifier_name = "LlamaForSequenceClassification",
     .keys = keys,
     .prefix = "model.",
     .layers = "model.layers",

@@ -12,7 +12,7 @@
 
 typedef struct loader {
     model *m;
-    bool expand;
+    const model_options *options;
     buf missing;
     size_t missing_count;
     uint64_t by_type[DT_COUNT]; /* parameters */
@@ -119,7 +119,7 @@ static int reorder_bias(loader *l, var *bias, int64_t head_size)
 /* Kernels read whole numbers of the type: what the file places between them, or what is to be expanded, is copied. */
 static int settle_weight(loader *l, tensor *t)
 {
-    bool expand = l->expand && dtype_is_quantised(t->type);
+    bool expand = l->options->expand && dtype_is_quantised(t->type);
     size_t alignment = dtype_is_quantised(t->type) ? 1 : (size_t)dtype_block_bytes(t->type);
     if (!expand && (uintptr_t)t->data % alignment == 0)
         return LORAC_OK;
@@ -230,16 +230,50 @@ static int load_layers(loader *l)
     return LORAC_OK;
 }
 
-static int load_head(loader *l)
+static int load_output_embedding(loader *l)
 {
     model *m = l->m;
     const model_config *g = &m->config;
-    TRY(list_module(l, &m->head, end_stem(m->family, END_HEAD, false)));
     if (!g->tied_head)
         return load_matrix(l, &m->head.weight, end_stem(m->family, END_HEAD, m->is_gguf), g->vocabulary, g->hidden);
     m->head.weight = m->embedding.weight;
     m->head.weight.turned = false;
     return LORAC_OK;
+}
+
+/* A classifier for files that have none. */
+static int new_classifier(loader *l)
+{
+    model *m = l->m;
+    tensor *t = &m->head.weight.t;
+    m->head_is_new = true;
+    if (l->options->labels && l->options->labels != m->config.labels.count) {
+        labels_free(&m->config.labels);
+        TRY(labels_make(&m->config.labels, l->options->labels));
+    }
+    *t = (tensor){ .type = DT_F32, .ndim = 2, .dim = { m->config.labels.count, m->config.hidden } };
+    t->data = arena_new(&m->memory, (size_t)tensor_count(t), sizeof(float));
+    m->parameters += tensor_count(t);
+    m->bytes += (uint64_t)tensor_bytes(t);
+    return t->data ? LORAC_OK : fail_memory();
+}
+
+static int load_classifier(loader *l)
+{
+    model *m = l->m;
+    const char *stem = head_name(LORAC_TASK_SEQ_CLS), *name = name_of(l, stem, "weight");
+    if (!name)
+        return fail_memory();
+    if (m->config.filed_task != LORAC_TASK_SEQ_CLS && !find_by_name(m, name))
+        return new_classifier(l);
+    return load_matrix(l, &m->head.weight, stem, m->config.labels.count, m->config.hidden);
+}
+
+static int load_head(loader *l)
+{
+    const lorac_task task = l->m->config.task;
+    TRY(list_module(l, &l->m->head, head_name(task)));
+    return task == LORAC_TASK_SEQ_CLS ? load_classifier(l) : load_output_embedding(l);
 }
 
 static int make_lists(loader *l)
@@ -287,11 +321,11 @@ static int load(loader *l)
 {
     model *m = l->m;
     if (path_is_folder(m->path))
-        TRY(config_read_folder(&m->config, &m->family, m->path, &m->memory));
+        TRY(config_read_folder(&m->config, &m->family, m->path, l->options, &m->memory));
     TRY(source_open(m->source, m->path));
     m->is_gguf = m->source->is_gguf;
     if (m->is_gguf)
-        TRY(config_read_gguf(&m->config, &m->family, &m->source->gguf, &m->memory));
+        TRY(config_read_gguf(&m->config, &m->family, &m->source->gguf, l->options, &m->memory));
     TRY(load_modules(l));
     TRY(report_missing(l));
     for (int t = 0; t < DT_COUNT; t++)
@@ -300,15 +334,16 @@ static int load(loader *l)
     return LORAC_OK;
 }
 
-int model_open(model **out, const char *path, bool expand)
+int model_open(model **out, const char *path, const model_options *options)
 {
+    static const model_options standard;
     *out = NULL;
     if (!path_exists(path))
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = path,
                                 .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
                        "there is no such model");
-    loader l = { .m = mem_new(1, sizeof *l.m), .expand = expand };
+    loader l = { .m = mem_new(1, sizeof *l.m), .options = options ? options : &standard };
     model *m = l.m;
     if (!m)
         return fail_memory();
@@ -330,8 +365,19 @@ void model_close(model *m)
         return;
     if (m->source)
         source_close(m->source);
+    labels_free(&m->config.labels);
     arena_free(&m->memory);
     mem_free(m);
+}
+
+int64_t model_outputs(const model *m)
+{
+    return outputs_of(&m->head.weight);
+}
+
+const label_set *model_labels(const model *m)
+{
+    return m->config.task == LORAC_TASK_SEQ_CLS ? &m->config.labels : NULL;
 }
 
 int model_check_ids(const model *m, const int32_t *ids, size_t count)

@@ -4,6 +4,7 @@
 #define LORAC_MODEL_H
 
 #include "gguf.h"
+#include "labels.h"
 #include "map.h"
 #include "module.h"
 #include "safetensors.h"
@@ -30,6 +31,10 @@ typedef struct model_config {
     real *rope_frequency;  /* [rotated / 2], scaling applied */
     double rope_scale;     /* on cosine and sine */
     int32_t bos, eos, pad; /* -1: none */
+    lorac_task task;
+    lorac_task filed_task; /* what the files are for: another one means a new head */
+    label_set labels;      /* of a classifier */
+    double initializer_range;
 } model_config;
 
 typedef struct model {
@@ -40,7 +45,8 @@ typedef struct model {
     nn_module embedding; /* [V, C] */
     nn_module positions; /* [context, C], added to the embedding; data NULL: none are learned */
     nn_module final_norm;
-    linear head;         /* shares the embedding's data when tied */
+    linear head;         /* causal: lm_head, with the embedding's data when tied; a classifier's: score */
+    bool head_is_new;    /* no file has it: its weight is zero, and an adapter must bring one */
     char *blocks;        /* config.layers structs of family->block_size bytes */
     nn_module **modules; /* by slot, in PEFT's module order; the head is the last */
     int module_count;
@@ -51,8 +57,19 @@ typedef struct model {
     arena memory;
 } model;
 
-int model_open(model **out, const char *path, bool expand);
+typedef struct model_options {
+    bool expand;          /* quantised weights are decoded at opening */
+    lorac_task task;      /* AUTO: as config.json's architectures say, */
+    lorac_task otherwise; /* or, where those say no classifier, this */
+    int64_t labels;       /* of a new classifier; 0: as config.json says */
+} model_options;
+
+/* `options` may be NULL. */
+int model_open(model **out, const char *path, const model_options *options);
 void model_close(model *m);
+/* How many logits a position has: the vocabulary, or a classifier's labels. */
+int64_t model_outputs(const model *m);
+const label_set *model_labels(const model *m); /* of a classifier; else NULL */
 
 /* ---- Running ---- */
 

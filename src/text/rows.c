@@ -26,6 +26,7 @@ typedef struct reading {
 } reading;
 
 static const char forms[] = "{\"text\"}, {\"prompt\",\"completion\"}, {\"messages\"} or {\"input_ids\",\"labels\"}";
+static const char class_forms[] = "{\"text\",\"label\"} or {\"input_ids\",\"label\"}";
 
 static int row_fail(const reading *r, const char *key, const char *found, const char *expected, const char *sentence)
 {
@@ -38,6 +39,11 @@ static int row_fail(const reading *r, const char *key, const char *found, const 
 static int wrong_kind(const reading *r, const char *key, const json_t *found, const char *expected)
 {
     return row_fail(r, key, found ? json_kind(found) : "nothing", expected, "the row has a value of the wrong kind");
+}
+
+static bool has(const reading *r, const char *key)
+{
+    return json_object_get(r->object, key) != NULL;
 }
 
 /* ---- Buffers ------------------------------------------------------------------------------------------ */
@@ -305,37 +311,125 @@ static int take_id(const reading *r, const char *key, size_t index, bool label, 
                     "the row has an id that is not right");
 }
 
-static int read_ids(const reading *r)
+/* Takes input_ids over, with no label yet. */
+static int take_input_ids(const reading *r)
 {
-    char found[48], expected[48];
-    const json_t *ids = json_object_get(r->object, "input_ids"), *labels = json_object_get(r->object, "labels");
+    const json_t *ids = json_object_get(r->object, "input_ids");
     row *out = r->out;
-    out->kind = ROW_IDS;
     if (!json_is_array(ids))
         return wrong_kind(r, "input_ids", ids, "an array of integers");
-    if (labels && !json_is_array(labels))
-        return wrong_kind(r, "labels", labels, "an array of integers");
     size_t count = json_array_size(ids);
-    snprintf(found, sizeof found, "%zu labels", json_array_size(labels));
-    snprintf(expected, sizeof expected, "%zu, one for each id", count);
-    if (labels && json_array_size(labels) != count)
-        return row_fail(r, "labels", found, expected, "the row has labels and input_ids of different lengths");
     TRY(reserve(out, count));
     out->count = count;
     for (size_t i = 0; i < count; i++) {
         TRY(take_id(r, "input_ids", i, false, &out->ids[i]));
-        out->labels[i] = out->ids[i];
-        if (labels)
-            TRY(take_id(r, "labels", i, true, &out->labels[i]));
+        out->labels[i] = LABEL_NONE;
     }
     return LORAC_OK;
 }
 
+static int read_ids(const reading *r)
+{
+    char found[48], expected[48];
+    const json_t *labels = json_object_get(r->object, "labels");
+    row *out = r->out;
+    out->kind = ROW_IDS;
+    TRY(take_input_ids(r));
+    if (!labels) {
+        train_from(out, 0);
+        return LORAC_OK;
+    }
+    if (!json_is_array(labels))
+        return wrong_kind(r, "labels", labels, "an array of integers");
+    snprintf(found, sizeof found, "%zu labels", json_array_size(labels));
+    snprintf(expected, sizeof expected, "%zu, one for each id", out->count);
+    if (json_array_size(labels) != out->count)
+        return row_fail(r, "labels", found, expected, "the row has labels and input_ids of different lengths");
+    for (size_t i = 0; i < out->count; i++)
+        TRY(take_id(r, "labels", i, true, &out->labels[i]));
+    return LORAC_OK;
+}
+
+/* ---- Classes --------------------------------------------------------------------------------------------- */
+
+/* A name is said to be unknown beside some that are not. */
+static int unknown_label(const reading *r, const char *found)
+{
+    const label_set *l = r->reader->labels;
+    char expected[160];
+    snprintf(expected, sizeof expected, "0 to %lld, or a name such as %s", (long long)l->count - 1, l->names[0]);
+    return row_fail(r, "label", found, expected, "the model has no such label");
+}
+
+static int take_class(const reading *r)
+{
+    const label_set *l = r->reader->labels;
+    const json_t *value = json_object_get(r->object, "label");
+    char found[48];
+    int64_t number = -1;
+    if (!json_is_integer(value) && !json_is_string(value))
+        return wrong_kind(r, "label", value, "a label's number or name");
+    if (json_is_string(value)) {
+        slice name = { json_string_value(value), json_string_length(value) };
+        number = map_find(&l->numbers, name);
+        slice_put(name, found, sizeof found);
+    } else {
+        number = json_integer_value(value);
+        snprintf(found, sizeof found, "%lld", (long long)number);
+    }
+    if (number < 0 || number >= l->count)
+        return unknown_label(r, found);
+    r->out->class_label = (int32_t)number;
+    return LORAC_OK;
+}
+
+/* Keeps the start, and behind it what the tokenizer adds at the end. */
+static void truncate_text(const row_reader *reader, const encoding *e, row *out)
+{
+    const size_t most = (size_t)reader->max_seq_length;
+    size_t added = 0;
+    if (!most || out->count <= most)
+        return;
+    while (added < most && e->special[e->count - 1 - added])
+        added++;
+    memmove(out->ids + most - added, out->ids + out->count - added, added * sizeof *out->ids);
+    out->count = most;
+    out->truncated = true;
+}
+
+static int read_class_text(const reading *r)
+{
+    struct row_scratch *s = r->scratch;
+    TRY(need_tokenizer(r));
+    buf_clear(&s->text);
+    TRY(take_string(r, "text", &s->text));
+    encoding_clear(&s->whole);
+    TRY(tokenizer_encode(r->reader->tokenizer, buf_slice_of(&s->text), -1, &s->whole));
+    TRY(take_ids(r->out, &s->whole));
+    truncate_text(r->reader, &s->whole, r->out);
+    return LORAC_OK;
+}
+
+static int read_class(const reading *r)
+{
+    const label_set *l = r->reader->labels;
+    r->out->kind = ROW_CLASS;
+    if (l->problem)
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .key = "problem_type",
+                                .found = l->problem,
+                                .expected = "single_label_classification, with two labels or more" },
+                       "rows of this kind of classifier cannot be read");
+    TRY(take_class(r));
+    TRY(has(r, "text") ? read_class_text(r) : take_input_ids(r));
+    return r->out->count ? LORAC_OK : row_fail(r, NULL, NULL, NULL, "the row has no token");
+}
+
 /* ---- Any row --------------------------------------------------------------------------------------------- */
 
-static bool has(const reading *r, const char *key)
+static const char *known_forms(const reading *r)
 {
-    return json_object_get(r->object, key) != NULL;
+    return r->reader->labels ? class_forms : forms;
 }
 
 static int unknown_form(const reading *r, const char *sentence)
@@ -351,17 +445,20 @@ static int unknown_form(const reading *r, const char *sentence)
         if (count++ == 12)
             break;
     }
-    int status = row_fail(r, NULL, keys.n ? keys.p : "no keys", forms, sentence);
+    int status = row_fail(r, NULL, keys.n ? keys.p : "no keys", known_forms(r), sentence);
     buf_free(&keys);
     return status;
 }
 
 static int read_form(const reading *r)
 {
+    static const char no_form[] = "the row has no form that is known";
     bool completion = has(r, "prompt") && has(r, "completion");
     int count = has(r, "input_ids") + completion + has(r, "messages") + has(r, "text");
     if (count > 1)
         return unknown_form(r, "the row has more than one form");
+    if (r->reader->labels)
+        return has(r, "text") || has(r, "input_ids") ? read_class(r) : unknown_form(r, no_form);
     if (has(r, "input_ids"))
         return read_ids(r);
     if (completion)
@@ -370,7 +467,7 @@ static int read_form(const reading *r)
         return read_messages(r);
     if (has(r, "text"))
         return read_text(r);
-    return unknown_form(r, "the row has no form that is known");
+    return unknown_form(r, no_form);
 }
 
 static int read_weight(const reading *r)
@@ -392,6 +489,8 @@ static void truncate_row(const row_reader *reader, row *out)
         out->count = (size_t)reader->max_seq_length;
         out->truncated = true;
     }
+    if (out->kind == ROW_CLASS)
+        out->labels[class_position(out->ids, out->count, reader->pad)] = out->class_label;
     for (size_t i = 0; i < out->count; i++)
         out->trained += out->labels[i] != LABEL_NONE;
 }
@@ -407,7 +506,7 @@ int row_read(const row_reader *reader, const json_t *object, const char *file, l
     out->count = out->trained = 0;
     out->truncated = false;
     if (!json_is_object(object))
-        return row_fail(&r, NULL, json_kind(object), forms, "the row is no object");
+        return row_fail(&r, NULL, json_kind(object), known_forms(&r), "the row is no object");
     TRY(read_weight(&r));
     TRY(read_form(&r));
     truncate_row(reader, out);

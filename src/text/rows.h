@@ -4,13 +4,14 @@
 #ifndef LORAC_ROWS_H
 #define LORAC_ROWS_H
 
+#include "labels.h"
 #include "lorac.h"
 #include "template.h"
 #include "tokenizer.h"
 
 enum { LABEL_NONE = -100 };
 
-typedef enum row_kind { ROW_TEXT, ROW_COMPLETION, ROW_MESSAGES, ROW_IDS /* pre-tokenised */ } row_kind;
+typedef enum row_kind { ROW_TEXT, ROW_COMPLETION, ROW_MESSAGES, ROW_IDS /* pre-tokenised */, ROW_CLASS } row_kind;
 
 /* What a row is read with. tokenizer may be NULL for pre-tokenised rows; template NULL where there is none. */
 typedef struct row_reader {
@@ -19,14 +20,24 @@ typedef struct row_reader {
     lorac_loss_on loss_on;
     int32_t vocabulary;     /* of the model, which may be larger than the tokenizer's; 0: the tokenizer's */
     int64_t max_seq_length; /* 0: no limit */
+    const label_set
+        *labels; /* of a classifier, whose rows are {"text" or "input_ids", "label"}; NULL: tokens are labels */
+    int32_t pad; /* of a classifier, or -1 */
 } row_reader;
+
+/* How far a label stands behind the token that predicts it: the next token is one, a class is on its place. */
+static inline int32_t label_shift(const row_reader *reader)
+{
+    return reader->labels ? 0 : 1;
+}
 
 /* Buffers are kept between calls: start with {0}. */
 typedef struct row {
     row_kind kind;
-    int32_t *ids, *labels; /* labels unshifted, LABEL_NONE = not trained */
+    int32_t *ids, *labels; /* labels unshifted, LABEL_NONE = not trained. ROW_CLASS: one, at class_position */
     size_t count, capacity, trained;
     bool truncated;
+    int32_t class_label;         /* of a ROW_CLASS */
     double weight;               /* 1 unless the row says otherwise */
     struct row_scratch *scratch; /* rows.c's own */
 } row;

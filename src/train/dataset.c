@@ -26,7 +26,7 @@ typedef struct row_index {
 
 /* Columns of a table, by position; -1 where the header lacks one. */
 typedef struct columns {
-    int text, prompt, completion, count;
+    int text, prompt, completion, label, count;
 } columns;
 
 typedef struct source {
@@ -198,7 +198,7 @@ static int read_header(columns *c, slice record, char separator, const char *fil
     bool more = true;
     int status = LORAC_OK;
 
-    *c = (columns){ -1, -1, -1, 0 };
+    *c = (columns){ -1, -1, -1, -1, 0 };
     TRY(check_utf8(record, file, line));
     while (more) {
         slice name;
@@ -211,6 +211,8 @@ static int read_header(columns *c, slice record, char separator, const char *fil
             c->prompt = c->count;
         else if (slice_is(name, "completion"))
             c->completion = c->count;
+        else if (slice_is(name, "label"))
+            c->label = c->count;
         if (++c->count > COLUMNS_MOST) {
             status =
                 fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .line = line }, "more than %d columns", COLUMNS_MOST);
@@ -385,6 +387,16 @@ void dataset_place(const dataset *d, size_t index, const char **file, long *line
     *line = d->rows[index].line;
 }
 
+/* A label is a number where it looks like one. */
+static json_t *field_value(const buf *field, bool label)
+{
+    bool number = label && field->n > 0 && field->n < 10;
+
+    for (size_t i = 0; i < field->n && number; i++)
+        number = field->p[i] >= '0' && field->p[i] <= '9';
+    return number ? json_integer(atoll(field->p)) : json_stringn(field->p ? field->p : "", field->n);
+}
+
 static int table_row(const source *s, slice record, const char *file, long line, json_t **out)
 {
     const columns *c = &s->columns;
@@ -399,8 +411,12 @@ static int table_row(const source *s, slice record, const char *file, long line,
         const char *key;
 
         TRY_GOTO(table_field(record, &at, separator, file, line, &field, &more));
-        key = count == c->text ? "text" : count == c->prompt ? "prompt" : count == c->completion ? "completion" : NULL;
-        if (key && json_object_set_new(object, key, json_stringn(field.p ? field.p : "", field.n)) != 0)
+        key = count == c->text         ? "text"
+              : count == c->prompt     ? "prompt"
+              : count == c->completion ? "completion"
+              : count == c->label      ? "label"
+                                       : NULL;
+        if (key && json_object_set_new(object, key, field_value(&field, count == c->label)) != 0)
             TRY_GOTO(fail_memory());
     }
     if (!object)

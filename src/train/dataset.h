@@ -1,6 +1,6 @@
 /* dataset.h: row files as a list of JSON objects. A .jsonl file gives one object a line; a .csv or .tsv file with a
- * header gives {"text"} or {"prompt", "completion"} objects. Files are mapped and indexed by offset, so opening costs
- * one scan and no row is kept in memory.
+ * header gives {"text"} or {"prompt", "completion"} objects, with the "label" if there is that column. Files are mapped
+ * and indexed by offset, so opening costs one scan and no row is kept in memory.
  *
  * Every failure about a row names file, line and column. What the keys of a row mean is for text/rows.h. */
 #ifndef LORAC_DATASET_H

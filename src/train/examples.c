@@ -8,14 +8,14 @@
 #include <limits.h>
 #include <string.h>
 
-int32_t labels_predicted(const int32_t *labels, size_t count, int32_t *last)
+int32_t labels_predicted(const int32_t *labels, size_t count, int32_t shift, int32_t *run)
 {
     int32_t predicted = 0;
 
-    *last = 0;
-    for (size_t i = 1; i < count; i++) {
+    *run = 0;
+    for (size_t i = (size_t)shift; i < count; i++) {
         if (labels[i] != LABEL_NONE) {
-            *last = (int32_t)i;
+            *run = (int32_t)i + 1 - shift;
             predicted++;
         }
     }
@@ -71,7 +71,7 @@ static int add_example(examples *e, const row *r, int32_t part, long line)
     TRY(grow_tokens(e, (uint64_t)e->tokens + r->count));
     x = &e->rows[e->count++];
     *x = (example){ .begin = (uint64_t)e->tokens, .count = (int32_t)r->count, .part = part, .line = line };
-    x->trained = labels_predicted(r->labels, r->count, &x->last);
+    x->trained = labels_predicted(r->labels, r->count, e->shift, &x->run);
     if (r->count) {
         memcpy(e->ids + x->begin, r->ids, r->count * sizeof *r->ids);
         memcpy(e->labels + x->begin, r->labels, r->count * sizeof *r->labels);
@@ -88,16 +88,16 @@ static int add_example(examples *e, const row *r, int32_t part, long line)
 
 /* ---- Checking -------------------------------------------------------------------------------------------------- */
 
-static int check_range(const model *m, const int32_t *ids, size_t count, bool labels, const char *file, long line)
+/* `bound`: of the vocabulary, or of the labels. */
+static int check_range(int64_t bound, const int32_t *ids, size_t count, bool labels, const char *file, long line)
 {
     for (size_t i = 0; i < count; i++) {
         char found[64], expected[64];
 
-        if ((ids[i] >= 0 && ids[i] < m->config.vocabulary) || (labels && ids[i] == LABEL_NONE))
+        if ((ids[i] >= 0 && ids[i] < bound) || (labels && ids[i] == LABEL_NONE))
             continue;
         snprintf(found, sizeof found, "%d at position %zu", ids[i], i);
-        snprintf(expected, sizeof expected, "0 to %lld%s", (long long)m->config.vocabulary - 1,
-                 labels ? ", or -100" : "");
+        snprintf(expected, sizeof expected, "0 to %lld%s", (long long)bound - 1, labels ? ", or -100" : "");
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = file,
                                 .line = line,
@@ -123,12 +123,12 @@ static int whole_row_is_trained(const row_reader *reader, const json_t *object, 
 {
     row_reader unlimited = *reader;
     row whole = { 0 };
-    int32_t last;
+    int32_t run;
     int status;
 
     unlimited.max_seq_length = 0;
     status = row_read(&unlimited, object, file, line, &whole);
-    *trained = status == LORAC_OK && labels_predicted(whole.labels, whole.count, &last) > 0;
+    *trained = status == LORAC_OK && labels_predicted(whole.labels, whole.count, label_shift(reader), &run) > 0;
     row_free(&whole);
     return status;
 }
@@ -155,17 +155,17 @@ static int take_row(examples *e, const row_reader *reader, const model *m, const
 {
     const char *file = e->parts[part].file;
     bool dropped = false;
-    int32_t last;
+    int32_t run;
 
     TRY(row_read(reader, object, file, line, r));
     if (r->weight != 1)
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = file, .line = line, .key = "weight", .expected = "1, or none" },
                        "rows cannot be weighted");
-    TRY(check_range(m, r->ids, r->count, false, file, line));
-    TRY(check_range(m, r->labels, r->count, true, file, line));
+    TRY(check_range(m->config.vocabulary, r->ids, r->count, false, file, line));
+    TRY(check_range(model_outputs(m), r->labels, r->count, true, file, line));
     e->truncated += r->truncated;
-    if (untrained == UNTRAINED_REFUSE && !labels_predicted(r->labels, r->count, &last))
+    if (untrained == UNTRAINED_REFUSE && !labels_predicted(r->labels, r->count, e->shift, &run))
         TRY(judge_untrained(e, reader, object, r, file, line, &dropped));
     return dropped ? LORAC_OK : add_example(e, r, part, line);
 }
@@ -221,7 +221,7 @@ int examples_read(examples *out, const dataset *d, const row_reader *reader, con
 {
     int status = LORAC_OK;
 
-    *out = (examples){ .fingerprint = HASH_START };
+    *out = (examples){ .fingerprint = HASH_START, .shift = label_shift(reader) };
     TRY_GOTO(copy_parts(out, d));
     for (int32_t part = 0; part < out->part_count; part++)
         TRY_GOTO(read_part(out, d, part, reader, m, untrained, limit, cancel));

@@ -1,7 +1,8 @@
 /* examples.h: rows as ids and labels, ready to be trained on: read once, kept side by side in two long arrays.
  *
- * Invariant: every id and label is within the model's vocabulary, and (with REFUSE_UNTRAINED) every example has a label
- * that something predicts. Position 0 is predicted by nothing, so a label there never counts. */
+ * Invariant: every id is within the model's vocabulary, every label among what its head gives, and (with
+ * REFUSE_UNTRAINED) every example has a label that something predicts. Where the next token is the label, position 0 is
+ * predicted by nothing, so a label there never counts. */
 #ifndef LORAC_EXAMPLES_H
 #define LORAC_EXAMPLES_H
 
@@ -11,8 +12,8 @@
 
 typedef struct example {
     uint64_t begin;         /* its place in ids and labels */
-    int32_t count, trained; /* tokens; labels from position 1 on */
-    int32_t last;           /* position of the last such label; 0: none */
+    int32_t count, trained; /* tokens; labels that something predicts */
+    int32_t run;            /* tokens up to the one that predicts the last of them; 0: there is none */
     int32_t part;
     int64_t line;
 } example;
@@ -27,6 +28,7 @@ typedef struct examples {
     example *rows;
     int64_t count;
     int32_t *ids, *labels; /* labels unshifted, LABEL_NONE = not trained */
+    int32_t shift;         /* label t is predicted by token t - shift (label_shift) */
     example_part *parts;
     int64_t part_count;
     int64_t tokens, trained, longest, truncated, dropped;
@@ -46,7 +48,7 @@ int examples_read(examples *out, const dataset *d, const row_reader *reader, con
                   int64_t limit, const volatile int *cancel);
 void examples_free(examples *e);
 
-/* How many labels something predicts: those from position 1 on. *last is the position of the last one, or 0. */
-int32_t labels_predicted(const int32_t *labels, size_t count, int32_t *last);
+/* How many labels something predicts: those from position `shift` on. *run is an example's. */
+int32_t labels_predicted(const int32_t *labels, size_t count, int32_t shift, int32_t *run);
 
 #endif

@@ -40,7 +40,10 @@ static const lorac_option table[] = {
     {"overwrite", NULL, FLAG, FIELD(overwrite), "false", 0, 0, NULL, "Input and output",
      "replace what is in the output folder"},
 
-    {"task", NULL, CHOICE, FIELD(task), "auto", 0, 0, "auto,causal", "Adapter", "kind of model; auto follows the model"},
+    {"task", NULL, CHOICE, FIELD(task), "auto", 0, 0, "auto,causal,seq_cls", "Adapter",
+     "causal: the next token, seq_cls: a label for each text; auto follows the model, then the adapter"},
+    {"num-labels", NULL, INT, FIELD(num_labels), "0", 0, 65536, "auto", "Adapter",
+     "labels of a new classifier; auto: as the adapter or config.json says, else 2"},
     {"rank", "r,lora-r,lora-rank", INT, FIELD(rank), "16", 1, 4096, NULL, "Adapter", "rank of the update B A"},
     {"alpha", "lora-alpha", REAL, FIELD(alpha), NULL, -1e6, 1e6, "auto", "Adapter",
      "the update is scaled by alpha / rank; auto: 2 * rank"},

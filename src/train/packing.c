@@ -38,16 +38,16 @@ static void add_document(packer *p, const examples *e, const example *x, packed_
     const int32_t *labels = e->labels + x->begin;
     int64_t first = out->rows.count;
 
-    memcpy(p->ids + first, e->ids + x->begin, (size_t)x->last * sizeof *p->ids);
-    for (int32_t t = 0; t < x->last; t++) {
+    memcpy(p->ids + first, e->ids + x->begin, (size_t)x->run * sizeof *p->ids);
+    for (int32_t t = 0; t < x->run; t++) {
         p->positions[first + t] = t;
-        if (labels[t + 1] == LABEL_NONE)
+        if (labels[t + e->shift] == LABEL_NONE)
             continue;
         p->target_rows[out->targets.count] = (int32_t)(first + t);
-        p->target_labels[out->targets.count++] = labels[t + 1];
+        p->target_labels[out->targets.count++] = labels[t + e->shift];
     }
-    p->spans[out->rows.n_spans++] = (attention_span){ first, x->last, first, x->last };
-    out->rows.count += x->last;
+    p->spans[out->rows.n_spans++] = (attention_span){ first, x->run, first, x->run };
+    out->rows.count += x->run;
 }
 
 static void point(packer *p, packed_pass *out)
@@ -66,7 +66,7 @@ int64_t packer_next(packer *p, const examples *e, const int64_t *rows, int64_t c
 
     *out = (packed_pass){ 0 };
     for (; end < count; end++) {
-        int32_t length = e->rows[rows[end]].last;
+        int32_t length = e->rows[rows[end]].run;
 
         if (tokens && tokens + length > tokens_per_pass)
             break;
@@ -75,7 +75,7 @@ int64_t packer_next(packer *p, const examples *e, const int64_t *rows, int64_t c
     if (!reserve(p, tokens, end - at))
         return -1;
     for (; at < end; at++)
-        if (e->rows[rows[at]].last)
+        if (e->rows[rows[at]].run)
             add_document(p, e, &e->rows[rows[at]], out);
     point(p, out);
     return end;

@@ -1,9 +1,8 @@
 /* packing.h: rows laid end to end into passes, without padding. A document is never split and sees only itself (a span
  * of its own, positions from 0), so how rows are packed changes speed and memory, never what is computed.
  *
- * A pass ends before the row that would exceed `tokens_per_pass`; a longer row has a pass of its own. Row t predicts
- * label t + 1. What stands from the last label on predicts nothing, so it is not run: a row runs over its first `last`
- * tokens. */
+ * A pass ends before the row that would exceed `tokens_per_pass`; a longer row has a pass of its own. Token t
+ * predicts label t + shift. What stands behind the token that predicts the last label is not run. */
 #ifndef LORAC_PACKING_H
 #define LORAC_PACKING_H
 

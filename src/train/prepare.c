@@ -22,6 +22,8 @@ static row_reader make_reader(const run *r)
     if (most == 0)
         most = context_length > 0 && context_length < SEQUENCE_STANDARD ? context_length : SEQUENCE_STANDARD;
     return (row_reader){ .tokenizer = r->in->words,
+                         .labels = model_labels(r->in->model),
+                         .pad = r->in->model->config.pad,
                          .vocabulary = (int32_t)r->in->model->config.vocabulary,
                          .template = r->in->template,
                          .loss_on = (lorac_loss_on)r->options->loss_on,
@@ -129,6 +131,21 @@ static int create_adapter(run *r)
     return adapter_create(&r->adapter, r->in->model, &r->config, (uint64_t)o->seed, &r->notes);
 }
 
+/* A classifier's task_type is written for a classifier and for nothing else. */
+static int settle_task_type(run *r)
+{
+    const lorac_task task = r->in->model->config.task;
+    const bool expected = is_for_classifier(&r->config), is = task == LORAC_TASK_SEQ_CLS;
+
+    if (expected && !is && r->options->task == LORAC_TASK_AUTO)
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .key = "task_type", .found = r->config.task_type, .hint = "Open it for this adapter." },
+                       "the model was not opened as a classifier");
+    if (expected != is || !r->config.task_type)
+        r->config.task_type = task_type_name(task);
+    return LORAC_OK;
+}
+
 static int make_adapter(run *r)
 {
     const lorac_train_options *o = r->options;
@@ -138,8 +155,8 @@ static int make_adapter(run *r)
                        "--adapter brings its own configuration");
     TRY(o->adapter ? adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes) : create_adapter(r));
     r->config.base_model_name_or_path = o->model ? o->model : r->in->model->path;
-    if (!r->config.task_type)
-        r->config.task_type = "CAUSAL_LM";
+    TRY(settle_task_type(r));
+    TRY(adapters_bring_head(&r->adapter, 1, r->in->model));
     if (strcmp(o->optimizer, "lora-fa") == 0)
         adapter_freeze_a(r->adapter);
     TRY(adapter_make_trainable(r->adapter));
@@ -161,7 +178,7 @@ static int make_context(run *r)
     }
     TRY(context_new(&r->context, &options));
     if (r->in->watch && r->in->watch->profile)
-        context_profile(r->context, &r->profile, r->in->model->config.vocabulary);
+        context_profile(r->context, &r->profile, model_outputs(r->in->model));
     r->use = (adapter_use){ r->adapter, 1, 0, -1 };
     r->context->adapters = &r->use;
     r->context->adapter_count = 1;
@@ -170,12 +187,23 @@ static int make_context(run *r)
     return LORAC_OK;
 }
 
+static int check_task(const run *r)
+{
+    const lorac_task wanted = (lorac_task)r->options->task;
+
+    if (wanted == LORAC_TASK_AUTO || wanted == r->in->model->config.task)
+        return LORAC_OK;
+    return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "task", .hint = "Open the model with the task of the run." },
+                   "the model was opened for another task");
+}
+
 int run_prepare(run *r, const trainer_input *in)
 {
     *r = (run){ .in = in, .options = in->options, .cancel = in->watch ? &in->watch->cancel : NULL, .metrics.fd = -1 };
     peft_config_init(&r->config);
     r->state.best_loss = NAN;
     TRY(train_options_check(in->options));
+    TRY(check_task(r));
     if (in->resume)
         TRY(run_facts_read(in->options->output, &r->facts));
     TRY(read_rows(r));

@@ -46,6 +46,7 @@ void report_plan(const run *r)
                              .labels = r->train.labels + x->begin,
                              .count = (size_t)x->count,
                              .trained = (size_t)x->trained,
+                             .label = r->train.shift ? -1 : r->train.labels[x->begin + (uint64_t)x->run - 1],
                              .file = r->train.parts[x->part].file,
                              .line = (long)x->line };
         event.example = &first;

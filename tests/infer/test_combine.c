@@ -236,7 +236,7 @@ static void other_formats_are_read(void **state)
     model *m;
 
     (void)state;
-    ok(model_open(&m, LLAMA, false));
+    ok(model_open(&m, LLAMA, NULL));
     ok(factor_source_open(&qv, ADAPTER("qv"), NULL));
     for (size_t i = 0; i < 3; i++) {
         const lorac_adapter_ref refs[] = { { paths[i], 2 }, { ADAPTER("qv"), -1 } };
@@ -465,7 +465,7 @@ static void a_model_must_have_the_modules(void **state)
     model *m;
 
     (void)state;
-    ok(model_open(&m, LLAMA, false));
+    ok(model_open(&m, LLAMA, NULL));
     assert_int_equal(combine(&set, m, refs, 1, &options), LORAC_ERROR_DATA);
     assert_contains(lorac_last_error()->message, "another base model");
     model_close(m);
@@ -511,7 +511,7 @@ static void merge_model(const char *base, const char *adapter_path, const char *
     adapter *a;
     model *m;
 
-    ok(model_open(&m, base, false));
+    ok(model_open(&m, base, NULL));
     ok(adapter_load(&a, m, adapter_path, NULL, NULL));
     ok(context_new(&plan.c, &co));
     plan.m = m;
@@ -535,8 +535,8 @@ static void extract_from(const char *base_path, const char *adapter_path, double
     snprintf(path, sizeof path, "%s/tuned-%s", folder, strrchr(adapter_path, '/') + 1);
     snprintf(written, sizeof written, "%s/extracted-%s", folder, strrchr(adapter_path, '/') + 1);
     merge_model(base_path, adapter_path, path);
-    ok(model_open(&base, base_path, false));
-    ok(model_open(&tuned, path, false));
+    ok(model_open(&base, base_path, NULL));
+    ok(model_open(&tuned, path, NULL));
     ok(extract(&set, &about, base, tuned, &options));
     ok(folder_make(written));
     ok(factor_set_save(&set, written));
@@ -580,9 +580,9 @@ static void what_does_not_fit_is_told(void **state)
     bool norm = false, embedding = false, targeted = false;
 
     (void)state;
-    ok(model_open(&base, LLAMA, false));
-    ok(model_open(&tuned, GOLDEN "models/llama-bf16", false));
-    ok(model_open(&other, GOLDEN "models/gpt2", false));
+    ok(model_open(&base, LLAMA, NULL));
+    ok(model_open(&tuned, GOLDEN "models/llama-bf16", NULL));
+    ok(model_open(&other, GOLDEN "models/gpt2", NULL));
     ok(extract(&set, &about, base, tuned, &options));
     assert_int_equal(set.count, 2);
     const json_t *others = json_object_get(about, "other_tensors");

@@ -59,7 +59,7 @@ static double difference(const model *m, const adapter_use *uses, int count, con
     apply(c, uses, count);
     ok(reference_new(&expected, m, c, NULL));
     apply(c, NULL, 0);
-    ok(model_open(&written, path, false));
+    ok(model_open(&written, path, NULL));
     ok(reference_compare(&expected, written, c, &result));
     model_close(written);
     reference_free(&expected);
@@ -89,7 +89,7 @@ static void export_and_compare(const char *model_path, const char *adapter_path,
     snprintf(path, sizeof path, "%s/out%s", folder, as_gguf ? ".gguf" : "");
     print_message("%s %s %s %s\n", model_path, adapter_path ? adapter_path : "", dtype_name(type),
                   as_gguf ? "gguf" : "folder");
-    ok(model_open(&m, model_path, false));
+    ok(model_open(&m, model_path, NULL));
     if (adapter_path)
         ok(adapter_load(&a, m, adapter_path, NULL, NULL));
     folded one = { a, 0.5 };
@@ -162,7 +162,7 @@ static void rotary_factors(void **state)
     export_and_compare(GOLDEN "gguf/llama-rope-llama3.gguf", NULL, DT_F32, true, 1e-5);
     model *m;
     export_loss loss;
-    ok(model_open(&m, GOLDEN "gguf/llama-rope-llama3.gguf", false));
+    ok(model_open(&m, GOLDEN "gguf/llama-rope-llama3.gguf", NULL));
     context *c = new_context(1);
     export_plan plan = { .m = m, .c = c, .type = DT_F32 };
     assert_int_equal(export_huggingface(&plan, folder, &loss), LORAC_ERROR_USAGE);
@@ -179,12 +179,12 @@ static void q8_0(void **state)
     model *m, *written;
     export_loss loss;
     snprintf(path, sizeof path, "%s/q8.gguf", folder);
-    ok(model_open(&m, SOURCE_DIR "/examples/tiny-llama", false));
+    ok(model_open(&m, SOURCE_DIR "/examples/tiny-llama", NULL));
     context *c = new_context(3);
     export_plan plan = { .m = m, .c = c, .type = DT_Q8_0 };
     ok(export_gguf(&plan, path, &loss));
     context_free(c);
-    ok(model_open(&written, path, false));
+    ok(model_open(&written, path, NULL));
     assert_int_equal(written->weight_type, DT_Q8_0);
     model_close(written);
     assert_true(difference(m, NULL, 0, path) < 0.05);
@@ -222,7 +222,7 @@ static void threads_change_nothing(void **state)
     };
     (void)state;
     model *m;
-    ok(model_open(&m, SOURCE_DIR "/examples/tiny-llama", false));
+    ok(model_open(&m, SOURCE_DIR "/examples/tiny-llama", NULL));
     adapter *first = random_adapter(m, 8, 1), *second = random_adapter(m, 3, 2);
     const folded both[] = { { first, 0.7 }, { second, -0.4 } };
     const adapter_use uses[] = { { first, 0.7f, 0, -1 }, { second, -0.4f, 0, -1 } };
@@ -271,7 +271,7 @@ static void a_failing_sink(void **state)
 {
     (void)state;
     model *m;
-    ok(model_open(&m, SOURCE_DIR "/examples/tiny-llama", false));
+    ok(model_open(&m, SOURCE_DIR "/examples/tiny-llama", NULL));
     for (size_t room = 0; room < 400000; room += 39999) {
         pieces p;
         export_loss loss = { 0 };
@@ -298,7 +298,7 @@ static void llama_cpp_adapter(void **state)
     gguf g;
     double alpha = 0;
     snprintf(path, sizeof path, "%s/adapter.gguf", folder);
-    ok(model_open(&m, GOLDEN "models/llama", false));
+    ok(model_open(&m, GOLDEN "models/llama", NULL));
     ok(adapter_load(&a, m, GOLDEN "adapters/rslora", NULL, NULL));
     ok(export_adapter_gguf(m, a, path));
     ok(gguf_open(&g, path));

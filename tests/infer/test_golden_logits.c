@@ -92,7 +92,7 @@ static void check(const char *model_path, const char *adapter_path, const char *
     adapter *a = NULL;
     print_message("%s %s\n", model_path, adapter_path ? adapter_path : "");
     ok(safetensors_open(&expected, logits_path));
-    ok(model_open(&m, model_path, false));
+    ok(model_open(&m, model_path, NULL));
     if (adapter_path)
         ok(adapter_load(&a, m, adapter_path, NULL, NULL));
     if (adapter_path)
@@ -159,7 +159,7 @@ static void same_adapter(const char *path, const char *expected)
 {
     model *m;
     adapter *a, *b;
-    ok(model_open(&m, GOLDEN "models/llama", false));
+    ok(model_open(&m, GOLDEN "models/llama", NULL));
     ok(adapter_load(&a, m, path, NULL, NULL));
     ok(adapter_load(&b, m, expected, NULL, NULL));
     assert_int_equal(a->trainable_count, b->trainable_count);
@@ -235,7 +235,7 @@ static void check_cache(const char *path)
     sequence *q, *neighbour;
     lorac_sampling greedy = { .top_p = 1, .repetition_penalty = 1, .ignore_eos = 1 };
     context_options options = { .threads = 1, .act = DT_F32, .level = cpu_isa() };
-    ok(model_open(&m, path, false));
+    ok(model_open(&m, path, NULL));
     ok(context_new(&c, &options));
     ok(session_new(&s, m, c));
     ok(sequence_new(&q, s, &greedy));
@@ -277,7 +277,7 @@ static void positions_end(void **state)
     context *c;
     session *s;
     context_options options = { .threads = 1, .act = DT_F32, .level = cpu_isa() };
-    ok(model_open(&m, GOLDEN "models/gpt2", false));
+    ok(model_open(&m, GOLDEN "models/gpt2", NULL));
     ok(context_new(&c, &options));
     ok(session_new(&s, m, c));
     assert_in_range(m->config.context, 1, MANY - 1);

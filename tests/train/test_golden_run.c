@@ -73,7 +73,8 @@ static void check_adapter(const char *folder, const char *golden)
     buf_free(&path);
 }
 
-static void check_run(const char *name, int64_t tokens_per_pass)
+/* `set`: the folder of models/ and training/, below GOLDEN. */
+static void check_run_of(const char *set, const char *name, int64_t tokens_per_pass)
 {
     const char *folder = test_folder();
     lorac_train_options o;
@@ -81,10 +82,10 @@ static void check_run(const char *name, int64_t tokens_per_pass)
     json_t *expected, *settings;
     model *m;
 
-    buf_format(&golden, GOLDEN "/training/%s", name);
+    buf_format(&golden, GOLDEN "%s/training/%s", set, name);
     assert_ok(json_read(&expected, in_folder(&path, golden.p, "expected.json"), 1 << 20, 0));
     settings = json_object_get(expected, "settings");
-    buf_format(&base, GOLDEN "/models/%s", json_string_value(json_object_get(settings, "model")));
+    buf_format(&base, GOLDEN "%s/models/%s", set, json_string_value(json_object_get(settings, "model")));
     lorac_train_options_init(&o);
     o.model = base.p;
     o.data = in_folder(&rows, golden.p, "rows.jsonl");
@@ -102,7 +103,7 @@ static void check_run(const char *name, int64_t tokens_per_pass)
     o.steps_per_report = 1;
     o.dtype = LORAC_DTYPE_F32;
     o.tokens_per_pass = tokens_per_pass;
-    assert_ok(model_open(&m, base.p, false));
+    assert_ok(model_open(&m, base.p, NULL));
     assert_run(run_options(m, &o, NULL, false));
     check_metrics(folder, expected);
     check_adapter(folder, golden.p);
@@ -115,6 +116,11 @@ static void check_run(const char *name, int64_t tokens_per_pass)
     buf_free(&base);
     buf_free(&path);
     assert_ok(folder_remove(folder));
+}
+
+static void check_run(const char *name, int64_t tokens_per_pass)
+{
+    check_run_of("", name, tokens_per_pass);
 }
 
 static void test_all_linear(void **state)
@@ -144,13 +150,19 @@ static void test_gpt2(void **state)
     check_run("gpt2-all-linear", 12);
 }
 
+static void test_classifiers(void **state)
+{
+    (void)state;
+    check_run_of("/classifiers", "llama", 0);
+    check_run_of("/classifiers", "llama", 12);
+    check_run_of("/classifiers", "gpt2", 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_linear),
-        cmocka_unit_test(test_qv_rslora),
-        cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_all_linear), cmocka_unit_test(test_qv_rslora),   cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_gpt2),       cmocka_unit_test(test_classifiers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static void values_are_read_and_limits_kept(void **state)
         { "fine_tune_type", "dora", 2 },
         { "loss-on", "last", 0 },
         { "task", "causal", 0 },
-        { "task", "seq_cls", 2 },
+        { "task", "masked_lm", 2 },
         { "output", "", 2 },
         { "rnak", "8", 2 },
         { "no-rank", "1", 2 },

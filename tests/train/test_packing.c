@@ -7,13 +7,13 @@
 
 enum { ROWS = 40, LENGTH_MOST = 30 };
 
-static void make_rows(examples *e, uint64_t seed)
+static void make_rows(examples *e, uint64_t seed, int32_t shift)
 {
     static example rows[ROWS];
     static int32_t ids[ROWS * LENGTH_MOST], labels[ROWS * LENGTH_MOST];
     rng r = rng_new(seed, 1);
 
-    *e = (examples){ .rows = rows, .ids = ids, .labels = labels, .count = ROWS };
+    *e = (examples){ .rows = rows, .ids = ids, .labels = labels, .shift = shift, .count = ROWS };
     for (int i = 0; i < ROWS; i++) {
         example *x = &rows[i];
 
@@ -22,7 +22,7 @@ static void make_rows(examples *e, uint64_t seed)
             ids[x->begin + (size_t)t] = i * 1000 + t; /* tells row and position */
             labels[x->begin + (size_t)t] = rng_next(&r) % 3 ? i * 1000 + t : LABEL_NONE;
         }
-        x->trained = labels_predicted(labels + x->begin, (size_t)x->count, &x->last);
+        x->trained = labels_predicted(labels + x->begin, (size_t)x->count, shift, &x->run);
         e->tokens += x->count;
         e->trained += x->trained;
     }
@@ -35,14 +35,14 @@ static void check_pass(const examples *e, const packed_pass *pass, const int64_t
     for (int64_t i = begin; i < end; i++) {
         const example *x = &e->rows[rows[i]];
 
-        if (!x->last)
+        if (!x->run)
             continue;
         assert_int_equal(pass->rows.spans[span].q, at);
         assert_int_equal(pass->rows.spans[span].kv, at);
-        assert_int_equal(pass->rows.spans[span].n_q, x->last);
-        assert_int_equal(pass->rows.spans[span++].n_kv, x->last);
-        for (int32_t t = 0; t < x->last; t++, at++) {
-            int32_t next = e->labels[x->begin + (size_t)t + 1];
+        assert_int_equal(pass->rows.spans[span].n_q, x->run);
+        assert_int_equal(pass->rows.spans[span++].n_kv, x->run);
+        for (int32_t t = 0; t < x->run; t++, at++) {
+            int32_t next = e->labels[x->begin + (size_t)(t + e->shift)];
 
             assert_int_equal(pass->rows.ids[at], e->ids[x->begin + (size_t)t]);
             assert_int_equal(pass->rows.positions[at], t);
@@ -82,8 +82,8 @@ static void test_invariants(void **state)
     examples e;
 
     (void)state;
-    for (uint64_t seed = 0; seed < 20; seed++) {
-        make_rows(&e, seed);
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        make_rows(&e, seed, seed % 2 ? 1 : 0);
         for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
             check_all(&e, limits[i]);
     }
@@ -91,14 +91,18 @@ static void test_invariants(void **state)
 
 static void test_predicted(void **state)
 {
-    int32_t last;
+    int32_t run;
 
     (void)state;
-    assert_int_equal(labels_predicted((int32_t[]){ 5, LABEL_NONE, LABEL_NONE }, 3, &last), 0);
-    assert_int_equal(last, 0);
-    assert_int_equal(labels_predicted((int32_t[]){ 5, 6, LABEL_NONE, 7, LABEL_NONE }, 5, &last), 2);
-    assert_int_equal(last, 3);
-    assert_int_equal(labels_predicted(NULL, 0, &last), 0);
+    assert_int_equal(labels_predicted((int32_t[]){ 5, LABEL_NONE, LABEL_NONE }, 3, 1, &run), 0);
+    assert_int_equal(run, 0);
+    assert_int_equal(labels_predicted((int32_t[]){ 5, 6, LABEL_NONE, 7, LABEL_NONE }, 5, 1, &run), 2);
+    assert_int_equal(run, 3);
+    assert_int_equal(labels_predicted(NULL, 0, 1, &run), 0);
+    assert_int_equal(labels_predicted((int32_t[]){ 1, LABEL_NONE, LABEL_NONE }, 3, 0, &run), 1);
+    assert_int_equal(run, 1);
+    assert_int_equal(labels_predicted((int32_t[]){ LABEL_NONE, LABEL_NONE, 1, LABEL_NONE }, 4, 0, &run), 1);
+    assert_int_equal(run, 3);
 }
 
 int main(void)

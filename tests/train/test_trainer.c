@@ -505,7 +505,7 @@ static int set_up(void **state)
     (void)state;
     root = test_folder();
     buf_format(&data, "%s/data", root);
-    if (folder_make(data.p) || model_open(&m, GOLDEN "/models/llama", false))
+    if (folder_make(data.p) || model_open(&m, GOLDEN "/models/llama", NULL))
         return -1;
     write_rows(in_folder(&path, data.p, "train.jsonl"), TRAIN_ROWS, 1);
     write_rows(in_folder(&path, data.p, "valid.jsonl"), VALID_ROWS, 2);
