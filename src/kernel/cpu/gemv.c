@@ -7,7 +7,14 @@
 _Static_assert((int)TOGETHER_MOST == (int)GEMV_ROWS, "all rows of a are taken together");
 
 /* Rows of b whose sums are added up at once: one after the other, each would wait for itself. */
-enum { GROUP = 16, STEP = 2048, FETCH_MOST = 128 << 10, REST_AHEAD = 4096 };
+enum {
+    GROUP = 16,
+    STEP = 2048,
+    FETCH_MOST = 128 << 10,
+    REST_AHEAD = 4096,
+    PIECE_LEAST = 32768, /* weights */
+    PIECES_OF_THREAD = 4
+};
 
 /* A term as dots takes it. Its a: rows rounded up to 1, 2, 4 or 8, and filled up with zeros to whole blocks, and to one
  * more: rows a power of two apart would share their places in the cache. */
@@ -24,6 +31,7 @@ typedef struct gemv_job {
     const part *parts;
     int n_parts;
     real beta;
+    int64_t groups_of_piece;
 } gemv_job;
 
 static part part_of(const gemm_term *t)
@@ -190,9 +198,12 @@ static void fetch(const char *p, int64_t bytes)
 }
 
 /* Rows of b in groups of GROUP. */
-static void gemv_groups(const void *arg, int64_t from, int64_t to, int thread)
+/* Every row is a sum of its own, so pieces may depend on the number of threads: few and long ones let the processor
+ * fetch ahead. */
+static void gemv_piece(void *arg, int64_t piece, int thread)
 {
     const gemv_job *j = arg;
+    const int64_t from = piece * j->groups_of_piece, to = from + j->groups_of_piece;
     (void)thread;
     for (int64_t n = from * GROUP; n < smaller(to * GROUP, j->c.cols); n += GROUP) {
         const int64_t rows = smaller(GROUP, j->c.cols - n);
@@ -230,7 +241,9 @@ void NAME(gemv)(pool *team, mat c, const gemm_term *terms, int n_terms, real bet
     }
     if (c.cols <= GROUP)
         fetch(parts->term->b.p, parts->row_bytes * c.cols);
-    gemv_job job = { c, parts, n_terms, beta };
-    /* A number is done with sooner here than in other loops: pieces of twice as many. */
-    split_rows(team, divide_up(c.cols, GROUP), cost * GROUP / 2, gemv_groups, &job);
+    gemv_job job = { c, parts, n_terms, beta, PIECE_LEAST / (cost * GROUP + 1) }; /* + 1: no terms cost nothing */
+    const int64_t groups = divide_up(c.cols, GROUP), even = divide_up(groups, PIECES_OF_THREAD * pool_size(team));
+    if (job.groups_of_piece < even)
+        job.groups_of_piece = even;
+    pool_run(team, divide_up(groups, job.groups_of_piece), gemv_piece, &job);
 }
