@@ -195,7 +195,8 @@ int command_extract(arguments *a)
     if (given(a, "rank") == given(a, "energy"))
         return usage(a, "rank", NULL, "extract needs --rank N or --energy X, one of the two");
     if (a->adapters.count && given(a, "target-modules"))
-        return usage(a, "target-modules", NULL, "--target-modules goes with --tuned; an adapter is reduced in all its modules");
+        return usage(a, "target-modules", NULL,
+                     "--target-modules goes with --tuned; an adapter is reduced in all its modules");
     lorac_extract_options_init(&options);
     options.rank = given(a, "rank") ? a->train.rank : 0;
     options.energy = a->energy;
