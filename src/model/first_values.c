@@ -62,23 +62,30 @@ static void multiply(double *out, const double *m, const double *x, int64_t rows
     }
 }
 
+static int check_finite(const char *module, const float *row, int64_t cols)
+{
+    for (int64_t j = 0; j < cols; j++)
+        if (!isfinite(row[j]))
+            return fail_at(LORAC_ERROR_DATA, (fault){ .key = module, .expected = "finite numbers" },
+                           "the module's weight holds %g and cannot be decomposed", (double)row[j]);
+    return LORAC_OK;
+}
+
 /* The weight as [out, in]. */
-static int decode_weight(double **out, const var *weight)
+static int decode_weight(double **out, const char *module, const var *weight)
 {
     int64_t rows = tensor_rows(&weight->t), cols = tensor_cols(&weight->t), bytes = tensor_bytes(&weight->t) / rows;
     float *row = mem_new((size_t)cols, sizeof *row);
     *out = matrix_new(rows, cols);
-    if (!row || !*out) {
-        mem_free(row);
-        return fail_memory();
-    }
-    for (int64_t i = 0; i < rows; i++) {
+    int status = row && *out ? LORAC_OK : fail_memory();
+    for (int64_t i = 0; status == LORAC_OK && i < rows; i++) {
         quant_decode(row, (const char *)weight->t.data + i * bytes, weight->t.type, cols);
         for (int64_t j = 0; j < cols; j++)
             (*out)[weight->turned ? j * rows + i : i * cols + j] = (double)row[j];
+        status = check_finite(module, row, cols);
     }
     mem_free(row);
-    return LORAC_OK;
+    return status;
 }
 
 /* ---- Random kinds ---- */
@@ -184,7 +191,7 @@ static void take_triples(const first_pair *p, const double *u, const double *s, 
 {
     int64_t in = inputs_of(p->weight), out = outputs_of(p->weight);
     for (int64_t i = 0; i < p->rank; i++) {
-        double root = sqrt(s[first + i] / fabs(p->scale));
+        double root = sqrt(s[first + i] / p->scale);
         for (int64_t j = 0; j < in; j++)
             p->a[i * in + j] = (real)(root * vt[(first + i) * in + j]);
         for (int64_t j = 0; j < out; j++)
@@ -319,7 +326,7 @@ done:
 static int take_from_weight(const first_pair *p)
 {
     double *w = NULL;
-    int status = decode_weight(&w, p->weight);
+    int status = decode_weight(&w, p->module, p->weight);
     if (status == LORAC_OK)
         status = p->init->kind == INIT_OLORA        ? take_olora(p, w)
                  : p->init->kind == INIT_PISSA      ? take_pissa(p, w)
@@ -356,7 +363,7 @@ int first_values_check(const first_pair *p)
         return fail_at(LORAC_ERROR_USAGE, place, "%s is no larger than %lld x %lld, so %s cannot take such a rank of it",
                        p->module, (long long)out, (long long)in, peft_init_name(p->init, name));
     }
-    if (p->scale > 0)
+    if (p->scale > 0 || p->init->kind == INIT_OLORA)
         return LORAC_OK;
     return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "lora_alpha", .expected = "more than 0" },
                    "%s cannot take a part of the weight with a scale of %g", peft_init_name(p->init, name), p->scale);
