@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { PEFT_RANK_MOST = 4096 };
+
 typedef enum peft_init_kind {
     INIT_DEFAULT,   /* true: A Kaiming-uniform, B zero */
     INIT_CARELESS,  /* false: both as torch makes a Linear */

@@ -163,7 +163,7 @@ static int describe_training(const model *m, const char *peft_config_path, json_
     peft_config_init(&config);
     int status = peft_config_read(&config, peft_config_path, NULL);
     if (status == LORAC_OK)
-        status = adapter_create(&a, m, &config, 0, NULL);
+        status = adapter_create(&a, m, &config, NULL);
     if (status == LORAC_OK) {
         parameter_counts counts = adapter_counts(a, m);
         json_object_set_new(root, "trainable_parameters", json_integer(counts.trainable));

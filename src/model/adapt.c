@@ -5,34 +5,11 @@
 #include "dora.h"
 #include "err.h"
 #include "mem.h"
-#include "rng.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* PEFT's first values: A is Kaiming-uniform with a = √5, which comes to U(-1/√in, 1/√in), or N(0, 1/r²); B is zero.
- * init_lora_weights false means no care at all: both as torch makes a Linear. Of an embedding, A is zero and B N(0, 1).
- */
-static void first_values(const adapted *to, const module *x, const char *init, uint64_t seed)
-{
-    const bool is_embedding = x->kind == MODULE_EMBEDDING, careless = strcmp(init, "false") == 0;
-    const bool gaussian = strcmp(init, "gaussian") == 0;
-    const var *factors[3] = { to->a, to->b, to->b_bias };
-    for (int which = 0; which < 3; which++) {
-        if (!factors[which] || (which != is_embedding && !careless))
-            continue;
-        real *values = factors[which]->t.data;
-        int64_t count = tensor_count(&factors[which]->t);
-        double bound = 1 / sqrt((double)(which == 0 ? factors[0]->t.dim[1] : to->rank));
-        rng r = rng_new(seed, rng_stream(x->name) + (uint64_t)which);
-        for (int64_t i = 0; i < count; i++)
-            values[i] = (real)(is_embedding ? rng_normal(&r)
-                               : gaussian   ? rng_normal(&r) / (double)to->rank
-                                            : (2 * rng_uniform(&r) - 1) * bound);
-    }
-}
 
 static int note_unused(const maker *b, buf *notes)
 {
@@ -59,14 +36,12 @@ static int no_target(const maker *b)
     return status;
 }
 
-static int create_module(maker *b, const module *x, uint64_t seed)
+static int create_module(maker *b, const module *x)
 {
     adapted *to = &b->a->modules[x->slot];
     wish w;
     TRY(maker_wish(b, x, &w));
     TRY(maker_add(b, x, &w));
-    if (to->a)
-        first_values(to, x, b->config->init_lora_weights, seed);
     for (int kind = PART_WEIGHT; kind <= PART_ROWS; kind++)
         if (w.has[kind])
             TRY(part_copy_own(kind, x, w.tokens, (*part_place(kind, to))->t.data));
@@ -81,26 +56,13 @@ static bool has_lora(const adapter *a)
     return false;
 }
 
-/* A magnitude begins as the length that it replaces. */
-static void first_magnitudes(const adapter *a)
-{
-    for (int slot = 0; slot < a->module_count; slot++) {
-        const adapted *m = &a->modules[slot];
-        const int64_t outputs = m->magnitude ? tensor_count(&m->magnitude->t) : 0;
-        for (int64_t o = 0; o < outputs; o++)
-            ((real *)m->magnitude->t.data)[o] = dora_length(m, outputs, o, m->scale);
-    }
-}
-
-static int create_modules(maker *b, uint64_t seed, buf *notes)
+static int create_modules(maker *b, buf *notes)
 {
     for (int slot = 0; slot < b->m->module_count; slot++)
-        TRY(create_module(b, b->m->modules[slot], seed));
+        TRY(create_module(b, b->m->modules[slot]));
     if (!has_lora(b->a))
         return no_target(b);
     TRY(maker_finish(b));
-    TRY(adapter_measure_lengths(b->a, b->m));
-    first_magnitudes(b->a);
     return note_unused(b, notes);
 }
 
@@ -126,7 +88,7 @@ int adapter_default_targets(peft_config *copy, const peft_config *config, const 
     return copy->targets ? LORAC_OK : fail_memory();
 }
 
-int adapter_create(adapter **out, const model *m, const peft_config *config, uint64_t seed, buf *notes)
+int adapter_create(adapter **out, const model *m, const peft_config *config, buf *notes)
 {
     maker b = { 0 };
     peft_config resolved;
@@ -136,8 +98,36 @@ int adapter_create(adapter **out, const model *m, const peft_config *config, uin
     if (status == LORAC_OK)
         status = maker_open(&b, m, &resolved);
     if (status == LORAC_OK)
-        status = create_modules(&b, seed, notes);
+        status = create_modules(&b, notes);
     status = maker_close(&b, status, out);
+    arena_free(&names);
+    return status;
+}
+
+static int match_modules(int64_t *ranks, double *alphas, maker *b)
+{
+    for (int slot = 0; slot < b->m->module_count; slot++) {
+        const module *x = b->m->modules[slot];
+        wish w;
+        TRY(maker_wish(b, x, &w));
+        ranks[slot] = w.has[PART_A] && x->kind != MODULE_EMBEDDING ? w.rank : 0;
+        alphas[slot] = w.alpha;
+    }
+    return LORAC_OK;
+}
+
+int adapter_ranks(int64_t *ranks, double *alphas, const model *m, const peft_config *config)
+{
+    maker b = { .m = m };
+    peft_config resolved;
+    arena names = { 0 };
+    int status = adapter_default_targets(&resolved, config, m, &names);
+    b.config = &resolved;
+    if (status == LORAC_OK)
+        status = peft_matcher_new(&b.matcher, &resolved);
+    if (status == LORAC_OK)
+        status = match_modules(ranks, alphas, &b);
+    peft_matcher_free(b.matcher);
     arena_free(&names);
     return status;
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Streams of a module's random numbers. */
-enum { STREAM_A, STREAM_B, STREAM_TURN };
+enum { STREAM_A, STREAM_B, STREAM_BIAS, STREAM_TURN };
 
 static rng stream_of(const first_pair *p, int which)
 {
@@ -109,17 +109,32 @@ static int draw_default(const first_pair *p)
 {
     int64_t in = inputs_of(p->weight), out = outputs_of(p->weight);
     draw_uniform(p, STREAM_A, p->a, p->rank * in, 1 / sqrt((double)in));
-    if (p->init->kind == INIT_CARELESS)
-        draw_uniform(p, STREAM_B, p->b, out * p->rank, 1 / sqrt((double)p->rank));
+    if (p->init->kind != INIT_CARELESS)
+        return LORAC_OK;
+    draw_uniform(p, STREAM_B, p->b, out * p->rank, 1 / sqrt((double)p->rank));
+    if (p->b_bias)
+        draw_uniform(p, STREAM_BIAS, p->b_bias, out, 1 / sqrt((double)p->rank));
     return LORAC_OK;
 }
 
-/* N(0, 1/r²). */
+static void draw_values(const first_pair *p, int which, real *values, int64_t count, double deviation)
+{
+    rng r = stream_of(p, which);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = (real)(rng_normal(&r) * deviation);
+}
+
 static int draw_gaussian(const first_pair *p)
 {
-    rng r = stream_of(p, STREAM_A);
-    for (int64_t i = 0; i < p->rank * inputs_of(p->weight); i++)
-        p->a[i] = (real)(rng_normal(&r) / (double)p->rank);
+    draw_values(p, STREAM_A, p->a, p->rank * inputs_of(p->weight), 1 / (double)p->rank);
+    return LORAC_OK;
+}
+
+static int draw_embedding(const first_pair *p)
+{
+    draw_values(p, STREAM_B, p->b, outputs_of(p->weight) * p->rank, 1);
+    if (p->init->kind == INIT_CARELESS)
+        draw_values(p, STREAM_A, p->a, p->rank * inputs_of(p->weight), 1);
     return LORAC_OK;
 }
 
@@ -351,17 +366,18 @@ int first_values_check(const first_pair *p)
     int64_t in = inputs_of(p->weight), out = outputs_of(p->weight);
     fault place = { .key = "r", .found = found };
     snprintf(found, sizeof found, "%lld", (long long)p->rank);
-    if (p->init->kind == INIT_ORTHOGONAL && p->rank % 2 != 0) {
+    if (p->init->kind == INIT_ORTHOGONAL && !p->is_embedding && p->rank % 2 != 0) {
         place.expected = "an even rank";
         return fail_at(LORAC_ERROR_USAGE, place, "orthogonal first values come in two equal halves");
     }
-    if (!peft_init_changes_weight(p->init))
+    if (p->is_embedding || !peft_init_changes_weight(p->init))
         return LORAC_OK;
-    if (p->rank > least(in, out)) {
-        snprintf(most, sizeof most, "at most %lld", (long long)least(in, out));
+    int64_t limit = least(least(in, out), PEFT_RANK_MOST / 2); /* it is filed with twice its rank */
+    if (p->rank > limit) {
+        snprintf(most, sizeof most, "at most %lld", (long long)limit);
         place.expected = most;
-        return fail_at(LORAC_ERROR_USAGE, place, "%s is no larger than %lld x %lld, so %s cannot take such a rank of it",
-                       p->module, (long long)out, (long long)in, peft_init_name(p->init, name));
+        return fail_at(LORAC_ERROR_USAGE, place, "%s is of %lld x %lld, and %s cannot take such a rank of it", p->module,
+                       (long long)out, (long long)in, peft_init_name(p->init, name));
     }
     if (p->scale > 0 || p->init->kind == INIT_OLORA)
         return LORAC_OK;
@@ -371,6 +387,8 @@ int first_values_check(const first_pair *p)
 
 int first_values(const first_pair *p)
 {
+    if (p->is_embedding)
+        return draw_embedding(p);
     switch (p->init->kind) {
     case INIT_DEFAULT:
     case INIT_CARELESS:
@@ -390,31 +408,14 @@ int first_values(const first_pair *p)
     return LORAC_OK;
 }
 
-typedef struct sharing {
-    const first_pair *pairs;
-    int *status;
-} sharing;
-
-static void fill_one(void *arg, int64_t piece, int thread)
+static int fill_one(void *arg, int64_t piece)
 {
-    (void)thread;
-    sharing *all = arg;
-    all->status[piece] = first_values(&all->pairs[piece]);
+    return first_values((const first_pair *)arg + piece);
 }
 
-int first_values_all(pool *team, const first_pair *pairs, int64_t count)
+int first_values_all(pool *team, first_pair *pairs, int64_t count)
 {
-    int status = LORAC_OK;
     for (int64_t i = 0; i < count; i++)
         TRY(first_values_check(&pairs[i]));
-    sharing all = { pairs, mem_new((size_t)count, sizeof *all.status) };
-    if (!all.status)
-        return fail_memory();
-    pool_run(team, count, fill_one, &all);
-    /* The sentence about a failure stayed with the thread that met it; here it is met again. */
-    for (int64_t i = 0; i < count && status == LORAC_OK; i++)
-        if (all.status[i] != LORAC_OK)
-            status = first_values(&pairs[i]);
-    mem_free(all.status);
-    return status;
+    return pool_try(team, count, fill_one, pairs);
 }

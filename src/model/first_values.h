@@ -20,13 +20,15 @@ typedef struct first_pair {
     /* What is known of the layer's inputs, or NULL. INIT_CORDA: their covariance [in, in]; INIT_EVA: the `rank`
      * directions that A becomes, [rank, in]. */
     const double *inputs;
-    real *a, *b; /* [rank, in], [out, rank]: zero, to be filled */
+    real *a, *b;       /* [rank, in], [out, rank]: zero, to be filled */
+    real *b_bias;      /* [out], or NULL */
+    bool is_embedding; /* for which every kind but INIT_CARELESS is the same: A zero, B normal */
 } first_pair;
 
 /* Can this kind begin a pair of this rank at this module? LORAC_ERROR_USAGE in a sentence if not. */
 int first_values_check(const first_pair *pair);
 int first_values(const first_pair *pair);
 /* All of them, shared out over the pool; the same bits for any number of threads. */
-int first_values_all(pool *p, const first_pair *pairs, int64_t count);
+int first_values_all(pool *team, first_pair *pairs, int64_t count);
 
 #endif

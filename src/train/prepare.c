@@ -142,25 +142,31 @@ static int config_from_options(peft_config *c, const lorac_train_options *o)
     return set_targets(c, o->target_modules ? o->target_modules : "all-linear");
 }
 
-static int create_adapter(run *r)
+static int create_adapter(run *r, bool first_values)
 {
     const lorac_train_options *o = r->options;
     int64_t parameters;
 
     TRY(o->peft_config ? peft_config_read(&r->config, o->peft_config, &r->notes) : config_from_options(&r->config, o));
+    if (o->init_lora_weights)
+        TRY(peft_init_parse(&r->config.init, o->init_lora_weights, NULL));
     TRY(adapter_measure(&parameters, r->in->model, &r->config));
     TRY(run_plan_adapter(r, parameters));
-    return adapter_create(&r->adapter, r->in->model, &r->config, (uint64_t)o->seed, &r->notes);
+    return run_begin_adapter(r, first_values);
 }
 
-static int make_adapter(run *r)
+static int make_adapter(run *r, bool first_values)
 {
     const lorac_train_options *o = r->options;
 
     if (o->adapter && o->peft_config)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "peft-config", .hint = "Give one of the two." },
                        "--adapter brings its own configuration");
-    TRY(o->adapter ? adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes) : create_adapter(r));
+    if (o->adapter && o->init_lora_weights)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "init-lora-weights", .hint = "Give one of the two." },
+                       "--adapter brings its own values");
+    TRY(o->adapter ? adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes)
+                   : create_adapter(r, first_values));
     r->config.base_model_name_or_path = o->model ? o->model : r->in->model->path;
     if (!r->config.task_type)
         r->config.task_type = "CAUSAL_LM";
@@ -192,7 +198,7 @@ static int make_context(run *r)
     return LORAC_OK;
 }
 
-int run_prepare(run *r, const trainer_input *in)
+int run_prepare(run *r, const trainer_input *in, bool first_values)
 {
     *r = (run){ .in = in, .options = in->options, .cancel = in->watch ? &in->watch->cancel : NULL, .metrics.fd = -1 };
     peft_config_init(&r->config);
@@ -201,7 +207,7 @@ int run_prepare(run *r, const trainer_input *in)
     if (in->resume)
         TRY(run_facts_read(in->options->output, &r->facts));
     TRY(read_rows(r));
-    TRY(make_adapter(r));
+    TRY(make_adapter(r, first_values));
     return make_context(r);
 }
 

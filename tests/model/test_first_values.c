@@ -14,9 +14,9 @@
 
 static const linear *find_linear(const model *m, const char *name)
 {
-    for (int i = 0; i < m->linear_count; i++)
-        if (strcmp(m->linears[i]->name, name) == 0)
-            return m->linears[i];
+    for (int i = 0; i < m->module_count; i++)
+        if (strcmp(m->modules[i]->name, name) == 0)
+            return m->modules[i];
     fail_msg("no linear %s", name);
     return NULL;
 }
@@ -131,7 +131,7 @@ static void test_shared_out(void **state)
 
         for (int t = 0; t < 2; t++) {
             for (int i = 0; i < 8; i++)
-                make_pair(&pairs[t][i], m->linears[i], &init, 4, 2);
+                make_pair(&pairs[t][i], m->modules[i], &init, 4, 2);
             assert_ok(first_values_all(teams[t], pairs[t], 8));
         }
         for (int i = 0; i < 8; i++) {
@@ -257,7 +257,7 @@ static void test_refused(void **state)
         double scale;
         const char *part;
     } cases[] = {
-        { "orthogonal", 3, 1, "even rank" },       { "pissa", OUT + 1, 1, "some.module is no larger than 200 x 300" },
+        { "orthogonal", 3, 1, "even rank" },       { "pissa", OUT + 1, 1, "some.module is of 200 x 300" },
         { "olora", OUT + 1, 1, "at most 200" },    { "pissa_niter_2", OUT + 1, 1, "pissa_niter_2" },
         { "pissa", 4, 0, "scale of 0" },           { "corda", 4, -1, "scale of -1" },
     };
