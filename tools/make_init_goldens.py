@@ -135,7 +135,7 @@ def main():
     global MODELS
     MODELS = root / "models"
     for seed, (case, (model, settings)) in enumerate(CASES.items()):
-        make(root / "inits" / case, model, settings, make_rows(40, 60 + seed))
+        make(root / "inits" / case, model, settings, make_rows(42, 60 + seed))
 
 
 if __name__ == "__main__":
