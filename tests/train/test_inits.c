@@ -221,7 +221,7 @@ static double overlap(const tensor *a, const tensor *theirs)
 static void check_eva(const char *name)
 {
     const char *folder = test_folder();
-    const char *module;
+    const char *which;
     json_t *rank;
     init_case c;
     safetensors filed;
@@ -231,21 +231,21 @@ static void check_eva(const char *name)
     c.o.steps = 0;
     train(&c, folder);
     assert_ok(safetensors_open(&filed, in_folder(&path, folder, "adapter_model.safetensors")));
-    json_object_foreach(json_object_get(c.about, "ranks"), module, rank)
+    json_object_foreach(json_object_get(c.about, "ranks"), which, rank)
     {
         const tensor *a, *theirs;
 
         buf_clear(&path);
-        buf_format(&path, "base_model.model.%s.lora_A.weight", module);
+        buf_format(&path, "base_model.model.%s.lora_A.weight", which);
         a = safetensors_find(&filed, path.p);
         assert_non_null(a);
         if (a->dim[0] != json_integer_value(rank))
-            fail_msg("%s: rank %d, where PEFT has %d", module, (int)a->dim[0], (int)json_integer_value(rank));
+            fail_msg("%s: rank %d, where PEFT has %d", which, (int)a->dim[0], (int)json_integer_value(rank));
         buf_clear(&path);
-        buf_format(&path, "first.%s", module);
+        buf_format(&path, "first.%s", which);
         theirs = safetensors_find(&c.expected, path.p);
         if (theirs && overlap(a, theirs) < 0.999)
-            fail_msg("%s: a direction of PEFT's lies in ours to %g only", module, overlap(a, theirs));
+            fail_msg("%s: a direction of PEFT's lies in ours to %g only", which, overlap(a, theirs));
     }
     safetensors_close(&filed);
     buf_free(&path);
@@ -260,9 +260,122 @@ static void test_eva(void **state)
     check_eva("gpt2-eva");
 }
 
+/* What PEFT's save_pretrained leaves without a conversion: the trained factors alone, for a base that PEFT changes again
+ * when it loads them. */
+static void file_unconverted(const init_case *c, const char *converted, const char *folder)
+{
+    buf path = { 0 }, config = { 0 };
+    safetensors filed;
+    arena memory = { 0 };
+    tensor *halves;
+
+    assert_ok(safetensors_open(&filed, in_folder(&path, converted, "adapter_model.safetensors")));
+    halves = arena_new(&memory, filed.count, sizeof *halves);
+    assert_non_null(halves);
+    for (size_t i = 0; i < filed.count; i++) {
+        const tensor *t = &filed.tensors[i];
+        int halved = strstr(filed.names[i], "lora_A") ? 0 : 1;
+        int64_t cols;
+        float *half;
+
+        halves[i] = *t;
+        halves[i].dim[halved] /= 2;
+        cols = halves[i].dim[1];
+        half = halves[i].data = arena_new(&memory, (size_t)tensor_count(&halves[i]), sizeof *half);
+        assert_non_null(half);
+        for (int64_t k = 0; k < tensor_count(&halves[i]); k++)
+            half[k] = (float)value_at(t, k / cols, k % cols);
+    }
+    assert_ok(safetensors_save(in_folder(&path, folder, "adapter_model.safetensors"), filed.names, halves, filed.count));
+    read_text(&config, c->golden.p, "adapter_config.json");
+    assert_ok(file_write(in_folder(&path, folder, "adapter_config.json"), config.p, config.n));
+    safetensors_close(&filed);
+    arena_free(&memory);
+    buf_free(&path);
+    buf_free(&config);
+}
+
+static void check_unconverted(const char *name, bool can_be_made_again)
+{
+    const char *folder = test_folder();
+    buf converted = { 0 }, unconverted = { 0 };
+    init_case c;
+    adapter *a;
+
+    open_case(&c, name);
+    train(&c, in_folder(&converted, folder, "converted"));
+    assert_ok(folder_make(in_folder(&unconverted, folder, "unconverted")));
+    file_unconverted(&c, converted.p, unconverted.p);
+    if (can_be_made_again) {
+        check_logits(&c, unconverted.p, "final_logits", 1e-3);
+    } else {
+        assert_int_equal(adapter_load(&a, c.m, unconverted.p, NULL, NULL), LORAC_ERROR_USAGE);
+        assert_contains(lorac_last_error()->message, "cannot be made again");
+        assert_null(a);
+    }
+    close_case(&c);
+    buf_free(&converted);
+    buf_free(&unconverted);
+    assert_ok(folder_remove(folder));
+}
+
+static void test_unconverted(void **state)
+{
+    (void)state;
+    check_unconverted("llama-pissa-patterns", true);
+    check_unconverted("llama-olora", true);
+    check_unconverted("llama-corda", false);
+}
+
+static void stop_at_seven(void *user, const lorac_event *event)
+{
+    if (event->kind == LORAC_EVENT_STEP && event->step == 7)
+        ((lorac_watch *)user)->cancel = 1;
+}
+
+/* A run that is resumed half-way, on another number of threads, leaves the bytes of one that went through. */
+static void check_resumed(const char *name, const char *init)
+{
+    const char *folder = test_folder();
+    buf whole = { 0 }, halved = { 0 };
+    lorac_watch watch = { .on_event = stop_at_seven, .user = &watch };
+    init_case c;
+
+    open_case(&c, name);
+    if (init)
+        c.o.peft_config = NULL;
+    c.o.init_lora_weights = init;
+    c.o.rank = 4;
+    c.o.save_every = 5;
+    c.o.threads = 1;
+    train(&c, in_folder(&whole, folder, "whole"));
+    c.o.threads = 2;
+    c.o.output = in_folder(&halved, folder, "halved");
+    assert_int_equal(run_options(c.m, &c.o, &watch, false), LORAC_INTERRUPTED);
+    assert_run(run_options(c.m, &c.o, NULL, true));
+    assert_same_run(whole.p, halved.p);
+    c.o.init_lora_weights = NULL;
+    close_case(&c);
+    buf_free(&whole);
+    buf_free(&halved);
+    assert_ok(folder_remove(folder));
+}
+
+static void test_resumed(void **state)
+{
+    (void)state;
+    check_resumed("llama-pissa-patterns", NULL);
+    check_resumed("llama-corda", NULL);
+    check_resumed("gpt2-eva", NULL);
+    check_resumed("llama-pissa", "pissa_niter_4");
+    check_resumed("llama-pissa", "orthogonal");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unconverted),
+        cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_pissa),
         cmocka_unit_test(test_olora),
         cmocka_unit_test(test_corda),
