@@ -2,6 +2,7 @@
  * below "base_model.model.", also for GGUF models. */
 #include "adapt_parts.h"
 
+#include "adapt_first.h"
 #include "dora.h"
 #include "err.h"
 #include "mem.h"
@@ -42,6 +43,10 @@ static int create_module(maker *b, const module *x)
     wish w;
     TRY(maker_wish(b, x, &w));
     TRY(maker_add(b, x, &w));
+    if (to->a) {
+        const first_pair pair = adapter_first_pair(b->a, b->m, &b->config->init, x->slot, 0);
+        TRY(first_values_check(&pair));
+    }
     for (int kind = PART_WEIGHT; kind <= PART_ROWS; kind++)
         if (w.has[kind])
             TRY(part_copy_own(kind, x, w.tokens, (*part_place(kind, to))->t.data));
