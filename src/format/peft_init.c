@@ -15,9 +15,10 @@ static const struct {
     const char *name;
     peft_init_kind kind;
 } kinds[] = {
-    { "true", INIT_DEFAULT },          { "false", INIT_CARELESS }, { "gaussian", INIT_GAUSSIAN },
-    { "orthogonal", INIT_ORTHOGONAL }, { "olora", INIT_OLORA },    { "pissa", INIT_PISSA },
-    { "eva", INIT_EVA },               { "corda", INIT_CORDA },
+    { "true", INIT_DEFAULT },      { "false", INIT_CARELESS },
+    { "gaussian", INIT_GAUSSIAN }, { "orthogonal", INIT_ORTHOGONAL },
+    { "olora", INIT_OLORA },       { "pissa", INIT_PISSA },
+    { "eva", INIT_EVA },           { "corda", INIT_CORDA },
 };
 enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 

@@ -11,26 +11,26 @@
 enum { PEFT_RANK_MOST = 4096 };
 
 typedef enum peft_init_kind {
-    INIT_DEFAULT,   /* true: A Kaiming-uniform, B zero */
-    INIT_CARELESS,  /* false: both as torch makes a Linear */
-    INIT_GAUSSIAN,  /* A normal, B zero */
+    INIT_DEFAULT,    /* true: A Kaiming-uniform, B zero */
+    INIT_CARELESS,   /* false: both as torch makes a Linear */
+    INIT_GAUSSIAN,   /* A normal, B zero */
     INIT_ORTHOGONAL, /* both random with B A = 0 */
-    INIT_OLORA,     /* the leading part of QR */
-    INIT_PISSA,     /* the leading singular vectors */
+    INIT_OLORA,      /* the leading part of QR */
+    INIT_PISSA,      /* the leading singular vectors */
     INIT_PISSA_FAST, /* the same, found by `iterations` rounds of subspace iteration from a random start */
-    INIT_EVA,       /* A: the leading directions of the layer's inputs; ranks follow the variance they explain */
-    INIT_CORDA,     /* singular vectors of the weight times the covariance of the layer's inputs */
+    INIT_EVA,        /* A: the leading directions of the layer's inputs; ranks follow the variance they explain */
+    INIT_CORDA,      /* singular vectors of the weight times the covariance of the layer's inputs */
 } peft_init_kind;
 
 typedef struct peft_init {
     peft_init_kind kind;
     int64_t iterations; /* INIT_PISSA_FAST */
     struct {
-        double rho;          /* 2: no module gets more than rho times its rank */
-        bool labelled_only;  /* true: only positions whose label is trained count */
+        double rho;           /* 2: no module gets more than rho times its rank */
+        bool labelled_only;   /* true: only positions whose label is trained count */
         int64_t masked_label; /* -100 */
-        bool whiten;         /* directions are divided by the fourth root of what they carry */
-        bool adjust_scaling; /* true: alpha grows and shrinks with the rank */
+        bool whiten;          /* directions are divided by the fourth root of what they carry */
+        bool adjust_scaling;  /* true: alpha grows and shrinks with the rank */
     } eva;
     bool corda_keeps; /* "kpm": the last singular vectors are trained, so that what the inputs use is kept */
 } peft_init;

@@ -376,8 +376,8 @@ int first_values_check(const first_pair *p)
     if (p->rank > limit) {
         snprintf(most, sizeof most, "at most %lld", (long long)limit);
         place.expected = most;
-        return fail_at(LORAC_ERROR_USAGE, place, "%s is of %lld x %lld, and %s cannot take such a rank of it", p->module,
-                       (long long)out, (long long)in, peft_init_name(p->init, name));
+        return fail_at(LORAC_ERROR_USAGE, place, "%s is of %lld x %lld, and %s cannot take such a rank of it",
+                       p->module, (long long)out, (long long)in, peft_init_name(p->init, name));
     }
     if (p->scale > 0 || p->init->kind == INIT_OLORA)
         return LORAC_OK;

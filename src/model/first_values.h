@@ -11,8 +11,8 @@
 #include "peft_init.h"
 
 typedef struct first_pair {
-    const char *module;  /* its name keys the random numbers and stands in messages */
-    const var *weight;   /* of any type; [out, in], or turned */
+    const char *module; /* its name keys the random numbers and stands in messages */
+    const var *weight;  /* of any type; [out, in], or turned */
     const peft_init *init;
     int64_t rank;
     double scale;

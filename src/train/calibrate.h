@@ -9,9 +9,9 @@
 typedef struct calibration {
     const model *model;
     const examples *rows;
-    const bool *wanted;   /* by slot of linear */
-    bool by_document;     /* a document's inputs are divided by the largest of them first, and documents are counted */
-    bool some_labels;     /* only positions count whose own label is not `masked_label` */
+    const bool *wanted; /* by slot of linear */
+    bool by_document;   /* a document's inputs are divided by the largest of them first, and documents are counted */
+    bool some_labels;   /* only positions count whose own label is not `masked_label` */
     int64_t masked_label;
     int threads;
     const volatile int *cancel; /* or NULL */

@@ -9,9 +9,9 @@
 
 /* By slot of linear. */
 typedef struct eva_module {
-    int leader;     /* whose directions it takes; itself or an earlier one with the same input */
-    int64_t asked;  /* the rank of the configuration; 0: no target */
-    int64_t rank;   /* what it gets; 0: it is left out */
+    int leader;           /* whose directions it takes; itself or an earlier one with the same input */
+    int64_t asked;        /* the rank of the configuration; 0: no target */
+    int64_t rank;         /* what it gets; 0: it is left out */
     int64_t width, count; /* of a leader: `count` directions are known, the largest variance first */
     double *directions;   /* [count, width], of length 1 or whitened */
     double *explained;    /* [count], shares of the whole variance */

@@ -262,9 +262,9 @@ static void test_refused(void **state)
         double scale;
         const char *part;
     } cases[] = {
-        { "orthogonal", 3, 1, "even rank" },       { "pissa", OUT + 1, 1, "some.module is of 200 x 300" },
-        { "olora", OUT + 1, 1, "at most 200" },    { "pissa_niter_2", OUT + 1, 1, "pissa_niter_2" },
-        { "pissa", 4, 0, "scale of 0" },           { "corda", 4, -1, "scale of -1" },
+        { "orthogonal", 3, 1, "even rank" },    { "pissa", OUT + 1, 1, "some.module is of 200 x 300" },
+        { "olora", OUT + 1, 1, "at most 200" }, { "pissa_niter_2", OUT + 1, 1, "pissa_niter_2" },
+        { "pissa", 4, 0, "scale of 0" },        { "corda", 4, -1, "scale of -1" },
     };
     float data[1] = { 0 };
     linear l = { .name = "some.module",
@@ -312,10 +312,10 @@ static void test_bad_weight(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const names[] = { "true",  "false", "gaussian",        "orthogonal", "olora",
+    static const char *const names[] = { "true",  "false", "gaussian",       "orthogonal", "olora",
                                          "pissa", "eva",   "pissa_niter_16", "corda",      "pissa_niter_0" };
-    static const char *const unknown[] = { "mica", "lora_ga", "loftq", "pissa_niter_", "pissa_niter_x", "pissa_niter_-1",
-                                           "" };
+    static const char *const unknown[] = { "mica",          "lora_ga",        "loftq", "pissa_niter_",
+                                           "pissa_niter_x", "pissa_niter_-1", "" };
     peft_init init;
     char text[PEFT_INIT_NAME];
 
@@ -334,9 +334,12 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_taken_from_weight), cmocka_unit_test(test_shared_out),
-        cmocka_unit_test(test_distributions),     cmocka_unit_test(test_orthogonal),
-        cmocka_unit_test(test_refused),           cmocka_unit_test(test_bad_weight),
+        cmocka_unit_test(test_taken_from_weight),
+        cmocka_unit_test(test_shared_out),
+        cmocka_unit_test(test_distributions),
+        cmocka_unit_test(test_orthogonal),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bad_weight),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

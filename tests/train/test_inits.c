@@ -260,8 +260,8 @@ static void test_eva(void **state)
     check_eva("gpt2-eva");
 }
 
-/* What PEFT's save_pretrained leaves without a conversion: the trained factors alone, for a base that PEFT changes again
- * when it loads them. */
+/* What PEFT's save_pretrained leaves without a conversion: the trained factors alone, for a base that PEFT changes
+ * again when it loads them. */
 static void file_unconverted(const init_case *c, const char *converted, const char *folder)
 {
     buf path = { 0 }, config = { 0 };
@@ -286,7 +286,8 @@ static void file_unconverted(const init_case *c, const char *converted, const ch
         for (int64_t k = 0; k < tensor_count(&halves[i]); k++)
             half[k] = (float)value_at(t, k / cols, k % cols);
     }
-    assert_ok(safetensors_save(in_folder(&path, folder, "adapter_model.safetensors"), filed.names, halves, filed.count));
+    assert_ok(
+        safetensors_save(in_folder(&path, folder, "adapter_model.safetensors"), filed.names, halves, filed.count));
     read_text(&config, c->golden.p, "adapter_config.json");
     assert_ok(file_write(in_folder(&path, folder, "adapter_config.json"), config.p, config.n));
     safetensors_close(&filed);
@@ -374,12 +375,8 @@ static void test_resumed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unconverted),
-        cmocka_unit_test(test_resumed),
-        cmocka_unit_test(test_pissa),
-        cmocka_unit_test(test_olora),
-        cmocka_unit_test(test_corda),
-        cmocka_unit_test(test_eva),
+        cmocka_unit_test(test_unconverted), cmocka_unit_test(test_resumed), cmocka_unit_test(test_pissa),
+        cmocka_unit_test(test_olora),       cmocka_unit_test(test_corda),   cmocka_unit_test(test_eva),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
