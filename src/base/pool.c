@@ -225,6 +225,35 @@ void pool_run(pool *p, int64_t pieces, piece_function work, void *arg)
     wait_until_done(p, pieces);
 }
 
+typedef struct trial {
+    int (*work)(void *arg, int64_t piece);
+    void *arg;
+    int *status;
+} trial;
+
+static void try_piece(void *arg, int64_t piece, int thread)
+{
+    trial *t = arg;
+
+    (void)thread;
+    t->status[piece] = t->work(t->arg, piece);
+}
+
+int pool_try(pool *p, int64_t pieces, int (*work)(void *arg, int64_t piece), void *arg)
+{
+    trial t = { work, arg, mem_new((size_t)pieces, sizeof *t.status) };
+    int status = LORAC_OK;
+
+    if (!t.status)
+        return fail_memory();
+    pool_run(p, pieces, try_piece, &t);
+    for (int64_t i = 0; i < pieces && status == LORAC_OK; i++)
+        if (t.status[i] != LORAC_OK)
+            status = work(arg, i);
+    mem_free(t.status);
+    return status;
+}
+
 void *pool_scratch(pool *p, int thread, int slot, size_t bytes)
 {
     scratch *s;

@@ -16,6 +16,9 @@ int pool_size(const pool *p);
 /* Calls work(arg, piece, thread) for every piece in 0..pieces-1 and returns when all are done;
  * 0 <= thread < pool_size. `work` may not call pool_run. */
 void pool_run(pool *p, int64_t pieces, void (*work)(void *arg, int64_t piece, int thread), void *arg);
+/* The same for work that can fail: the status of the first piece that did. Every piece runs; a piece that failed runs
+ * once more in the calling thread, because the sentence about a failure belongs to the thread that met it. */
+int pool_try(pool *p, int64_t pieces, int (*work)(void *arg, int64_t piece), void *arg);
 /* A buffer of at least `bytes` for one thread of the team, kept until the pool goes; 64-byte aligned. Content is not
  * kept between pool_run calls. NULL when out of memory: pool_failed then says so. Slot 0..3 are separate buffers. */
 void *pool_scratch(pool *p, int thread, int slot, size_t bytes);

@@ -34,9 +34,9 @@ static const known_key known_keys[] = {
     { "auto_mapping", USE_NONE, NULL },
     { "base_model_name_or_path", USE_READ, NULL },
     { "bias", USE_READ, NULL },
-    { "corda_config", USE_REFUSE, NULL },
+    { "corda_config", USE_READ, NULL },
     { "ensure_weight_tying", USE_READ, NULL },
-    { "eva_config", USE_REFUSE, NULL },
+    { "eva_config", USE_READ, NULL },
     { "exclude_modules", USE_READ, NULL },
     { "fan_in_fan_out", USE_READ, NULL },
     { "inference_mode", USE_NONE, NULL },
@@ -73,7 +73,8 @@ static const known_key known_keys[] = {
 
 void peft_config_init(peft_config *c)
 {
-    *c = (peft_config){ .r = 8, .lora_alpha = 8, .init_lora_weights = "true", .bias = "none" };
+    *c = (peft_config){ .r = 8, .lora_alpha = 8, .bias = "none" };
+    peft_init_start(&c->init);
 }
 
 void peft_config_free(peft_config *c)
@@ -181,31 +182,6 @@ static int read_bias(peft_config *c, const json_t *object, const char *path)
     return fail_at(LORAC_ERROR_USAGE,
                    (fault){ .file = path, .key = "bias", .found = text, .expected = "none, all or lora_only" },
                    "there is no such choice of biases");
-}
-
-/* true, false or "gaussian". Other kinds change the base weights or need data, so an adapter with them means something
- * else. */
-static int read_init(peft_config *c, const json_t *object, const char *path)
-{
-    const json_t *value = json_object_get(object, "init_lora_weights");
-    const char *text = json_string_value(value);
-
-    if (!value || json_is_null(value) || json_is_true(value))
-        return LORAC_OK;
-    if (json_is_false(value)) {
-        c->init_lora_weights = "false";
-        return LORAC_OK;
-    }
-    if (!text)
-        return wrong_kind(path, "init_lora_weights", value, "true, false or \"gaussian\"");
-    if (strcasecmp(text, "gaussian") != 0)
-        return fail_at(
-            LORAC_ERROR_USAGE,
-            (fault){
-                .file = path, .key = "init_lora_weights", .found = text, .expected = "true, false or \"gaussian\"" },
-            "this way to initialise an adapter is not supported");
-    c->init_lora_weights = "gaussian";
-    return LORAC_OK;
 }
 
 static int read_text(peft_config *c, const json_t *object, const char *key, const char **out, const char *path)
@@ -321,7 +297,7 @@ static int read_tokens(peft_config *c, const json_t *object, const char *path)
 /* PEFT's own check of what may stand beside lora_bias. */
 static int check_lora_bias(const peft_config *c, const char *path)
 {
-    const bool plain = strcmp(c->init_lora_weights, "true") == 0 || strcmp(c->init_lora_weights, "false") == 0;
+    const bool plain = c->init.kind == INIT_DEFAULT || c->init.kind == INIT_CARELESS;
 
     if (!c->lora_bias || (plain && !c->use_dora))
         return LORAC_OK;
@@ -455,7 +431,7 @@ static int read_config(peft_config *c, const json_t *object, const char *path, b
     TRY(read_type(object, path));
     TRY(check_keys(object, path, notes));
     TRY(read_numbers(c, object, path));
-    TRY(read_init(c, object, path));
+    TRY(peft_init_read(&c->init, object, path));
     TRY(read_bias(c, object, path));
     TRY(check_lora_bias(c, path));
     TRY(read_saved(c, object, path));

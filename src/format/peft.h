@@ -5,6 +5,7 @@
 #define LORAC_PEFT_H
 
 #include "arena.h"
+#include "peft_init.h"
 #include "safetensors.h"
 
 /* Rows of one embedding, or of the head, that are trained themselves (trainable_token_indices). */
@@ -14,8 +15,6 @@ typedef struct peft_tokens {
     size_t count;
 } peft_tokens;
 
-enum { PEFT_RANK_MOST = 4096 };
-
 typedef struct peft_config {
     int64_t r;         /* 8 */
     double lora_alpha; /* 8 */
@@ -24,7 +23,7 @@ typedef struct peft_config {
     bool use_dora, lora_bias, ensure_weight_tying;
     const char *bias;                    /* "none", "all", "lora_only" */
     bool fan_in_fan_out;                 /* for who writes the file: the kind of a layer says it */
-    const char *init_lora_weights;       /* "true", "false", "gaussian", ... */
+    peft_init init;                      /* init_lora_weights */
     const char *base_model_name_or_path; /* or NULL */
     const char *task_type;               /* or NULL */
     /* exactly one of the two, or neither (PEFT's default for the model type) */

@@ -140,12 +140,14 @@ static void tokens(buf *b, const peft_config *c)
     buf_text(b, "\n  }");
 }
 
-static void init(buf *b, const char *kind)
+/* What is written is whole as it stands, so how it began matters no more: names that PEFT 0.10 does not know would only
+ * keep it from reading the file. */
+static void init(buf *b, peft_init_kind kind)
 {
-    if (strcmp(kind, "true") == 0 || strcmp(kind, "false") == 0)
-        literal(b, "init_lora_weights", kind);
+    if (kind == INIT_GAUSSIAN)
+        text_or_null(b, "init_lora_weights", "gaussian");
     else
-        text_or_null(b, "init_lora_weights", kind);
+        literal(b, "init_lora_weights", kind == INIT_CARELESS ? "false" : "true");
 }
 
 static int config_text(buf *b, const peft_config *c)
@@ -161,7 +163,7 @@ static int config_text(buf *b, const peft_config *c)
         TRY(names(b, "exclude_modules", c->excludes, c->exclude_count, c->exclude_regex));
     literal(b, "fan_in_fan_out", c->fan_in_fan_out ? "true" : "false");
     literal(b, "inference_mode", "true");
-    init(b, c->init_lora_weights);
+    init(b, c->init.kind);
     TRY(names(b, "layers_pattern", c->layers_pattern, c->layers_pattern_count, NULL));
     layers(b, c);
     literal(b, "loftq_config", "{}");

@@ -53,8 +53,9 @@ typedef struct context {
     bool training;                      /* dropout is active */
     uint64_t seed, step;                /* of dropout masks */
     node *last;                         /* the tape's end */
-    const struct adapter_use *adapters; /* what linears add to their product; see nn/linear.h */
+    const struct adapter_use *adapters; /* what linears add to their product; see nn/module.h */
     int adapter_count;
+    struct linear_observer *observer; /* sees what goes into linears; NULL: nobody looks; see nn/module.h */
     const kernels *kernels; /* the table to come back to after a failure */
 } context;
 

@@ -5,14 +5,16 @@
 #include "adapter_file.h"
 #include "model.h"
 
-/* Makes an adapter as PEFT would: A Kaiming-uniform(√5), B zero (init_lora_weights), from `seed`. A config without
- * targets takes PEFT's default of the model type. A target that matches nothing is LORAC_ERROR_USAGE. notes (may be
- * NULL) collects what the user should know. */
-int adapter_create(adapter **out, const model *m, const peft_config *config, uint64_t seed, buf *notes);
+/* Makes an adapter whose factors are all zero; adapt_first.h fills them. A config without targets takes PEFT's default
+ * of the model type. A target that matches nothing is LORAC_ERROR_USAGE. notes (may be NULL) collects what the user
+ * should know. */
+int adapter_create(adapter **out, const model *m, const peft_config *config, buf *notes);
+/* The rank (0: no target) and alpha of every linear, by slot. */
+int adapter_ranks(int64_t *ranks, double *alphas, const model *m, const peft_config *config);
 /* How many parameters adapter_create would make. */
 int adapter_measure(int64_t *parameters, const model *m, const peft_config *config);
 /* Reads an adapter of any format that adapter_file_open knows. *config (may be NULL) receives its config. Tensors for
- * modules that do not exist are refused. */
+ * modules that do not exist are refused. An adapter that took a part of its base comes converted, *config too. */
 int adapter_load(adapter **out, const model *m, const char *path, peft_config *config, buf *notes);
 /* A copy of the configuration with what PEFT adds for a model: default targets where it names none, and a classifier's
  * head among the saved modules. It shares the original's memory and `memory`. */
@@ -32,7 +34,7 @@ bool is_for_classifier(const peft_config *config);
 /* Gives the tensors of a llama.cpp or an mlx-lm adapter the model's names and row order; others have them. */
 int adapter_file_translate(adapter_file *f, const model *m);
 /* Writes adapter_model.safetensors and adapter_config.json into an existing folder; each file atomically. The config's
- * target list names what was really adapted. */
+ * target list names what was really adapted. An adapter that took a part of its base is written converted. */
 int adapter_save(const adapter *a, const model *m, const peft_config *config, const char *folder);
 void adapter_free(adapter *a);
 

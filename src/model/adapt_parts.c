@@ -116,6 +116,8 @@ static int wish_lora(maker *b, const nn_module *x, wish *w)
         return refuse(x, "target_modules", "only linear layers and embeddings can have a LoRA");
     if (c->lora_bias && x->kind == MODULE_EMBEDDING)
         return refuse(x, "lora_bias", "an embedding cannot have lora_bias");
+    if (c->use_dora && peft_init_changes_weight(&c->init))
+        return refuse(x, "use_dora", "DoRA does not go with first values that change the weight");
     w->has[PART_A] = w->has[PART_B] = true;
     w->has[PART_B_BIAS] = c->lora_bias;
     w->has[PART_MAGNITUDE] = c->use_dora;
@@ -263,6 +265,25 @@ static int add_part(maker *b, const nn_module *x, part_kind kind, const wish *w)
     return v->t.data && entry->name ? LORAC_OK : fail_memory();
 }
 
+static int new_matrix(maker *b, var **out, const tensor *shape)
+{
+    *out = arena_new(&b->a->memory, 1, sizeof **out);
+    if (!*out)
+        return fail_memory();
+    (*out)->t = *shape;
+    (*out)->t.data = arena_new(&b->a->memory, (size_t)tensor_count(shape), sizeof(real));
+    return (*out)->t.data ? LORAC_OK : fail_memory();
+}
+
+static int add_taken(maker *b, const nn_module *x, const wish *w)
+{
+    adapted *to = &b->a->modules[x->slot];
+    const tensor a_shape = part_shape(PART_A, x, w), b_shape = part_shape(PART_B, x, w);
+    b->a->takes = true;
+    TRY(new_matrix(b, &to->a_taken, &a_shape));
+    return new_matrix(b, &to->b_taken, &b_shape);
+}
+
 int maker_add(maker *b, const nn_module *x, const wish *w)
 {
     adapted *to = &b->a->modules[x->slot];
@@ -274,6 +295,8 @@ int maker_add(maker *b, const nn_module *x, const wish *w)
     to->rank = w->rank;
     to->scale = (real)(w->alpha / (b->config->use_rslora ? sqrt((double)w->rank) : (double)w->rank));
     to->dropout = (real)b->config->lora_dropout;
+    if (peft_init_changes_weight(&b->config->init) && x->kind != MODULE_EMBEDDING)
+        TRY(add_taken(b, x, w));
     if (!w->has[PART_MAGNITUDE])
         return LORAC_OK;
     b->a->has_norms = true;

@@ -2,6 +2,7 @@
  * means, and every tensor must have a place. */
 #include "adapt_parts.h"
 
+#include "adapt_first.h"
 #include "err.h"
 #include "mem.h"
 #include "quant.h"
@@ -255,6 +256,12 @@ int adapter_load(adapter **out, const model *m, const char *path, peft_config *c
         peft_config_init(config);
     TRY(adapter_file_open(&file, path, notes));
     int status = load_file(out, m, &file);
+    if (status == LORAC_OK && (*out)->takes)
+        status = adapter_convert(*out, m, &file.config, file.path);
+    if (status != LORAC_OK) {
+        adapter_free(*out);
+        *out = NULL;
+    }
     if (config) {
         *config = file.config;
         peft_config_init(&file.config);

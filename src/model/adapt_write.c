@@ -1,15 +1,15 @@
 /* adapt_write.c: an adapter as PEFT's folder. */
 #include "adapt_parts.h"
 
+#include "adapt_first.h"
 #include "err.h"
-#include "mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const named_var *)a)->name, ((const named_var *)b)->name);
+    return strcmp(((const filed_tensor *)a)->name, ((const filed_tensor *)b)->name);
 }
 
 static void refresh_copies(const adapter *a)
@@ -25,25 +25,22 @@ static void refresh_copies(const adapter *a)
 
 static int save_tensors(const adapter *a, const char *path)
 {
-    const size_t trained = (size_t)a->trainable_count, n = trained + (size_t)a->kept_count;
-    named_var *sorted = mem_new(n, sizeof *sorted);
-    const char **names = mem_new(n, sizeof *names);
-    tensor *tensors = mem_new(n, sizeof *tensors);
-    int status = sorted && names && tensors ? LORAC_OK : fail_memory();
+    const size_t n = (size_t)(a->trainable_count + a->kept_count);
+    arena memory = { 0 };
+    filed_tensor *filed = arena_new(&memory, n, sizeof *filed);
+    const char **names = arena_new(&memory, n, sizeof *names);
+    tensor *tensors = arena_new(&memory, n, sizeof *tensors);
     refresh_copies(a);
+    int status = filed && names && tensors ? adapter_filed(filed, a, &memory) : fail_memory();
     if (status == LORAC_OK) {
-        memcpy(sorted, a->trainables, trained * sizeof *sorted);
-        memcpy(sorted + trained, a->kept, (n - trained) * sizeof *sorted);
-        qsort(sorted, n, sizeof *sorted, by_name);
+        qsort(filed, n, sizeof *filed, by_name);
         for (size_t i = 0; i < n; i++) {
-            names[i] = sorted[i].name;
-            tensors[i] = sorted[i].value->t;
+            names[i] = filed[i].name;
+            tensors[i] = filed[i].t;
         }
         status = safetensors_save(path, names, tensors, n);
     }
-    mem_free(sorted);
-    mem_free(names);
-    mem_free(tensors);
+    arena_free(&memory);
     return status;
 }
 
@@ -91,6 +88,8 @@ int adapter_save(const adapter *a, const model *m, const peft_config *config, co
     int status = joined ? save_tensors(a, joined) : fail_memory();
     if (status == LORAC_OK)
         status = adapter_complete(&resolved, config, m, &names);
+    if (status == LORAC_OK && a->takes)
+        status = adapter_filed_config(&resolved, &names);
     if (status == LORAC_OK)
         status = resolve_all_linear(&resolved, a, m, &names);
     if (status == LORAC_OK) {

@@ -98,6 +98,8 @@ static void logits_pass(const model *m, context *c, const batch *b, const int32_
     pass p = { .m = m, .c = c, .b = b };
     head_parts head;
     var *x = run_blocks(&p);
+    if (c->observer)
+        c->observer->see(c->observer, c, &m->head, last_norm(&p, x));
     if (rows) {
         var *chosen = var_matrix(c, n_rows, m->config.hidden);
         c->k->gather_rows(c->pool, chosen->t.data, x->t.data, rows, n_rows, m->config.hidden);
@@ -126,6 +128,7 @@ static int measuring_context(context **out, const context *like)
     (*out)->training = like->training;
     (*out)->adapters = like->adapters;
     (*out)->adapter_count = like->adapter_count;
+    (*out)->observer = like->observer;
     return LORAC_OK;
 }
 

@@ -10,12 +10,13 @@
 /* For one module; everything may be missing. A linear's W is [out, in]; an embedding is the linear of one-hot rows, in
  * being the vocabulary. */
 typedef struct adapted {
-    var *a, *b;     /* LoRA: A [r, in], B [out, r], real */
-    bool turned;    /* they are another module's factors, used the other way round: A is its Bᵀ, B its Aᵀ */
-    var *b_bias;    /* PEFT's lora_bias: [out] */
-    var *magnitude; /* DoRA: m [out] */
-    real *norms;    /* DoRA: [3][out], see nn/dora.h */
-    var *weight;    /* stands in for the module's own, and so does the bias */
+    var *a, *b;             /* LoRA: A [r, in], B [out, r], real */
+    var *a_taken, *b_taken; /* scale B A of these is what the trained pair took from the weight, and stays; or NULL */
+    bool turned;            /* they are another module's factors, used the other way round: A is its Bᵀ, B its Aᵀ */
+    var *b_bias;            /* PEFT's lora_bias: [out] */
+    var *magnitude;         /* DoRA: m [out] */
+    real *norms;            /* DoRA: [3][out], see nn/dora.h */
+    var *weight;            /* stands in for the module's own, and so does the bias */
     var *bias;
     var *rows;              /* rows [n, C] that stand in for n rows of an embedding, or of the head tied to it */
     const int32_t *row_of;  /* of every id, or -1 */
@@ -52,6 +53,7 @@ typedef struct adapter {
     } aliases[2];        /* of trainables, for what is tied to their module */
     int alias_count;
     bool replaces; /* has weights, biases or rows in the place of the model's: nothing that a part of a pass can have */
+    bool takes;    /* has an a_taken somewhere: it is filed converted, see model/adapt_first.h */
     bool has_norms;            /* is DoRA somewhere */
     int64_t parameters, added; /* trained numbers, and those that the model does not have */
     arena memory;

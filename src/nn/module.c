@@ -85,6 +85,14 @@ static void add_lora(context *c, parts *p, const adapter_use *use, const adapted
         .count = use->count,
     };
     p->terms[p->n_terms++] = term;
+    if (m->a_taken)
+        p->terms[p->n_terms++] = (lowrank){
+            .a = m->a_taken,
+            .b = divided(c, m->b_taken, false, before),
+            .scale = -term.scale,
+            .first = use->first,
+            .count = use->count,
+        };
     if (m->b_bias) {
         term.a = NULL;
         term.b = divided(c, m->b_bias, true, before);
@@ -126,6 +134,8 @@ var *linear_fwd(context *c, const linear *l, var *x, var *onto)
     parts p = { .terms = terms, .magnitudes = magnitudes };
     const var *weight = weight_in_force(c, l), *bias = bias_in_force(c, l);
     collect(c, l, &p);
+    if (c->observer)
+        c->observer->see(c->observer, c, l, x);
     if (p.n_magnitudes == 0)
         return op_linear(c, onto, x, weight, bias, terms, p.n_terms);
     return op_magnitude(c, onto, op_linear(c, NULL, x, weight, NULL, terms, p.n_terms), bias, magnitudes,

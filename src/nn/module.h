@@ -22,6 +22,11 @@ typedef struct nn_module {
 } nn_module;
 typedef nn_module linear;
 
+/* Looks at what goes into the linears of a pass, x [T, in]. In a measuring context there are no numbers to look at. */
+typedef struct linear_observer {
+    void (*see)(struct linear_observer *self, context *c, const linear *l, const var *x);
+} linear_observer;
+
 /* x [T, in] -> [T, out], adapters included; added to `onto` unless that is NULL. */
 var *linear_fwd(context *c, const linear *l, var *x, var *onto);
 var *norm_fwd(context *c, const nn_module *n, var *x, real epsilon);

@@ -1,6 +1,7 @@
 /* checkpoint.c: numbers in state.json are exact: integers, and doubles with 17 digits. */
 #include "checkpoint.h"
 
+#include "adapt_first.h"
 #include "err.h"
 #include "file.h"
 #include "hash.h"
@@ -254,23 +255,26 @@ done:
 /* ---- Restoring ------------------------------------------------------------------------------------------------------
  */
 
-static int restore_adapter(const char *folder, const adapter *a)
+static int restore_adapter(const char *folder, adapter *a)
 {
-    const size_t trained = (size_t)a->trainable_count, count = trained + (size_t)a->kept_count;
+    const size_t count = (size_t)(a->trainable_count + a->kept_count);
     arena memory = { 0 };
     buf path = { 0 };
+    filed_tensor *filed = arena_new(&memory, count, sizeof *filed);
     const char **names = arena_new(&memory, count, sizeof *names);
     tensor *tensors = arena_new(&memory, count, sizeof *tensors);
-    int status = names && tensors && path_join(&path, folder, payload[0]) ? LORAC_OK : fail_memory();
+    int status = filed && names && tensors && path_join(&path, folder, payload[0]) ? LORAC_OK : fail_memory();
 
+    if (status == LORAC_OK)
+        status = adapter_filed(filed, a, &memory);
     for (size_t i = 0; status == LORAC_OK && i < count; i++) {
-        const named_var *v = i < trained ? &a->trainables[i] : &a->kept[i - trained];
-
-        names[i] = v->name;
-        tensors[i] = v->value->t;
+        names[i] = filed[i].name;
+        tensors[i] = filed[i].t;
     }
     if (status == LORAC_OK)
         status = restore_tensors(path.p, names, tensors, count);
+    if (status == LORAC_OK)
+        adapter_unfile(a, filed);
     buf_free(&path);
     arena_free(&memory);
     return status;

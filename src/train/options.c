@@ -51,6 +51,8 @@ static const lorac_option table[] = {
      "dropout on the adapter's input"},
     {"target-modules", "targets,lora-target-modules,keys", TEXT, FIELD(target_modules), "all-linear", 0, 0, NULL,
      "Adapter", "all-linear, names such as q_proj,v_proj, or a regular expression for whole names"},
+    {"init-lora-weights", NULL, TEXT, FIELD(init_lora_weights), NULL, 0, 0, NULL, "Adapter",
+     "first values: true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, eva or corda"},
 
     {"steps", "iters,max-steps", INT, FIELD(steps), "-1", -1, COUNT_MOST, NULL, "Length of the run",
      "optimiser steps; 0 writes the initial adapter, -1: from --epochs"},

@@ -86,7 +86,9 @@ static void count_bytes(run *r, int64_t parameters)
 {
     lorac_plan *p = &r->plan;
 
-    p->adapter = (uint64_t)parameters * 2 * sizeof(real);   /* values and gradients */
+    p->adapter = (uint64_t)parameters * 2 * sizeof(real); /* values and gradients */
+    if (peft_init_changes_weight(&r->config.init))
+        p->adapter += (uint64_t)parameters * sizeof(real);  /* what was taken of the base */
     p->optimizer = (uint64_t)parameters * 2 * sizeof(real); /* two moments */
     p->other = row_bytes(&r->train) + row_bytes(&r->valid) + other_bytes;
     p->available = memory_available();

@@ -120,15 +120,17 @@ static int config_from_options(peft_config *c, const lorac_train_options *o)
     return peft_config_set_targets(c, o->target_modules ? o->target_modules : "all-linear");
 }
 
-static int create_adapter(run *r)
+static int create_adapter(run *r, bool first_values)
 {
     const lorac_train_options *o = r->options;
     int64_t parameters;
 
     TRY(o->peft_config ? peft_config_read(&r->config, o->peft_config, &r->notes) : config_from_options(&r->config, o));
+    if (o->init_lora_weights)
+        TRY(peft_init_parse(&r->config.init, o->init_lora_weights, NULL));
     TRY(adapter_measure(&parameters, r->in->model, &r->config));
     TRY(run_plan_adapter(r, parameters));
-    return adapter_create(&r->adapter, r->in->model, &r->config, (uint64_t)o->seed, &r->notes);
+    return run_begin_adapter(r, first_values);
 }
 
 /* A classifier's task_type is written for a classifier and for nothing else. */
@@ -146,14 +148,18 @@ static int settle_task_type(run *r)
     return LORAC_OK;
 }
 
-static int make_adapter(run *r)
+static int make_adapter(run *r, bool first_values)
 {
     const lorac_train_options *o = r->options;
 
     if (o->adapter && o->peft_config)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "peft-config", .hint = "Give one of the two." },
                        "--adapter brings its own configuration");
-    TRY(o->adapter ? adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes) : create_adapter(r));
+    if (o->adapter && o->init_lora_weights)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "init-lora-weights", .hint = "Give one of the two." },
+                       "--adapter brings its own values");
+    TRY(o->adapter ? adapter_load(&r->adapter, r->in->model, o->adapter, &r->config, &r->notes)
+                   : create_adapter(r, first_values));
     r->config.base_model_name_or_path = o->model ? o->model : r->in->model->path;
     TRY(settle_task_type(r));
     TRY(adapters_bring_head(&r->adapter, 1, r->in->model));
@@ -197,7 +203,7 @@ static int check_task(const run *r)
                    "the model was opened for another task");
 }
 
-int run_prepare(run *r, const trainer_input *in)
+int run_prepare(run *r, const trainer_input *in, bool first_values)
 {
     *r = (run){ .in = in, .options = in->options, .cancel = in->watch ? &in->watch->cancel : NULL, .metrics.fd = -1 };
     peft_config_init(&r->config);
@@ -207,7 +213,7 @@ int run_prepare(run *r, const trainer_input *in)
     if (in->resume)
         TRY(run_facts_read(in->options->output, &r->facts));
     TRY(read_rows(r));
-    TRY(make_adapter(r));
+    TRY(make_adapter(r, first_values));
     return make_context(r);
 }
 

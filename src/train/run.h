@@ -46,8 +46,11 @@ typedef struct run {
     buf notes; /* lines that the user should see */
 } run;
 
-/* Reads the rows and makes the adapter and the context. Writes nothing. After a failure run_close is still due. */
-int run_prepare(run *r, const trainer_input *in);
+/* Reads the rows and makes the adapter and the context. Writes nothing. After a failure run_close is still due. Only a
+ * run needs the adapter's first values, which can take long; a plan does not. */
+int run_prepare(run *r, const trainer_input *in, bool first_values);
+/* Its part for a new adapter: makes it from r->config. */
+int run_begin_adapter(run *r, bool first_values);
 void run_close(run *r);
 
 /* A first look before the adapter is made: LORAC_ERROR_MEMORY when one of so many parameters cannot fit, whatever the

@@ -347,7 +347,7 @@ static int run_in_folder(run *r)
 /* A resumed run holds the folder's lock from the start; a new one takes it when there is something to write. */
 static int run_all(run *r, const trainer_input *in, int *lock)
 {
-    TRY(run_prepare(r, in));
+    TRY(run_prepare(r, in, true));
     if (r->facts.finished) {
         buf_text(&r->notes, "the run is complete; nothing is left to do\n");
         report_notes(r);
@@ -376,7 +376,7 @@ int trainer_run(const trainer_input *in)
 int trainer_plan(const trainer_input *in, lorac_plan *out)
 {
     run r;
-    int status = run_prepare(&r, in);
+    int status = run_prepare(&r, in, false);
 
     if (status == LORAC_OK)
         status = run_plan(&r);

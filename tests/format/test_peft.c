@@ -62,7 +62,7 @@ static void missing_keys_take_peft_s_defaults(void **state)
     assert_ok(read_text(&c, "{}", NULL));
     assert_int_equal(c.r, 8);
     assert_true(c.lora_alpha == 8 && c.lora_dropout == 0 && !c.use_rslora);
-    assert_string_equal(c.init_lora_weights, "true");
+    assert_int_equal(c.init.kind, INIT_DEFAULT);
     assert_null(c.targets);
     assert_null(c.target_regex);
     assert_null(c.base_model_name_or_path);
@@ -87,7 +87,7 @@ static void every_key_is_taken(void **state)
     assert_ok(read_text(&c, json, NULL));
     assert_int_equal(c.r, 4);
     assert_true(c.lora_alpha == 10.5 && c.lora_dropout == 0.25 && c.use_rslora);
-    assert_string_equal(c.init_lora_weights, "gaussian");
+    assert_int_equal(c.init.kind, INIT_GAUSSIAN);
     assert_string_equal(c.base_model_name_or_path, "some/model");
     assert_string_equal(c.task_type, "CAUSAL_LM");
     assert_int_equal(c.target_count, 2);
@@ -129,8 +129,6 @@ static void what_lorac_lacks_is_refused_by_name(void **state)
         { "megatron_config", "null", "{\"a\":1}" },
         { "megatron_core", "\"megatron.core\"", "\"mine\"" },
         { "alora_invocation_tokens", "null", "[5]" },
-        { "eva_config", "null", "{\"rho\":2.0}" },
-        { "corda_config", "null", "{\"corda_method\":\"ipm\"}" },
         { "lora_ga_config", "null", "{\"direction\":\"ArB2r\"}" },
         { "loftq_config", "{}", "{\"loftq_bits\":4}" },
         { "use_qalora", "false", "true" },
@@ -140,8 +138,8 @@ static void what_lorac_lacks_is_refused_by_name(void **state)
         { "kasa_config", "null", "{\"beta\":1e-4}" },
         { "arrow_config", "null", "{\"top_k\":3}" },
         { "target_parameters", "null", "[\"experts.w\"]" },
-        { "init_lora_weights", "true", "\"pissa\"" },
-        { "init_lora_weights", "false", "\"olora\"" },
+        { "init_lora_weights", "true", "\"mica\"" },
+        { "init_lora_weights", "false", "\"lora_ga\"" },
         { "init_lora_weights", "\"gaussian\"", "\"loftq\"" },
         { "peft_type", "\"LORA\"", "\"IA3\"" },
     };

@@ -15,7 +15,9 @@ static bool same_text(const char *a, const char *b)
 static void check_same(const peft_config *a, const peft_config *b)
 {
     ALWAYS(a->r == b->r && a->use_rslora == b->use_rslora);
-    ALWAYS(same_text(a->init_lora_weights, b->init_lora_weights) && same_text(a->task_type, b->task_type));
+    bool plain = a->init.kind == INIT_CARELESS || a->init.kind == INIT_GAUSSIAN;
+
+    ALWAYS(b->init.kind == (plain ? a->init.kind : INIT_DEFAULT) && same_text(a->task_type, b->task_type));
     ALWAYS(same_text(a->base_model_name_or_path, b->base_model_name_or_path));
     ALWAYS(same_text(a->target_regex, b->target_regex) && a->target_count == b->target_count);
     ALWAYS(a->exclude_count == b->exclude_count && a->layers_pattern_count == b->layers_pattern_count);

@@ -59,7 +59,7 @@ static void as_made(void **state)
 
             write_config(path, settings[k]);
             ok(peft_config_read(&config, path, NULL));
-            ok(adapter_create(&a, m, &config, 0, NULL));
+            ok(adapter_create(&a, m, &config, NULL));
             ok(count_parameters(&totals, &l, &config));
             made = adapter_counts(a, m);
             if (totals.trainable != made.trainable || totals.all != made.all)

@@ -201,7 +201,7 @@ static adapter *random_adapter(const model *m, int64_t rank, uint64_t seed)
     peft_config_init(&config);
     config.r = rank;
     config.target_regex = "all-linear";
-    ok(adapter_create(&a, m, &config, seed, NULL));
+    ok(adapter_create(&a, m, &config, NULL));
     peft_config_free(&config);
     for (int i = 0; i < a->trainable_count; i++)
         for (int64_t j = 0; j < a->trainables[i].count; j++)

@@ -199,7 +199,7 @@ static int set_up(void **state)
     f.folder = test_folder();
     peft_config_init(&f.config);
     f.parts = (run_parts){ f.m, &f.config, NULL, &f.o };
-    if (model_open(&f.m, GOLDEN "/models/llama", NULL) || adapter_create(&f.a, f.m, &f.config, 1, NULL) ||
+    if (model_open(&f.m, GOLDEN "/models/llama", NULL) || adapter_create(&f.a, f.m, &f.config, NULL) ||
         adapter_make_trainable(f.a) || optimizer_init(&f.o, f.a, &options))
         return -1;
     f.parts.model = f.m;
