@@ -51,10 +51,10 @@ int adapter_file_renamed(adapter_file *f);
 int adapter_file_set_alpha(adapter_file *f, double alpha);
 /* A configuration that leaves the targets to PEFT's table names the modules that have tensors. */
 int adapter_file_name_targets(adapter_file *f);
-/* Makes what PEFT would write of a loralib file, after its alpha was set. `enabled` says which of a MergedLinear's parts
- * have an adapter, as its enable_lora does, or is empty: then query and value of a fused query, key and value where
- * there are two, and else all. Heads become modules_to_save, biases are kept, and other tensors left out; *notes (may
- * be NULL) tells. */
+/* Makes what PEFT would write of a loralib file, after its alpha was set. `enabled` says which of a MergedLinear's
+ * parts have an adapter, as its enable_lora does, or is empty: then query and value of a fused query, key and value
+ * where there are two, and else all. Heads become modules_to_save, biases are kept, and other tensors left out; *notes
+ * (may be NULL) tells. */
 int adapter_file_settle(adapter_file *f, const bool *enabled, size_t enabled_count, buf *notes);
 /* PEFT's suffix of a pair's half. */
 const char *adapter_suffix(bool is_a, bool embedding);

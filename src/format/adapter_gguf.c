@@ -1,6 +1,7 @@
 /* adapter_gguf.c: llama.cpp's adapter file: general.type "adapter", adapter.type "lora", adapter.lora.alpha, and per
  * module STEM.weight.lora_a [r, in] and STEM.weight.lora_b [out, r]. The factor is alpha / r with each module's own r,
- * and 1 where alpha is 0 (llama-adapter.h). Of the embedding, token_embd, A is filed as [V, r]. Stems ("blk.0.attn_q") and the order of rows stay as they are filed. */
+ * and 1 where alpha is 0 (llama-adapter.h). Of the embedding, token_embd, A is filed as [V, r]. Stems ("blk.0.attn_q")
+ * and the order of rows stay as they are filed. */
 #include "adapter_parts.h"
 
 #include "err.h"
@@ -51,9 +52,10 @@ static int add_tensor(adapter_file *f, size_t i)
                        "half of a LoRA pair is missing");
     TRY(adapter_pair_check(f, name, t, is_a && !embedding ? 0 : 1, other_name, other, is_a || embedding ? 1 : 0));
     if (embedding && is_a && dtype_is_quantised(t->type))
-        return fail_at(LORAC_ERROR_USAGE,
-                       (fault){ .file = f->path, .key = name, .found = dtype_name(t->type), .expected = "F32, F16 or BF16" },
-                       "a quantised adapter of an embedding is not supported");
+        return fail_at(
+            LORAC_ERROR_USAGE,
+            (fault){ .file = f->path, .key = name, .found = dtype_name(t->type), .expected = "F32, F16 or BF16" },
+            "a quantised adapter of an embedding is not supported");
     if (embedding && is_a) {
         TRY(adapter_transpose(&f->memory, t, &turned));
         t = &turned;

@@ -172,12 +172,14 @@ static int settle_parts(adapter_file *f, const bool *enabled, size_t count, buf 
 
         if (guess)
             TRY(place_parts(f, &f->tensors[b - f->tensors], 2, query_and_value, 3));
-        else if (b && count > 0 && f->parts[i] == count_enabled(enabled, count) && (f->parts[i] > 1 || is_fused(module)))
+        else if (b && count > 0 && f->parts[i] == count_enabled(enabled, count) &&
+                 (f->parts[i] > 1 || is_fused(module)))
             TRY(place_parts(f, &f->tensors[b - f->tensors], f->parts[i], enabled, count));
         guessed += guess;
     }
     if (guessed && notes)
-        buf_format(notes, "the two parts of %zu fused layers are taken for query and value; --enable-lora says otherwise\n",
+        buf_format(notes,
+                   "the two parts of %zu fused layers are taken for query and value; --enable-lora says otherwise\n",
                    guessed);
     return LORAC_OK;
 }

@@ -134,11 +134,12 @@ int adapter_write_peft(const adapter_file *f, const char *folder)
 {
     arena memory = { 0 };
     buf path = { 0 };
-    int status = path_join(&path, folder, "adapter_model.safetensors") ? save_tensors(f, path.p, &memory)
-                                                                        : fail_memory();
+    int status =
+        path_join(&path, folder, "adapter_model.safetensors") ? save_tensors(f, path.p, &memory) : fail_memory();
 
     if (status == LORAC_OK)
-        status = path_join(&path, folder, "adapter_config.json") ? peft_config_write(&f->config, path.p) : fail_memory();
+        status =
+            path_join(&path, folder, "adapter_config.json") ? peft_config_write(&f->config, path.p) : fail_memory();
     arena_free(&memory);
     buf_free(&path);
     return status;

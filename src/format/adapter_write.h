@@ -17,8 +17,8 @@ typedef struct mlx_names {
 } mlx_names;
 
 /* adapters.safetensors and adapter_config.json into an existing folder. mlx-lm has one scale and one rank for
- * all modules: what a module's own scale differs by goes into its lora_b, and thinner pairs get zeros. Weights of the base
- * are left out: the caller has seen to it that they are the model's own. */
+ * all modules: what a module's own scale differs by goes into its lora_b, and thinner pairs get zeros. Weights of the
+ * base are left out: the caller has seen to it that they are the model's own. */
 int adapter_write_mlx(const adapter_file *f, const mlx_names *names, const char *folder);
 
 #endif

@@ -1,6 +1,7 @@
-/* adapter_write_mlx.c: mlx-lm's adapter folder, the inverse of adapter_mlx.c. mlx-lm puts its layers on the modules that
- * lora_parameters.keys names, of the last num_layers blocks or by their whole path, and then reads the tensors; where
- * there is none, its zero lora_b stays. Source: mlx_lm/tuner/utils.py, linear_to_lora_layers and load_adapters. */
+/* adapter_write_mlx.c: mlx-lm's adapter folder, the inverse of adapter_mlx.c. mlx-lm puts its layers on the modules
+ * that lora_parameters.keys names, of the last num_layers blocks or by their whole path, and then reads the tensors;
+ * where there is none, its zero lora_b stays. Source: mlx_lm/tuner/utils.py, linear_to_lora_layers and load_adapters.
+ */
 #include "adapter_write.h"
 
 #include "adapter_parts.h"
@@ -181,10 +182,10 @@ static int write_config(const writing *w, const char *path)
     int status;
 
     json_object_foreach(w->keys, key, value) json_array_append_new(keys, json_string(key));
-    root = json_pack("{s:s,s:s*,s:I,s:{s:o,s:I,s:f,s:f}}", "fine_tune_type",
-                     f->config.use_dora ? "dora" : "lora", "model", base, "num_layers",
-                     (json_int_t)(w->names->layer_count - w->first_layer), "lora_parameters", "keys", keys, "rank",
-                     (json_int_t)w->rank, "scale", w->factor, "dropout", f->config.lora_dropout);
+    root =
+        json_pack("{s:s,s:s*,s:I,s:{s:o,s:I,s:f,s:f}}", "fine_tune_type", f->config.use_dora ? "dora" : "lora", "model",
+                  base, "num_layers", (json_int_t)(w->names->layer_count - w->first_layer), "lora_parameters", "keys",
+                  keys, "rank", (json_int_t)w->rank, "scale", w->factor, "dropout", f->config.lora_dropout);
     text = json_dumps(root, JSON_INDENT(4) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
     status = text ? file_write(path, text, strlen(text)) : fail_memory();
     free(text);

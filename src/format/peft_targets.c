@@ -107,8 +107,17 @@ int peft_with_default_targets(peft_config *copy, const peft_config *config, cons
 bool peft_is_embedding(slice module)
 {
     static const char *const names[] = {
-        "embed_tokens", "embed_positions", "wte", "wpe", "word_embeddings", "position_embeddings",
-        "token_type_embeddings", "embed_in", "tok_embeddings", "shared", "relative_attention_bias",
+        "embed_tokens",
+        "embed_positions",
+        "wte",
+        "wpe",
+        "word_embeddings",
+        "position_embeddings",
+        "token_type_embeddings",
+        "embed_in",
+        "tok_embeddings",
+        "shared",
+        "relative_attention_bias",
     };
     slice rest = module, last = module;
 

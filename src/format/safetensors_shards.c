@@ -85,7 +85,8 @@ int shards_declare(shards_writer *w, const char *name, dtype type, int ndim, con
     declared *d;
 
     if (bytes < 0 || __builtin_add_overflow(w->total, (uint64_t)bytes, &w->total))
-        return fail_at(LORAC_ERROR_RUNTIME, (fault){ .file = w->folder, .key = name }, "the tensor's shape is too large");
+        return fail_at(LORAC_ERROR_RUNTIME, (fault){ .file = w->folder, .key = name },
+                       "the tensor's shape is too large");
     TRY(make_room(w));
     TRY(choose_shard(w, (uint64_t)bytes));
     d = &w->list[w->count++];
@@ -110,8 +111,8 @@ static int open_shard(shards_writer *w)
     char name[SHARD_NAME];
     int shard = w->next < w->count ? w->list[w->next].shard : 0;
     buf path = { 0 };
-    int status = path_join(&path, w->folder, shard_name(w, shard, name)) ? safetensors_begin(&w->file, path.p)
-                                                                         : fail_memory();
+    int status =
+        path_join(&path, w->folder, shard_name(w, shard, name)) ? safetensors_begin(&w->file, path.p) : fail_memory();
 
     buf_free(&path);
     for (size_t i = w->next; i < w->count && w->list[i].shard == shard && status == LORAC_OK; i++)
