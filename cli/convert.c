@@ -85,7 +85,9 @@ int command_export(arguments *a)
     static const struct {
         const char *name;
         int format;
-    } formats[] = { { "peft", LORAC_ADAPTER_PEFT }, { "mlx", LORAC_ADAPTER_MLX }, { "gguf-adapter", LORAC_ADAPTER_GGUF } };
+    } formats[] = { { "peft", LORAC_ADAPTER_PEFT },
+                    { "mlx", LORAC_ADAPTER_MLX },
+                    { "gguf-adapter", LORAC_ADAPTER_GGUF } };
 
     if (!a->to || !a->output)
         return usage(a, a->to ? "output" : "to", NULL, "export needs --to gguf, gguf-adapter, mlx or peft, and -o");

@@ -90,7 +90,7 @@ int parse_size(const arguments *a, const char *key, const char *text, uint64_t *
     static const struct {
         const char *name;
         double bytes;
-    } units[] = { { "", 1 },     { "KB", 1e3 },    { "MB", 1e6 },    { "GB", 1e9 },    { "TB", 1e12 },
+    } units[] = { { "", 1 },         { "KB", 1e3 },     { "MB", 1e6 },     { "GB", 1e9 },    { "TB", 1e12 },
                   { "KiB", 0x1p10 }, { "MiB", 0x1p20 }, { "GiB", 0x1p30 }, { "TiB", 0x1p40 } };
     char *unit;
     double value;

@@ -471,7 +471,8 @@ typedef struct lorac_merge_options {
     int dtype; /* lorac_dtype; AUTO: as the model, F16 for quantised ones */
     int64_t threads;
     int overwrite;
-    uint64_t max_shard_size; /* bytes of weights in one file of a Hugging Face folder; 0: 5 GB, as Hugging Face has it */
+    uint64_t
+        max_shard_size; /* bytes of weights in one file of a Hugging Face folder; 0: 5 GB, as Hugging Face has it */
 } lorac_merge_options;
 
 /* Writes base + adapters: a Hugging Face folder, or a GGUF file when `output` ends in .gguf. With no adapter
@@ -479,7 +480,11 @@ typedef struct lorac_merge_options {
 LORAC_API lorac_status lorac_merge(const lorac_model *model, const lorac_adapter_ref *adapters, size_t count,
                                    const char *output, const lorac_merge_options *options, lorac_merge_report *report);
 /* Whose files: PEFT's folder, mlx-lm's folder, or llama.cpp's GGUF file (F32). */
-typedef enum lorac_adapter_format { LORAC_ADAPTER_PEFT = 0, LORAC_ADAPTER_MLX, LORAC_ADAPTER_GGUF } lorac_adapter_format;
+typedef enum lorac_adapter_format {
+    LORAC_ADAPTER_PEFT = 0,
+    LORAC_ADAPTER_MLX,
+    LORAC_ADAPTER_GGUF
+} lorac_adapter_format;
 
 typedef struct lorac_convert_options {
     int to;                   /* lorac_adapter_format */

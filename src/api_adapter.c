@@ -39,9 +39,10 @@ static int parse_parts(const char *text, bool parts[PARTS_MOST], size_t *count)
 static int settle_alpha(adapter_file *f, double alpha)
 {
     if (isnan(f->alpha) && isnan(alpha))
-        return fail_at(LORAC_ERROR_USAGE,
-                       (fault){ .file = f->path, .key = "alpha", .hint = "give the training's lora_alpha with --alpha" },
-                       "a file of loralib does not say by what the adapter is multiplied");
+        return fail_at(
+            LORAC_ERROR_USAGE,
+            (fault){ .file = f->path, .key = "alpha", .hint = "give the training's lora_alpha with --alpha" },
+            "a file of loralib does not say by what the adapter is multiplied");
     if (isnan(alpha))
         return LORAC_OK;
     if (!isnan(f->alpha))
@@ -113,8 +114,8 @@ static int check_tied(const adapter_file *f, const model *m)
     return LORAC_OK;
 }
 
-/* mlx-lm has factors, of linears and embeddings, and DoRA's magnitudes of linears. What else an adapter can have, such as
- * a weight that is not the model's, has no place there. */
+/* mlx-lm has factors, of linears and embeddings, and DoRA's magnitudes of linears. What else an adapter can have, such
+ * as a weight that is not the model's, has no place there. */
 static int check_parts(const adapter_file *f, const model *m, const adapter *a)
 {
     for (int slot = 0; slot < a->module_count; slot++) {
@@ -122,9 +123,10 @@ static int check_parts(const adapter_file *f, const model *m, const adapter *a)
         const nn_module *x = m->modules[slot];
         const bool more = to->b_bias || to->weight || to->bias || to->rows || to->turned;
         if (more || (to->magnitude && x->kind == MODULE_EMBEDDING))
-            return fail_at(LORAC_ERROR_USAGE,
-                           (fault){ .file = f->path, .key = x->name, .hint = "merge the adapter into the model instead" },
-                           "mlx-lm's adapters have factors and DoRA's magnitudes of linear layers only");
+            return fail_at(
+                LORAC_ERROR_USAGE,
+                (fault){ .file = f->path, .key = x->name, .hint = "merge the adapter into the model instead" },
+                "mlx-lm's adapters have factors and DoRA's magnitudes of linear layers only");
     }
     return LORAC_OK;
 }
@@ -133,7 +135,8 @@ static int check_route(const adapter_file *f, int to)
 {
     return to == LORAC_ADAPTER_PEFT || strcmp(f->format, "loralib") != 0
                ? LORAC_OK
-               : fail_at(LORAC_ERROR_USAGE, (fault){ .file = f->path, .hint = "lorac import makes PEFT's folder of it" },
+               : fail_at(LORAC_ERROR_USAGE,
+                         (fault){ .file = f->path, .hint = "lorac import makes PEFT's folder of it" },
                          "a file of loralib is converted to PEFT's folder first");
 }
 

@@ -52,7 +52,7 @@ for ((i = 0; i < 8; i++)); do
     length+=$(printf '\\x%02x' $((${#header} >> (8 * i) & 255)))
 done
 {
-    printf "$length"
+    printf '%b' "$length"
     printf '%s' "$header"
 } >"$folder/model.safetensors"
 truncate -s $((8 + ${#header} + offset)) "$folder/model.safetensors"

@@ -90,7 +90,8 @@ static void find_ends(counting *c)
         c->head = c->l->list[i].is_head ? &c->l->list[i] : c->head;
     }
     c->ties = config->ensure_weight_tying && c->input && c->head && c->head->shared &&
-              (peft_names_an_end(config->targets, config->target_count) || peft_names_an_end(config->saved, config->saved_count));
+              (peft_names_an_end(config->targets, config->target_count) ||
+               peft_names_an_end(config->saved, config->saved_count));
 }
 
 /* Where PEFT keeps embedding and head tied, one copy serves both, but factors are there for each. */

@@ -15,7 +15,7 @@ typedef struct export_plan {
     context *c; /* of f32: whose kernels and threads do the work */
     const folded *adapters;
     size_t adapter_count;
-    dtype type; /* of matrices: DT_F32, DT_F16, DT_BF16, or DT_Q8_0 (GGUF) */
+    dtype type;           /* of matrices: DT_F32, DT_F16, DT_BF16, or DT_Q8_0 (GGUF) */
     uint64_t shard_bytes; /* a Hugging Face folder's weights are cut into files of at most this; 0: 5 GB */
 } export_plan;
 

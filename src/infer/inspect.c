@@ -45,8 +45,9 @@ static int inspect_folder(const char *path, const char *peft_config_path, json_t
     module_list l;
     TRY(modules_of_folder(&l, path));
     json_t *list = json_array();
-    json_t *root = json_pack("{s:s,s:s,s:s,s:s,s:b,s:I,s:o}", "kind", "model", "path", path, "family", l.model_type,
-                             "format", "huggingface", "runs", 0, "parameters", (json_int_t)l.parameters, "modules", list);
+    json_t *root =
+        json_pack("{s:s,s:s,s:s,s:s,s:b,s:I,s:o}", "kind", "model", "path", path, "family", l.model_type, "format",
+                  "huggingface", "runs", 0, "parameters", (json_int_t)l.parameters, "modules", list);
     for (size_t i = 0; i < l.count; i++)
         if (l.list[i].kind != MODULE_NORM)
             json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:b}", "module", l.list[i].name, "in",

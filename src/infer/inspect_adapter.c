@@ -104,10 +104,10 @@ static void describe_values(description *d, size_t i, slice name, const tensor *
     bool finite = all_finite(a_values, tensor_count(a)) && all_finite(b_values, tensor_count(b));
     bool zero = all_zero(a_values, tensor_count(a)) || all_zero(b_values, tensor_count(b));
     bool embedding = slice_ends(slice_of(f->names[i]), PEFT_EMBEDDING_A);
-    json_t *entry = json_pack("{s:s%,s:s,s:I,s:I,s:I,s:b,s:b}", "module", name.p, name.n, "kind",
-                              embedding ? "embedding" : "linear", "rank", (json_int_t)(a->dim[0] / parts), "in",
-                              (json_int_t)a->dim[1], "out", (json_int_t)b->dim[0], "finite", (int)finite, "zero",
-                              (int)zero);
+    json_t *entry =
+        json_pack("{s:s%,s:s,s:I,s:I,s:I,s:b,s:b}", "module", name.p, name.n, "kind",
+                  embedding ? "embedding" : "linear", "rank", (json_int_t)(a->dim[0] / parts), "in",
+                  (json_int_t)a->dim[1], "out", (json_int_t)b->dim[0], "finite", (int)finite, "zero", (int)zero);
     if (parts > 1)
         json_object_set_new(entry, "parts", json_integer(parts));
     if (has_magnitude(f, i, name))

@@ -107,7 +107,8 @@ static bool is_buffer(slice name)
 
 static bool is_head_name(slice stem)
 {
-    static const char *const names[] = { "lm_head", "embed_out", "output_layer", "lm_head.decoder", "cls.predictions.decoder" };
+    static const char *const names[] = { "lm_head", "embed_out", "output_layer", "lm_head.decoder",
+                                         "cls.predictions.decoder" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slice_is(stem, names[i]))
             return true;
@@ -194,7 +195,8 @@ static int add_aliases(module_list *l, module_shape embedding)
     if (!slice_is(last, "shared"))
         return LORAC_OK;
     for (int i = 0; i < 2; i++) {
-        module_shape *s = add_module(l, arena_format(&l->memory, "%.*s%s.embed_tokens", (int)(name.n - last.n), name.p, sides[i]));
+        module_shape *s =
+            add_module(l, arena_format(&l->memory, "%.*s%s.embed_tokens", (int)(name.n - last.n), name.p, sides[i]));
         if (!s)
             return fail_memory();
         const char *own = s->name;
@@ -239,9 +241,9 @@ static int list_tensors(module_list *l, const model_source *s, bool tied)
 /* transformers' default, which files need not say: only these families do not tie. */
 static bool ties_by_default(const char *model_type)
 {
-    static const char *const untied[] = { "llama",   "mistral", "mixtral", "qwen2",    "qwen2_moe", "qwen3", "gpt_neox",
-                                          "gptj",    "codegen", "phi",     "phi3",     "stablelm",  "olmo",  "olmo2",
-                                          "persimmon", "rwkv",  "mpt" };
+    static const char *const untied[] = { "llama",    "mistral", "mixtral",   "qwen2", "qwen2_moe", "qwen3",
+                                          "gpt_neox", "gptj",    "codegen",   "phi",   "phi3",      "stablelm",
+                                          "olmo",     "olmo2",   "persimmon", "rwkv",  "mpt" };
     for (size_t i = 0; i < sizeof untied / sizeof *untied; i++)
         if (strcmp(model_type, untied[i]) == 0)
             return false;
@@ -308,7 +310,8 @@ bool modules_family_known(const char *folder)
     const char *model_type;
     int status = read_config(folder, &root, &model_type, NULL);
     const char *class_name = json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
-    bool known = status != LORAC_OK || (!*model_type && !class_name) || architecture_named(class_name ? class_name : model_type);
+    bool known =
+        status != LORAC_OK || (!*model_type && !class_name) || architecture_named(class_name ? class_name : model_type);
     json_decref(root);
     error_clear();
     return known;

@@ -13,7 +13,7 @@ typedef struct module_shape {
     int64_t weight;   /* how many numbers */
     int64_t bias;     /* likewise; 0: none */
     bool is_input, is_head;
-    bool shared;      /* the weight is another module's too, which counts it */
+    bool shared; /* the weight is another module's too, which counts it */
 } module_shape;
 
 typedef struct module_list {

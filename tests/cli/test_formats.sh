@@ -5,7 +5,7 @@ set -uo pipefail
 # shellcheck source=tests/cli/common.bash
 . "$(dirname "$0")/common.bash"
 
-golden=tests/golden llama=tests/golden/models/llama adapters=tests/golden/adapters formats=tests/golden/formats
+llama=tests/golden/models/llama adapters=tests/golden/adapters formats=tests/golden/formats
 merged=tests/golden/loralib/merged.pt mnli=../shared/data/loralib/roberta_base_lora_mnli.bin
 tensors=adapter_model.safetensors
 
@@ -99,7 +99,7 @@ missing "$work/shards/model.safetensors"
 for file in "$work"/shards/model-*; do
     [ "$(stat -c %s "$file")" -lt 13000 ] || fail "$file is larger than a shard"
 done
-ids=(--ids 1,2,3 --dtype f32)
+ids=(--ids '1,2,3' --dtype f32)
 run 0 logits -m "$work/whole" "${ids[@]}" -o "$work/a.safetensors"
 run 0 logits -m "$work/shards" "${ids[@]}" -o "$work/b.safetensors"
 same "$work/a.safetensors" "$work/b.safetensors"

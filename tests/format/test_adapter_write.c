@@ -1,5 +1,5 @@
-/* Adapters written for PEFT and for mlx-lm, and what becomes of a loralib state dict. That the others compute the same is
- * checked with the others (tools/peers); here, that nothing is lost on the way. */
+/* Adapters written for PEFT and for mlx-lm, and what becomes of a loralib state dict. That the others compute the same
+ * is checked with the others (tools/peers); here, that nothing is lost on the way. */
 #include "test.h"
 
 #include "adapter_write.h"
@@ -261,8 +261,8 @@ static void mnli(void **state)
         assert_non_null(written);
         assert_memory_equal(t->data, written->data, (size_t)tensor_bytes(t));
     }
-    assert_non_null(adapter_file_find(
-        &after, PEFT_PREFIX "roberta.encoder.layer.11.attention.self.value.lora_B.weight"));
+    assert_non_null(
+        adapter_file_find(&after, PEFT_PREFIX "roberta.encoder.layer.11.attention.self.value.lora_B.weight"));
     adapter_file_close(&after);
     adapter_file_close(&before);
 }

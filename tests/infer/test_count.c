@@ -1,5 +1,5 @@
-/* PEFT's counts from modules alone: the same as of an adapter that is really made, and those of a model that cannot run.
- * That both are PEFT's is checked with PEFT (tools/peers/check_counts.py). */
+/* PEFT's counts from modules alone: the same as of an adapter that is really made, and those of a model that cannot
+ * run. That both are PEFT's is checked with PEFT (tools/peers/check_counts.py). */
 #include "test.h"
 
 #include "adapt.h"

@@ -55,11 +55,11 @@ def make_gpt2(folder):
     return folder
 
 
-def train_gpt2(folder, model):
-    rows = folder / "rows.jsonl"
+def train(folder, model, name, settings):
+    rows, config, out = folder / "rows.jsonl", folder / "adapter_config.json", folder / name
     rows.write_text(json.dumps({"input_ids": IDS}) + "\n")
-    out = folder / "gpt2-adapter"
-    lorac("train", "-m", model, "--data", rows, "--steps", 4, "--lr", 0.05, "--rank", 3, "--target-modules", "all-linear", "-o", out)
+    config.write_text(json.dumps({"peft_type": "LORA", "r": 3, **settings}))
+    lorac("train", "-m", model, "--data", rows, "--steps", 4, "--lr", 0.05, "--peft-config", config, "-o", out)
     return out
 
 
@@ -83,7 +83,11 @@ def main():
         for adapter, same_bytes in LLAMA.items():
             check_there_and_back(python, folder, MODELS / "llama", ADAPTERS / adapter, adapter, same_bytes)
         gpt2 = make_gpt2(folder / "gpt2")
-        check_there_and_back(python, folder, gpt2, train_gpt2(folder, gpt2), "gpt2-all-linear", True)
+        check_there_and_back(python, folder, gpt2, train(folder, gpt2, "a", {"target_modules": "all-linear"}), "gpt2-all-linear", True)
+        dora = {"use_dora": True, "target_modules": ["q_proj", "o_proj", "down_proj"]}
+        check_there_and_back(python, folder, MODELS / "llama", train(folder, MODELS / "llama", "b", dora), "DoRA", True)
+        ends = {"target_modules": ["embed_tokens", "v_proj"], "init_lora_weights": False}
+        check_there_and_back(python, folder, MODELS / "llama", train(folder, MODELS / "llama", "c", ends), "embedding", True)
         check_from_mlx(python, folder)
 
 
