@@ -118,10 +118,16 @@ class Case:
         for key in KEPT:
             if in_order(before[key]) != in_order(after[key]):
                 raise Wrong(f"{key} was {before[key]!r} and is written as {after[key]!r}")
-        model, missing = open_adapter(self.base, out)
+        model, missing = self.opened_by_peft(out)
         if missing:
             raise Wrong(f"PEFT: {missing[0][:200]}")
         return near(logits_of(model), self.expected, COLUMNS["written"])
+
+    def opened_by_peft(self, folder):
+        try:
+            return open_adapter(self.base, folder)
+        except Exception as problem:  # PEFT has no kind of error of its own for files it cannot read
+            raise Wrong(f"PEFT cannot open it: {type(problem).__name__} {problem}") from problem
 
     def counts(self):
         said = run(self.row, "inspect", self.base, "--peft-config", self.adapter / "adapter_config.json")
