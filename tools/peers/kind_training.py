@@ -63,7 +63,7 @@ class Trajectory:
     verdict: str = "equal"
     problem: str = ""
 
-    def cells(self):
+    def shown(self):
         return [*self.run, self.losses or self.verdict, self.adapter or self.verdict]
 
 
@@ -138,7 +138,7 @@ def run_all(wanted):
                 continue
             with tempfile.TemporaryDirectory(dir=temporary) as folder:
                 trajectory = compare(run, bases[run[0]], Path(folder), 2000 + number)
-            print(laid_out(trajectory.cells(), widths), flush=True)
+            print(laid_out(trajectory.shown(), widths), flush=True)
             if trajectory.problem:
                 print("    " + " ".join(trajectory.problem.replace(f"{folder}/", "").split()))
             results.append(trajectory)
