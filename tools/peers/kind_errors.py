@@ -52,7 +52,7 @@ class Outcome:
     lorac: str
     problem: str = ""
 
-    def cells(self):
+    def shown(self):
         return [self.base, self.what, self.peft, self.lorac]
 
 
@@ -92,7 +92,7 @@ def run_all(wanted):
             if wanted not in f"{name} {what}":
                 continue
             outcomes.append(outcome_of(name, what, settings, bases[name], folder))
-            print(laid_out(outcomes[-1].cells(), widths), flush=True)
+            print(laid_out(outcomes[-1].shown(), widths), flush=True)
             if outcomes[-1].problem:
                 print("    " + " ".join(outcomes[-1].problem.replace(f"{folder}/", "").split()))
     return outcomes
