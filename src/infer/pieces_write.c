@@ -51,13 +51,18 @@ static void make_delta(const export_plan *plan, pool *one, const run *r, const a
     plan->c->k->gemm_sum(one, real_matrix(delta, r->rows, r->cols), &term, 1, 0);
 }
 
-/* Every output by its magnitude over its length. */
+/* An output's magnitude over its length. */
+static real factor_of(const adapted *to, int64_t output, real scale)
+{
+    return ((const real *)to->magnitude->t.data)[output] /
+           dora_length(to, tensor_count(&to->magnitude->t), output, scale);
+}
+
 static void scale_outputs(const run *r, const adapted *to, real scale, float *values)
 {
-    const int64_t outputs = tensor_count(&to->magnitude->t), side = r->x->turned ? r->cols : r->rows;
+    const int64_t side = r->x->turned ? r->cols : r->rows;
     for (int64_t i = 0; i < side; i++) {
-        const int64_t output = r->x->turned ? i : r->first + i;
-        const real factor = ((const real *)to->magnitude->t.data)[output] / dora_length(to, outputs, output, scale);
+        const real factor = factor_of(to, r->x->turned ? i : r->first + i, scale);
         for (int64_t k = 0; k < (r->x->turned ? r->rows : r->cols); k++)
             values[r->x->turned ? k * r->cols + i : i * r->cols + k] *= factor;
     }
@@ -75,7 +80,17 @@ static void replace_rows(const run *r, const adapted *to, float *values)
 
 static bool changes(const adapted *to, bool is_bias)
 {
-    return is_bias ? to->b_bias != NULL : to->a || to->rows;
+    return is_bias ? to->b_bias || to->magnitude : to->a || to->rows;
+}
+
+/* A bias is not scaled by a magnitude, but what adapters before it added is. */
+static void change_bias(const run *r, const adapted *to, real scale, room *w)
+{
+    const int64_t first = r->first * r->cols, count = r->rows * r->cols;
+    for (int64_t i = 0; i < count && to->b_bias; i++)
+        w->values[i] += scale * ((const real *)to->b_bias->t.data)[first + i];
+    for (int64_t i = 0; i < count && to->magnitude; i++)
+        w->values[i] = w->delta[i] + (w->values[i] - w->delta[i]) * factor_of(to, first + i, scale);
 }
 
 static void change(const export_plan *plan, pool *one, const run *r, const folded *by, room *w)
@@ -84,9 +99,7 @@ static void change(const export_plan *plan, pool *one, const run *r, const folde
     const real scale = (real)(by->weight * (double)to->scale);
     const int64_t count = r->rows * r->cols;
     if (r->x->is_bias) {
-        const real *bias = (const real *)to->b_bias->t.data + r->first * r->cols;
-        for (int64_t i = 0; i < count; i++)
-            w->values[i] += scale * bias[i];
+        change_bias(r, to, scale, w);
         return;
     }
     if (to->a) {
