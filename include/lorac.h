@@ -231,9 +231,10 @@ typedef struct lorac_train_options {
     int64_t rank;
     double alpha; /* NAN: 2 * rank */
     double dropout;
-    const char *init_lora_weights; /* true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, eva, corda; NULL: as
-                                      peft_config says, else true */
-    const char *target_modules; /* "all-linear", comma-separated suffixes, or a regular expression */
+    int use_rslora, use_dora;
+    const char *init_lora_weights; /* true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, eva, corda; NULL:
+                                      as peft_config says, else true */
+    const char *target_modules;    /* "all-linear", comma-separated suffixes, or a regular expression */
     /* length of the run */
     int64_t steps; /* -1: from epochs */
     double epochs;

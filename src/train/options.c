@@ -51,6 +51,10 @@ static const lorac_option table[] = {
      "dropout on the adapter's input"},
     {"target-modules", "targets,lora-target-modules,keys", TEXT, FIELD(target_modules), "all-linear", 0, 0, NULL,
      "Adapter", "all-linear, names such as q_proj,v_proj, or a regular expression for whole names"},
+    {"use-rslora", "rslora", FLAG, FIELD(use_rslora), "false", 0, 0, NULL, "Adapter",
+     "scale by alpha / sqrt(rank) instead"},
+    {"use-dora", "dora", FLAG, FIELD(use_dora), "false", 0, 0, NULL, "Adapter",
+     "DoRA: train a magnitude for each output beside the update"},
     {"init-lora-weights", NULL, TEXT, FIELD(init_lora_weights), NULL, 0, 0, NULL, "Adapter",
      "first values: true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, eva or corda"},
 
@@ -345,6 +349,7 @@ static const struct {
     {"test", "false", NULL, NULL},
     {"test-batches", NULL, NULL, NULL},
     {"fine-tune-type", "lora", NULL, NULL},
+    {"fine-tune-type", "dora", "use-dora", "true"},
     {"num-layers", "-1", NULL, NULL},
     {"grad-checkpoint", NULL, NULL, NULL},
     {"optimizer", "adam", "optimizer", "adamw"}, /* mlx-lm's adam has no weight decay: adamw with 0 is the same */

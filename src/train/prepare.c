@@ -117,6 +117,8 @@ static int config_from_options(peft_config *c, const lorac_train_options *o)
     c->r = o->rank;
     c->lora_alpha = isnan(o->alpha) ? 2 * (double)o->rank : o->alpha;
     c->lora_dropout = o->dropout;
+    c->use_rslora = o->use_rslora;
+    c->use_dora = o->use_dora;
     return peft_config_set_targets(c, o->target_modules ? o->target_modules : "all-linear");
 }
 
