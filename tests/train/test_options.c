@@ -93,7 +93,7 @@ static void values_are_read_and_limits_kept(void **state)
         { "mask_prompt", "true", 0 },
         { "num_layers", "-1", 0 },
         { "num_layers", "16", 2 },
-        { "fine_tune_type", "dora", 2 },
+        { "fine_tune_type", "full", 2 },
         { "loss-on", "last", 0 },
         { "task", "causal", 0 },
         { "task", "masked_lm", 2 },
