@@ -1,5 +1,5 @@
 /* Files: a reader sees the old one or the new one; a failure leaves the old one and nothing beside it. */
-#include "test.h"
+#include "test_in_folder.h"
 
 #include "err.h"
 #include "file.h"
@@ -10,21 +10,6 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-
-static const char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(folder);
-}
 
 static const char *in_folder(const char *name)
 {

@@ -1,26 +1,11 @@
 /* Folders and paths: made, listed, removed without following links, and replaced at once. */
-#include "test.h"
+#include "test_in_folder.h"
 
 #include "err.h"
 #include "file.h"
 #include "mem.h"
 
 #include <sys/stat.h>
-
-static const char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(folder);
-}
 
 static const char *in_folder(const char *name)
 {

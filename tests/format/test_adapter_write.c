@@ -1,6 +1,6 @@
 /* Adapters written for PEFT and for mlx-lm, and what becomes of a loralib state dict. That the others compute the same
  * is checked with the others (tools/peers); here, that nothing is lost on the way. */
-#include "test.h"
+#include "test_in_folder.h"
 
 #include "adapter_write.h"
 #include "err.h"
@@ -11,21 +11,6 @@
 #define MNLI SOURCE_DIR "/../shared/data/loralib/roberta_base_lora_mnli.bin"
 
 static const mlx_names llama = { "model.", "model.layers", 2 };
-
-static const char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(folder);
-}
 
 static void open_file(adapter_file *f, const char *path)
 {

@@ -1,25 +1,11 @@
 /* Weights cut into files: where the cuts are, what the index says, and that nothing is left of what was given up. */
-#include "test.h"
+#include "test_in_folder.h"
 
 #include "err.h"
 #include "json.h"
 #include "safetensors_shards.h"
 
-static const char *folder;
 static const float numbers[64] = { 1, 2, 3, 4, 5 };
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(folder);
-}
 
 typedef struct item {
     const char *name;

@@ -1,6 +1,6 @@
 /* Adapters made of others: PEFT's results for every method, what pruning keeps, what is refused, and adapters out of
  * models and out of adapters of a higher rank. */
-#include "test.h"
+#include "test_in_folder.h"
 
 #include "combine.h"
 #include "err.h"
@@ -17,21 +17,6 @@
 #define LLAMA GOLDEN "models/llama"
 
 enum { ADAPTERS_MOST = 4 };
-
-static const char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(folder);
-}
 
 static void ok(int status)
 {

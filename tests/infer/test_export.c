@@ -1,6 +1,6 @@
 /* Merged and converted models compute what base and adapters compute, in every output type, in both formats, there and
  * back. */
-#include "test.h"
+#include "test_in_folder.h"
 
 #include "err.h"
 #include "export.h"
@@ -12,21 +12,6 @@
 #include <math.h>
 
 #define GOLDEN SOURCE_DIR "/tests/golden/"
-
-static const char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = test_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(folder);
-}
 
 static void ok(int status)
 {
