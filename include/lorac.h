@@ -14,7 +14,7 @@
  *     lorac_train_options_clear(&options);
  *     lorac_model_close(model);
  *
- * examples/finetune.c and examples/generate.c are complete programs.
+ * examples/finetune.c, examples/generate.c and examples/adapters.c are complete programs.
  *
  * Conventions
  *   Errors    Functions return a lorac_status; LORAC_OK is 0. What went wrong, where, and what to do
@@ -424,7 +424,8 @@ LORAC_API void lorac_sampling_init(lorac_sampling *sampling);
  * generation_config.json or GGUF). The session frees what is left of them. */
 LORAC_API lorac_status lorac_sequence_new(lorac_sequence **out, lorac_session *session, const lorac_sampling *sampling);
 LORAC_API void lorac_sequence_free(lorac_sequence *sequence);
-/* Replaces the adapters of this sequence; none when count is 0. Its cache is dropped. */
+/* Replaces the adapters of this sequence; none when count is 0. Its cache is dropped. (lorac_sequence_use gives it one
+ * that is loaded already.) */
 LORAC_API lorac_status lorac_sequence_adapters(lorac_sequence *sequence, const lorac_adapter_ref *adapters,
                                                size_t count);
 /* Appends prompt tokens; they are run by the next step. */
@@ -503,6 +504,81 @@ LORAC_API void lorac_convert_options_init(lorac_convert_options *options);
  * about what was left out or assumed, which the caller owns. */
 LORAC_API lorac_status lorac_convert_adapter(const char *adapter, const char *output,
                                              const lorac_convert_options *options, char **notes);
+
+/* ---- Adapters by name: PEFT's verbs ------------------------------------------------------------------- */
+
+/* Named adapters on one model, and which of them are in force. A session that uses the set (lorac_session_use) follows
+ * it: every change below takes effect with its next pass, and what sequences had in their caches is computed anew. The
+ * model itself never changes; merged weights live in the set. A function that fails has changed nothing.
+ * Ownership: the model must outlive the set, and the set the sessions that use it (or give those NULL first).
+ * Threads: a set and the sessions that use it belong to one thread at a time; several sets may share a model.
+ * Names: any text but "" and "__base__". An unknown one is LORAC_ERROR_USAGE; the message lists those there are. */
+typedef struct lorac_adapters lorac_adapters;
+
+LORAC_API lorac_status lorac_adapters_new(lorac_adapters **out, const lorac_model *model);
+LORAC_API void lorac_adapters_free(lorac_adapters *adapters);
+/* What the last of the calls below had to say without failing (PEFT warns): lines of text, "" when nothing. Lives
+ * until the next call. */
+LORAC_API const char *lorac_adapters_notes(const lorac_adapters *adapters);
+
+/* add_adapter: a new one from an adapter_config.json, with PEFT's first values made from `seed`. Not active, and its
+ * gradients are not required, until lorac_set_adapter. LORAC_ERROR_USAGE when the name is taken. */
+LORAC_API lorac_status lorac_add_adapter(lorac_adapters *adapters, const char *name, const char *peft_config,
+                                         int64_t seed);
+/* load_adapter: from any format that --adapter takes. Not active afterwards (nor is the first one, unlike
+ * from_pretrained); `is_trainable` sets requires_grad. Values that are not finite are LORAC_ERROR_DATA. */
+LORAC_API lorac_status lorac_load_adapter(lorac_adapters *adapters, const char *path, const char *name,
+                                          int is_trainable);
+/* save_pretrained: adapter_model.safetensors and adapter_config.json into a folder, which is made where it is missing;
+ * files of those names are replaced. The scale of lorac_set_scale is not part of it. */
+LORAC_API lorac_status lorac_save_adapter(lorac_adapters *adapters, const char *name, const char *folder);
+/* set_adapter: these are active now, in this order, and no others (count 0: none); their updates add up. They require
+ * gradients and the others do not. What is merged is unmerged first, with a note. At most 63; LORAC_ERROR_USAGE for two
+ * that bring their own weights of one module (modules_to_save, bias, token rows). */
+LORAC_API lorac_status lorac_set_adapter(lorac_adapters *adapters, const char *const *names, size_t count);
+/* set_scale: the adapter's updates are multiplied by `scale` on top of alpha / r; 1 is as it was loaded. Weights that
+ * stand in for the model's are not scaled. LORAC_ERROR_USAGE while it is merged. */
+LORAC_API lorac_status lorac_set_scale(lorac_adapters *adapters, const char *name, double scale);
+/* disable_adapter: while disabled, all passes are the base's. What is merged is unmerged, with a note. */
+LORAC_API void lorac_disable_adapters(lorac_adapters *adapters, int disable);
+/* delete_adapter: LORAC_ERROR_USAGE while it is merged. When the only active one goes, the first of the others by name
+ * becomes active, with a note. */
+LORAC_API lorac_status lorac_delete_adapter(lorac_adapters *adapters, const char *name);
+/* hotswap_adapter: the named adapter gets the numbers of another file, of any rank, and scale 1. The two must agree in
+ * use_rslora, use_dora, lora_dropout and alpha_pattern; modules that the file leaves out have no update; modules that the
+ * name did not have are LORAC_ERROR_USAGE, and so is a merged adapter. */
+LORAC_API lorac_status lorac_hotswap_adapter(lorac_adapters *adapters, const char *path, const char *name);
+
+/* merge_adapter: folds adapters (names NULL: the active ones) into weights of their own, f32, 4 bytes for each number of
+ * the modules they change, so that they cost no time any more. Those that are merged already stay, in their order, and
+ * are not merged twice (a note says so when there is nothing else). Active ones that are not merged still add to it.
+ * `safe`: a result with NaN or infinity is LORAC_ERROR_DATA. */
+LORAC_API lorac_status lorac_merge_adapters(lorac_adapters *adapters, const char *const *names, size_t count, int safe);
+/* unmerge_adapter: the base's own bits are in force again, and the active adapters beside them. */
+LORAC_API void lorac_unmerge_adapters(lorac_adapters *adapters);
+/* unload: all adapters are gone, merged or not; the bare base remains. */
+LORAC_API void lorac_unload(lorac_adapters *adapters);
+/* merge_and_unload: writes base + what is merged + `names` (NULL: the active ones), as lorac_merge does with all its
+ * checks, then unloads. A failure leaves the set as it was. */
+LORAC_API lorac_status lorac_merge_and_unload(lorac_adapters *adapters, const char *const *names, size_t count,
+                                              const char *output, const lorac_merge_options *options,
+                                              lorac_merge_report *report);
+
+/* set_requires_grad: counts and status say so; training itself is lorac_train. */
+LORAC_API lorac_status lorac_set_requires_grad(lorac_adapters *adapters, const char *name, int on);
+/* get_nb_trainable_parameters: of the adapters that require gradients, and of the model with all its adapters. */
+LORAC_API void lorac_trainable_parameters(const lorac_adapters *adapters, int64_t *trainable, int64_t *all);
+/* get_model_status and, under "layers", get_layer_status, with PEFT's keys; layers have Hugging Face's names. JSON text,
+ * which the caller owns. */
+LORAC_API lorac_status lorac_adapter_status(const lorac_adapters *adapters, char **json);
+
+/* Sequences without adapters of their own, and lorac_logits, get what is in force in the set; NULL: the adapters that
+ * the session was made with again. LORAC_ERROR_USAGE for a set of another model. */
+LORAC_API lorac_status lorac_session_use(lorac_session *session, const lorac_adapters *adapters);
+/* One sequence of a mixed batch (PEFT's adapter_names): the adapter `name` alone, active or not; "__base__": none; NULL:
+ * what is in force in the set. `adapters` NULL: as the session again. Its passes fail with LORAC_ERROR_USAGE while
+ * adapters are merged, or when the name was deleted. */
+LORAC_API lorac_status lorac_sequence_use(lorac_sequence *sequence, const lorac_adapters *adapters, const char *name);
 
 /* ---- Adapters made of others ------------------------------------------------------------------------- */
 

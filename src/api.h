@@ -3,7 +3,7 @@
 #ifndef LORAC_API_H
 #define LORAC_API_H
 
-#include "adapt.h"
+#include "adapter_set.h"
 #include "err.h"
 #include "json.h"
 #include "mem.h"
@@ -33,6 +33,12 @@ int compute_dtype(int wanted, dtype *out);
 int check_output_free(const char *output, bool is_file, bool overwrite);
 /* As compact text that lorac_free is right for. */
 int json_text_of(const json_t *value, char **text);
+
+/* NULL of NULL. */
+const adapter_set *set_of(const lorac_adapters *handle);
+/* lorac_merge of adapters that are there already, all rows of a pass. */
+int merge_to_file(const model *m, const adapter_use *uses, size_t count, const char *output,
+                  const lorac_merge_options *options, lorac_merge_report *report);
 
 /* A context with the given adapters applied to all rows. */
 typedef struct runner {

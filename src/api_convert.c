@@ -137,16 +137,18 @@ static int write_folder(merge_job *job)
     return status;
 }
 
-static int merge(merge_job *job, const runner *r)
+/* With the adapters of the context. */
+static int merge(merge_job *job, context *c)
 {
-    folded *adapters = mem_new(r->count, sizeof *adapters);
+    const size_t count = (size_t)c->adapter_count;
+    folded *adapters = mem_new(count, sizeof *adapters);
     if (!adapters)
         return fail_memory();
-    for (size_t i = 0; i < r->count; i++)
-        adapters[i] = (folded){ r->adapters[i], (double)r->uses[i].weight };
-    job->plan.c = r->c;
+    for (size_t i = 0; i < count; i++)
+        adapters[i] = (folded){ c->adapters[i].adapter, (double)c->adapters[i].weight };
+    job->plan.c = c;
     job->plan.adapters = adapters;
-    job->plan.adapter_count = r->count;
+    job->plan.adapter_count = count;
     int status = expect(job);
     if (status == LORAC_OK)
         status = job->is_gguf ? write_gguf(job) : write_folder(job);
@@ -155,33 +157,65 @@ static int merge(merge_job *job, const runner *r)
     return status;
 }
 
+static int prepare(merge_job *job, const model *m, const char *output, const lorac_merge_options *options)
+{
+    *job = (merge_job){ .plan.m = m,
+                        .plan.shard_bytes = options->max_shard_size,
+                        .output = output,
+                        .is_gguf = slice_ends(slice_of(output), ".gguf") };
+    if (job->is_gguf && options->max_shard_size)
+        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "max_shard_size", .file = output },
+                       "a GGUF file is not cut into shards");
+    TRY(check_task(m, job->is_gguf));
+    TRY(output_type(m, options->dtype, job->is_gguf, &job->plan.type));
+    return check_output_free(output, job->is_gguf, options->overwrite);
+}
+
+static lorac_merge_report report_of(const merge_job *job)
+{
+    return (lorac_merge_report){
+        .max_logit_difference = job->result.max_difference,
+        .kl_divergence = job->result.kl_divergence,
+        .top1_agreement = job->result.top1_agreement,
+        .delta_lost = job->loss.delta > 0 ? sqrt(job->loss.error / job->loss.delta) : 0,
+        .tokens = job->result.tokens,
+    };
+}
+
+static const lorac_merge_options standard;
+
 lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *adapters, size_t count, const char *output,
                          const lorac_merge_options *options, lorac_merge_report *report)
 {
-    static const lorac_merge_options standard;
+    merge_job job;
+    runner r;
     options = options ? options : &standard;
-    lorac_run_options run = {
+    const lorac_run_options run = {
         .dtype = LORAC_DTYPE_F32, .threads = options->threads, .adapters = adapters, .adapter_count = count
     };
-    merge_job job = { .plan.m = handle->m, .output = output, .is_gguf = slice_ends(slice_of(output), ".gguf") };
-    runner r;
-    job.plan.shard_bytes = options->max_shard_size;
-    if (job.is_gguf && options->max_shard_size)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "max_shard_size", .file = output },
-                       "a GGUF file is not cut into shards");
-    TRY(check_task(handle->m, job.is_gguf));
-    TRY(output_type(handle->m, options->dtype, job.is_gguf, &job.plan.type));
-    TRY(check_output_free(output, job.is_gguf, options->overwrite));
+    TRY(prepare(&job, handle->m, output, options));
     TRY(runner_open(&r, handle->m, &run));
-    int status = merge(&job, &r);
+    int status = merge(&job, r.c);
     runner_close(&r);
     if (report)
-        *report = (lorac_merge_report){
-            .max_logit_difference = job.result.max_difference,
-            .kl_divergence = job.result.kl_divergence,
-            .top1_agreement = job.result.top1_agreement,
-            .delta_lost = job.loss.delta > 0 ? sqrt(job.loss.error / job.loss.delta) : 0,
-            .tokens = job.result.tokens,
-        };
+        *report = report_of(&job);
+    return status;
+}
+
+int merge_to_file(const model *m, const adapter_use *uses, size_t count, const char *output,
+                  const lorac_merge_options *options, lorac_merge_report *report)
+{
+    merge_job job;
+    context *c;
+    options = options ? options : &standard;
+    const context_options co = { .threads = (int)options->threads, .act = DT_F32, .level = cpu_isa() };
+    TRY(prepare(&job, m, output, options));
+    TRY(context_new(&c, &co));
+    c->adapters = uses;
+    c->adapter_count = (int)count;
+    int status = merge(&job, c);
+    context_free(c);
+    if (report)
+        *report = report_of(&job);
     return status;
 }

@@ -98,6 +98,27 @@ lorac_status lorac_sequence_adapters(lorac_sequence *handle, const lorac_adapter
     return sequence_set_adapters(sequence_of(handle), adapters, count);
 }
 
+/* Adapters know the modules of one model by their places. */
+static int check_same_model(const model *m, const adapter_set *set)
+{
+    if (set && set->m != m)
+        return fail(LORAC_ERROR_USAGE, "the adapters were loaded for another model than the session runs");
+    return LORAC_OK;
+}
+
+lorac_status lorac_session_use(lorac_session *handle, const lorac_adapters *adapters)
+{
+    TRY(check_same_model(handle->m, set_of(adapters)));
+    session_use(handle->s, set_of(adapters));
+    return LORAC_OK;
+}
+
+lorac_status lorac_sequence_use(lorac_sequence *handle, const lorac_adapters *adapters, const char *name)
+{
+    TRY(check_same_model(sequence_of(handle)->session->m, set_of(adapters)));
+    return sequence_use(sequence_of(handle), set_of(adapters), name);
+}
+
 lorac_status lorac_sequence_append(lorac_sequence *handle, const int32_t *ids, size_t count)
 {
     return sequence_append(sequence_of(handle), ids, count);

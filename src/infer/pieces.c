@@ -135,10 +135,31 @@ static int list_pieces(pieces *p, bool for_gguf)
     return LORAC_OK;
 }
 
+static bool is_changed(const export_plan *plan, const piece *x)
+{
+    for (size_t i = 0; i < plan->adapter_count; i++) {
+        const adapted *to = &plan->adapters[i].adapter->modules[x->slot];
+        if (x->is_bias ? to->bias || to->b_bias : to->weight || to->a || to->rows)
+            return true;
+    }
+    return false;
+}
+
+static void drop_unchanged(pieces *p)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < p->count; i++)
+        if (is_changed(p->plan, &p->list[i]))
+            p->list[kept++] = p->list[i];
+    p->count = kept;
+}
+
 int pieces_new(pieces *p, const export_plan *plan, bool for_gguf)
 {
     *p = (pieces){ .plan = plan };
     int status = list_pieces(p, for_gguf);
+    if (plan->changed_only)
+        drop_unchanged(p);
     if (status != LORAC_OK)
         pieces_free(p);
     return status;

@@ -45,6 +45,7 @@ static void drop_adapters(sequence *q)
     q->owned = NULL;
     q->uses = NULL;
     q->use_count = 0;
+    q->settled = false;
 }
 
 int sequence_new(sequence **out, session *s, const lorac_sampling *sampling)
@@ -62,20 +63,11 @@ int sequence_new(sequence **out, session *s, const lorac_sampling *sampling)
     q->next = s->sequences;
     s->sequences = q;
     int status = token_sampler_init(&q->sampler, sampling, s->m->config.vocabulary);
-    if (status == LORAC_OK) {
-        q->uses = mem_new(s->use_count, sizeof *q->uses);
-        if (!q->uses)
-            status = fail_memory();
-    }
-    if (status != LORAC_OK) {
+    if (status == LORAC_OK)
+        *out = q;
+    else
         sequence_free(q);
-        return status;
-    }
-    if (s->use_count)
-        memcpy(q->uses, s->uses, s->use_count * sizeof *q->uses);
-    q->use_count = s->use_count;
-    *out = q;
-    return LORAC_OK;
+    return status;
 }
 
 void sequence_free(sequence *q)
@@ -87,6 +79,7 @@ void sequence_free(sequence *q)
         link = &(*link)->next;
     *link = q->next;
     drop_adapters(q);
+    mem_free(q->name);
     token_sampler_free(&q->sampler);
     mem_free(q->ids);
     mem_free(q);
@@ -107,6 +100,67 @@ int sequence_set_adapters(sequence *q, const lorac_adapter_ref *refs, size_t cou
         TRY(adapter_load(&q->owned[q->use_count], q->session->m, refs[q->use_count].path, NULL, NULL));
         q->uses[q->use_count] = (adapter_use){ q->owned[q->use_count], (real)refs[q->use_count].weight, 0, 0 };
     }
+    return LORAC_OK;
+}
+
+/* ---- What a set or the session gives ---- */
+
+static int given_uses(const session *s, const adapter_set *set, const char *name, adapter_use *uses, size_t *count)
+{
+    if (set)
+        return adapter_set_uses(set, name, uses, count);
+    *count = s->use_count;
+    if (s->use_count)
+        memcpy(uses, s->uses, s->use_count * sizeof *uses);
+    return LORAC_OK;
+}
+
+/* A set may have changed since the last pass; what the cache holds is then of adapters that are no longer in force. */
+static int settle(sequence *q)
+{
+    const adapter_set *set = q->set ? q->set : q->session->set;
+    adapter_use uses[ADAPTERS_MAX];
+    size_t count;
+    if (q->owned || (q->settled && (!set || q->version == set->version)))
+        return LORAC_OK;
+    TRY(given_uses(q->session, set, q->name, uses, &count));
+    adapter_use *copy = mem_new(count, sizeof *copy);
+    if (!copy)
+        return fail_memory();
+    if (count)
+        memcpy(copy, uses, count * sizeof *copy);
+    mem_free(q->uses);
+    q->uses = copy;
+    q->use_count = count;
+    q->run = 0;
+    q->settled = true;
+    q->version = set ? set->version : 0;
+    q->session->measured_rows = 0;
+    return LORAC_OK;
+}
+
+void session_use(session *s, const adapter_set *set)
+{
+    s->set = set;
+    s->measured_rows = 0;
+    for (sequence *q = s->sequences; q; q = q->next)
+        q->settled = q->settled && q->set;
+}
+
+int sequence_use(sequence *q, const adapter_set *set, const char *name)
+{
+    adapter_use uses[ADAPTERS_MAX];
+    size_t count;
+    if (set)
+        TRY(adapter_set_uses(set, name, uses, &count));
+    char *copy = set && name ? mem_text(name) : NULL;
+    if (set && name && !copy)
+        return fail_memory();
+    drop_adapters(q);
+    mem_free(q->name);
+    q->name = copy;
+    q->set = set;
+    q->settled = false;
     return LORAC_OK;
 }
 
@@ -352,6 +406,8 @@ static int run_pass(session *s, pass_rows *p)
 int session_step(session *s)
 {
     pass_rows p;
+    for (sequence *q = s->sequences; q; q = q->next)
+        TRY(settle(q));
     TRY(make_room(s));
     bool any = false;
     for (sequence *q = s->sequences; q; q = q->next)
@@ -367,9 +423,12 @@ int session_step(session *s)
 
 int session_logits(session *s, const int32_t *ids, size_t count, float *out)
 {
+    adapter_use uses[ADAPTERS_MAX];
+    size_t use_count;
     TRY(model_check_ids(s->m, ids, count));
     if (model_labels(s->m) && !count)
         return fail(LORAC_ERROR_USAGE, "there is no token to classify");
+    TRY(given_uses(s, s->set, NULL, uses, &use_count));
     int32_t *positions = mem_new(count, sizeof *positions);
     if (!positions)
         return fail_memory();
@@ -380,8 +439,11 @@ int session_logits(session *s, const int32_t *ids, size_t count, float *out)
     const int32_t classified = (int32_t)class_position(ids, count, s->m->config.pad);
     const int64_t n_rows = model_labels(s->m) ? 1 : b.count;
     const int32_t *rows = n_rows < b.count ? &classified : NULL;
-    s->c->adapters = s->uses;
-    s->c->adapter_count = (int)s->use_count;
+    s->c->adapters = uses;
+    s->c->adapter_count = (int)use_count;
+    if (s->set && s->version != s->set->version)
+        s->measured_rows = 0;
+    s->version = s->set ? s->set->version : 0;
     int status = reserve(s, &b, n_rows);
     if (status == LORAC_OK)
         status = model_logits(s->m, s->c, &b, rows, n_rows, out);

@@ -4,7 +4,7 @@
 #ifndef LORAC_SESSION_H
 #define LORAC_SESSION_H
 
-#include "adapt.h"
+#include "adapter_set.h"
 #include "sample.h"
 
 typedef struct sequence {
@@ -18,8 +18,12 @@ typedef struct sequence {
     size_t end_count;        /* ids that end a generation; not owned */
     int64_t first_row, rows; /* its part of the cache */
     adapter_use *uses;
-    adapter **owned;
     size_t use_count; /* first and count are set anew in each pass */
+    adapter **owned;  /* NULL: they are those of a set, or of the session */
+    const adapter_set *set; /* NULL: the session's */
+    char *name;             /* of the one of that set; NULL: what is active there */
+    bool settled;           /* `uses` were made of the set as it was at this version */
+    uint64_t version;
     struct sequence *next;
 } sequence;
 
@@ -33,10 +37,12 @@ typedef struct session {
     size_t measured_rows, measured_logits, measured_uses; /* of the passes that memory is there for */
     const adapter *measured[ADAPTERS_MAX];
     const adapter_use *uses;
-    size_t use_count; /* what new sequences start with; not owned */
+    size_t use_count; /* without a set: what sequences that have none of their own get; not owned */
+    const adapter_set *set;
+    uint64_t version; /* of the set at the last pass over a text on its own */
 } session;
 
-/* `c` is borrowed; its adapters are what new sequences start with. */
+/* `c` is borrowed; its adapters are what sequences get that have none of their own. */
 int session_new(session **out, const model *m, context *c);
 void session_free(session *s);
 int sequence_new(sequence **out, session *s, const lorac_sampling *sampling);
@@ -44,6 +50,11 @@ void sequence_free(sequence *q);
 int sequence_append(sequence *q, const int32_t *ids, size_t count);
 /* Loads and takes ownership; the cache of the sequence is void. */
 int sequence_set_adapters(sequence *q, const lorac_adapter_ref *refs, size_t count);
+/* From now on sequences without adapters of their own get what is in force in the set; NULL: the context's again. It
+ * must live as long as it is used. The same for one sequence, which may have one of the set's adapters alone. Caches
+ * that other adapters made are dropped. */
+void session_use(session *s, const adapter_set *set);
+int sequence_use(sequence *q, const adapter_set *set, const char *name);
 int session_step(session *s);
 /* Logits of a text on its own, with the session's adapters and no cache: [count, vocabulary], or a classifier's
  * [labels]. */
