@@ -539,7 +539,8 @@ LORAC_API lorac_status lorac_set_adapter(lorac_adapters *adapters, const char *c
 /* set_scale: the adapter's updates are multiplied by `scale` on top of alpha / r; 1 is as it was loaded. Weights that
  * stand in for the model's are not scaled. LORAC_ERROR_USAGE while it is merged. */
 LORAC_API lorac_status lorac_set_scale(lorac_adapters *adapters, const char *name, double scale);
-/* disable_adapter: while disabled, all passes are the base's. What is merged is unmerged, with a note. */
+/* disable_adapter: while disabled, all passes are the base's and nothing requires gradients; afterwards the active
+ * adapters do. What is merged is unmerged, with a note. */
 LORAC_API void lorac_disable_adapters(lorac_adapters *adapters, int disable);
 /* delete_adapter: LORAC_ERROR_USAGE while it is merged. When the only active one goes, the first of the others by name
  * becomes active, with a note. */

@@ -284,8 +284,12 @@ void adapter_set_disable(adapter_set *s, bool disable)
         adapter_set_unmerge(s);
         buf_format(&s->notes, "the merged adapters were unmerged\n");
     }
+    if (disable == s->disabled)
+        return;
     s->disabled = disable;
     s->version++;
+    for (size_t i = 0; i < s->count; i++)
+        s->all[i]->requires_grad = !disable && list_has(&s->active, s->all[i]);
 }
 
 /* ---- Going ---- */

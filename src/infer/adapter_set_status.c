@@ -52,13 +52,13 @@ static json_t *names_of(named_adapter *const *list, size_t count, int slot)
 /* What the model and each of its layers say in the same words. */
 static void describe(const adapter_set *s, int slot, json_t *out)
 {
-    json_t *grads = json_object();
+    json_t *grads = json_object(), *merged = names_of(s->merged.of, s->merged.count, slot);
     for (size_t i = 0; i < s->count; i++)
         if (slot == EVERYWHERE || is_at(s->all[i], slot))
             json_object_set_new(grads, s->all[i]->name, json_boolean(s->all[i]->requires_grad));
     json_object_set_new(out, "enabled", json_boolean(!s->disabled));
     json_object_set_new(out, "active_adapters", names_of(s->active.of, s->active.count, EVERYWHERE));
-    json_object_set_new(out, "merged_adapters", sorted(names_of(s->merged.of, s->merged.count, slot)));
+    json_object_set_new(out, "merged_adapters", slot == EVERYWHERE ? sorted(merged) : merged);
     json_object_set_new(out, "requires_grad", grads);
     json_object_set_new(out, "available_adapters", sorted(names_of(s->all, s->count, slot)));
 }
