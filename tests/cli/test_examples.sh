@@ -1,11 +1,13 @@
 #!/bin/bash
-# The example programs, as a C user would run them: fine-tune the tiny model, then ask it something with the result.
+# The example programs, as a C user would run them: fine-tune the tiny model, then ask it something with the result, and
+# switch between two results.
 set -uo pipefail
 # shellcheck source=tests/cli/common.bash
 . "$(dirname "$0")/common.bash"
 
 model=examples/tiny-llama
 finetune=${EXAMPLES:-build}/example-finetune generate=${EXAMPLES:-build}/example-generate
+adapters=${EXAMPLES:-build}/example-adapters
 [ -x "$finetune" ] || { echo "skipped: $finetune is not there"; exit 77; }
 
 # example CODE PROGRAM ARGUMENT...
@@ -30,6 +32,21 @@ adapted=$(head -n 1 "$out")
 example 0 "$generate" "$model" 'Turn on the kitchen light.'
 [ "$(head -n 1 "$out")" != "$adapted" ] || fail "the adapter changes nothing"
 
+example 0 "$finetune" "$model" examples/requests "$work/other" 20
+example 0 "$adapters" "$model" 'Turn on the kitchen light.' "$work/adapter" "$work/other"
+said() { sed -n "s/^$1: //p" "$out"; }
+for what in base first second both; do
+    [ -n "$(said $what)" ] || fail "nothing was said with $what"
+done
+[ "$(said first)" != "$(said base)" ] || fail "the first adapter changes nothing"
+[ "$(said merged)" = "$(said both)" ] || fail "merging changed the answer"
+[ "$(said disabled)" = "$(said base)" ] || fail "disabling does not give the base"
+[ "$(grep -c '^mixed, .*: token [0-9]' "$out")" = 3 ] || fail "not three rows were mixed"
+out_has '"merged_adapters":\["first","second"\]'
+
+example 2 "$adapters"
+err_has usage
+example 3 "$adapters" "$model" 'Turn on the kitchen light.' "$work/adapter" "$work/nowhere"
 example 2 "$finetune"
 err_has usage
 example 3 "$finetune" "$work/nowhere" examples/requests "$work/other"
