@@ -546,14 +546,14 @@ LORAC_API void lorac_disable_adapters(lorac_adapters *adapters, int disable);
  * becomes active, with a note. */
 LORAC_API lorac_status lorac_delete_adapter(lorac_adapters *adapters, const char *name);
 /* hotswap_adapter: the named adapter gets the numbers of another file, of any rank, and scale 1. The two must agree in
- * use_rslora, use_dora, lora_dropout and alpha_pattern; modules that the file leaves out have no update; modules that the
- * name did not have are LORAC_ERROR_USAGE, and so is a merged adapter. */
+ * use_rslora, use_dora, lora_dropout and alpha_pattern; modules that the file leaves out have no update; modules that
+ * the name did not have are LORAC_ERROR_USAGE, and so is a merged adapter. */
 LORAC_API lorac_status lorac_hotswap_adapter(lorac_adapters *adapters, const char *path, const char *name);
 
-/* merge_adapter: folds adapters (names NULL: the active ones) into weights of their own, f32, 4 bytes for each number of
- * the modules they change, so that they cost no time any more. Those that are merged already stay, in their order, and
- * are not merged twice (a note says so when there is nothing else). Active ones that are not merged still add to it.
- * `safe`: a result with NaN or infinity is LORAC_ERROR_DATA. */
+/* merge_adapter: folds adapters (names NULL: the active ones) into weights of their own, f32, 4 bytes for each number
+ * of the modules they change, so that they cost no time any more. Those that are merged already stay, in their order,
+ * and are not merged twice (a note says so when there is nothing else). Active ones that are not merged still add to
+ * it. `safe`: a result with NaN or infinity is LORAC_ERROR_DATA. */
 LORAC_API lorac_status lorac_merge_adapters(lorac_adapters *adapters, const char *const *names, size_t count, int safe);
 /* unmerge_adapter: the base's own bits are in force again, and the active adapters beside them. */
 LORAC_API void lorac_unmerge_adapters(lorac_adapters *adapters);
@@ -569,16 +569,16 @@ LORAC_API lorac_status lorac_merge_and_unload(lorac_adapters *adapters, const ch
 LORAC_API lorac_status lorac_set_requires_grad(lorac_adapters *adapters, const char *name, int on);
 /* get_nb_trainable_parameters: of the adapters that require gradients, and of the model with all its adapters. */
 LORAC_API void lorac_trainable_parameters(const lorac_adapters *adapters, int64_t *trainable, int64_t *all);
-/* get_model_status and, under "layers", get_layer_status, with PEFT's keys; layers have Hugging Face's names. JSON text,
- * which the caller owns. */
+/* get_model_status and, under "layers", get_layer_status, with PEFT's keys; layers have Hugging Face's names. JSON
+ * text, which the caller owns. */
 LORAC_API lorac_status lorac_adapter_status(const lorac_adapters *adapters, char **json);
 
 /* Sequences without adapters of their own, and lorac_logits, get what is in force in the set; NULL: the adapters that
  * the session was made with again. LORAC_ERROR_USAGE for a set of another model. */
 LORAC_API lorac_status lorac_session_use(lorac_session *session, const lorac_adapters *adapters);
-/* One sequence of a mixed batch (PEFT's adapter_names): the adapter `name` alone, active or not; "__base__": none; NULL:
- * what is in force in the set. `adapters` NULL: as the session again. Its passes fail with LORAC_ERROR_USAGE while
- * adapters are merged, or when the name was deleted. */
+/* One sequence of a mixed batch (PEFT's adapter_names): the adapter `name` alone, active or not; "__base__": none;
+ * NULL: what is in force in the set. `adapters` NULL: as the session again. Its passes fail with LORAC_ERROR_USAGE
+ * while adapters are merged, or when the name was deleted. */
 LORAC_API lorac_status lorac_sequence_use(lorac_sequence *sequence, const lorac_adapters *adapters, const char *name);
 
 /* ---- Adapters made of others ------------------------------------------------------------------------- */

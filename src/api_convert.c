@@ -141,6 +141,7 @@ static int write_folder(merge_job *job)
 static int merge(merge_job *job, context *c)
 {
     const size_t count = (size_t)c->adapter_count;
+    TRY(adapters_bring_head(c->adapters, count, job->plan.m));
     folded *adapters = mem_new(count, sizeof *adapters);
     if (!adapters)
         return fail_memory();

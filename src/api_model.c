@@ -143,8 +143,6 @@ int runner_open(runner *r, const model *m, const lorac_run_options *options)
     if (status == LORAC_OK)
         status = open_adapters(r, m, options);
     if (status == LORAC_OK)
-        status = adapters_bring_head(r->adapters, r->count, m);
-    if (status == LORAC_OK)
         status = context_new(&r->c, &co);
     if (status != LORAC_OK) {
         runner_close(r);

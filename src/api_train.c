@@ -182,6 +182,8 @@ lorac_status lorac_eval(const lorac_model *base, const lorac_run_options *run, c
     if (status == LORAC_OK)
         status = runner_open(&e.runner, base->m, run);
     if (status == LORAC_OK)
+        status = adapters_bring_head(e.runner.uses, e.runner.count, base->m);
+    if (status == LORAC_OK)
         status = measure(&e, base->m, watch, out);
     runner_close(&e.runner);
     packer_free(&e.packer);

@@ -58,8 +58,8 @@ int adapter_set_mergeable(const adapter_set *s, const char *const *names, size_t
 
 /* LORAC_ERROR_USAGE naming the nearest one when there is none of that name. */
 int adapter_set_find(const adapter_set *s, const char *name, named_adapter **out);
-/* What a pass applies to all its rows: nothing while disabled; `name` NULL: what is merged, and the active ones that are
- * not; else that adapter alone. */
+/* What a pass applies to all its rows: nothing while disabled; `name` NULL: what is merged, and the active ones that
+ * are not; else that adapter alone. */
 int adapter_set_uses(const adapter_set *s, const char *name, adapter_use uses[ADAPTERS_MAX], size_t *count);
 /* PEFT's counts: trainable are those that require gradients, all includes the model. */
 parameter_counts adapter_set_counts(const adapter_set *s);

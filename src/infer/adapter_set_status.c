@@ -116,7 +116,7 @@ int adapter_set_status(const adapter_set *s, json_t **out)
     json_t *root = *out = json_object(), *types = json_object(), *layers = layers_of(s);
     for (size_t i = 0; i < s->count; i++)
         json_object_set_new(types, s->all[i]->name, json_string("LORA"));
-    json_object_set_new(root, "base_model_type", json_string(s->m->family->class_name));
+    json_object_set_new(root, "base_model_type", json_string(class_name_of(s->m->family, s->m->config.task)));
     json_object_set_new(root, "adapter_model_type", json_string("LoraModel"));
     json_object_set_new(root, "peft_types", types);
     json_object_set_new(root, "trainable_params", json_integer(counts.trainable));

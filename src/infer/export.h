@@ -17,7 +17,7 @@ typedef struct export_plan {
     size_t adapter_count;
     dtype type;           /* of matrices: DT_F32, DT_F16, DT_BF16, or DT_Q8_0 (GGUF) */
     uint64_t shard_bytes; /* a Hugging Face folder's weights are cut into files of at most this; 0: 5 GB */
-    bool changed_only; /* only tensors that an adapter changes */
+    bool changed_only;    /* only tensors that an adapter changes */
 } export_plan;
 
 /* How much of the adapters' change rounding to `type` lost: |round(W + D) - (W + D)| / |D|, over the adapted matrices.

@@ -116,9 +116,7 @@ static int fold_all(adapter *a, const export_plan *plan, bool finite)
 int merged_weights_new(adapter **out, const model *m, const folded *adapters, size_t count, bool finite)
 {
     const context_options options = { .act = DT_F32, .level = cpu_isa() };
-    export_plan plan = {
-        .m = m, .adapters = adapters, .adapter_count = count, .type = DT_F32, .changed_only = true
-    };
+    export_plan plan = { .m = m, .adapters = adapters, .adapter_count = count, .type = DT_F32, .changed_only = true };
     *out = NULL;
     adapter *a = mem_new(1, sizeof *a);
     if (!a)

@@ -429,6 +429,7 @@ int session_logits(session *s, const int32_t *ids, size_t count, float *out)
     if (model_labels(s->m) && !count)
         return fail(LORAC_ERROR_USAGE, "there is no token to classify");
     TRY(given_uses(s, s->set, NULL, uses, &use_count));
+    TRY(adapters_bring_head(uses, use_count, s->m));
     int32_t *positions = mem_new(count, sizeof *positions);
     if (!positions)
         return fail_memory();

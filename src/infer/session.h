@@ -18,8 +18,8 @@ typedef struct sequence {
     size_t end_count;        /* ids that end a generation; not owned */
     int64_t first_row, rows; /* its part of the cache */
     adapter_use *uses;
-    size_t use_count; /* first and count are set anew in each pass */
-    adapter **owned;  /* NULL: they are those of a set, or of the session */
+    size_t use_count;       /* first and count are set anew in each pass */
+    adapter **owned;        /* NULL: they are those of a set, or of the session */
     const adapter_set *set; /* NULL: the session's */
     char *name;             /* of the one of that set; NULL: what is active there */
     bool settled;           /* `uses` were made of the set as it was at this version */

@@ -27,7 +27,7 @@ int adapter_measure_lengths(const adapter *a, const model *m);
  * where that is its task_type, `labels` how many its classifier has. */
 int adapter_expects(const char *path, model_options *options);
 /* LORAC_ERROR_USAGE when the model's files lack its head and no adapter brings one. */
-int adapters_bring_head(adapter *const *adapters, size_t count, const model *m);
+int adapters_bring_head(const adapter_use *uses, size_t count, const model *m);
 /* PEFT's word for a task, and whether a configuration has the classifier's. */
 const char *task_type_name(lorac_task task);
 bool is_for_classifier(const peft_config *config);

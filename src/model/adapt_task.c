@@ -46,12 +46,12 @@ int adapter_expects(const char *path, model_options *options)
     return LORAC_OK;
 }
 
-int adapters_bring_head(adapter *const *adapters, size_t count, const model *m)
+int adapters_bring_head(const adapter_use *uses, size_t count, const model *m)
 {
     if (!m->head_is_new)
         return LORAC_OK;
     for (size_t i = 0; i < count; i++)
-        if (adapters[i]->modules[m->head.slot].weight)
+        if (uses[i].adapter->modules[m->head.slot].weight)
             return LORAC_OK;
     return fail_at(LORAC_ERROR_USAGE,
                    (fault){ .file = m->path, .hint = "Give the adapter that brings one with --adapter." },

@@ -164,7 +164,7 @@ static int make_adapter(run *r, bool first_values)
                    : create_adapter(r, first_values));
     r->config.base_model_name_or_path = o->model ? o->model : r->in->model->path;
     TRY(settle_task_type(r));
-    TRY(adapters_bring_head(&r->adapter, 1, r->in->model));
+    TRY(adapters_bring_head(&(adapter_use){ .adapter = r->adapter }, 1, r->in->model));
     if (strcmp(o->optimizer, "lora-fa") == 0)
         adapter_freeze_a(r->adapter);
     TRY(adapter_make_trainable(r->adapter));

@@ -37,13 +37,18 @@ static void refused(lorac_status status, lorac_status wanted, const char *words)
         fail_msg("'%s' does not say '%s'", lorac_last_error()->message, words);
 }
 
-static void open_bench(bench *b, const char *model)
+static void open_bench_with(bench *b, const char *model, const lorac_model_options *options)
 {
     lorac_run_options run = { .dtype = LORAC_DTYPE_F32 };
-    ok(lorac_model_open(&b->model, model, NULL));
+    ok(lorac_model_open(&b->model, model, options));
     ok(lorac_adapters_new(&b->set, b->model));
     ok(lorac_session_new(&b->session, b->model, &run));
     ok(lorac_session_use(b->session, b->set));
+}
+
+static void open_bench(bench *b, const char *model)
+{
+    open_bench_with(b, model, NULL);
 }
 
 static void close_bench(bench *b)
@@ -660,6 +665,37 @@ static void two_with_their_own_weights_are_refused(void **state)
     close_bench(&b);
 }
 
+/* A model whose head only an adapter brings: without one nothing can be computed. */
+static void a_classifier_s_head(void **state)
+{
+    enum { LABELS = 3 };
+    static const char folder[] = GOLDEN "classifiers/adapters/llama-new-head";
+    const lorac_adapter_ref ref = { folder, 1 };
+    const lorac_run_options run = { .dtype = LORAC_DTYPE_F32, .adapters = &ref, .adapter_count = 1 };
+    float wanted[LABELS], found[LABELS];
+    lorac_session *session;
+    bench b;
+    (void)state;
+    open_bench_with(&b, GOLDEN "models/llama", &(lorac_model_options){ .adapter = folder });
+    ok(lorac_session_new(&session, b.model, &run));
+    ok(lorac_logits(session, ids, IDS, wanted));
+    lorac_session_free(session);
+    refused(lorac_logits(b.session, ids, IDS, found), LORAC_ERROR_USAGE, "no classifier");
+    ok(lorac_load_adapter(b.set, folder, "one", 0));
+    ok(lorac_load_adapter(b.set, folder, "other", 0));
+    activate(&b, "one", NULL);
+    ok(lorac_logits(b.session, ids, IDS, found));
+    assert_memory_equal(found, wanted, sizeof found);
+    ok(lorac_merge_adapters(b.set, NULL, 0, 1));
+    ok(lorac_logits(b.session, ids, IDS, found));
+    for (int i = 0; i < LABELS; i++)
+        assert_true(fabs((double)found[i] - (double)wanted[i]) < 1e-5);
+    refused(lorac_set_adapter(b.set, (const char *const[]){ "one", "other" }, 2), LORAC_ERROR_USAGE, "score");
+    lorac_disable_adapters(b.set, 1);
+    refused(lorac_logits(b.session, ids, IDS, found), LORAC_ERROR_USAGE, "no classifier");
+    close_bench(&b);
+}
+
 static void check_kind(const char *name)
 {
     char folder[400], base_path[400];
@@ -738,6 +774,7 @@ int main(void)
         TEST(saving_and_loading_again),
         TEST(a_new_adapter_is_a_no_op),
         cmocka_unit_test(two_with_their_own_weights_are_refused),
+        cmocka_unit_test(a_classifier_s_head),
         cmocka_unit_test(every_kind_merges_and_unmerges),
     };
     return cmocka_run_group_tests_name("adapters", tests, make_root, remove_root);

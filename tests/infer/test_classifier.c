@@ -163,7 +163,7 @@ static void adapters(void **state)
         assert_int_equal(options.otherwise, LORAC_TASK_SEQ_CLS);
         ok(model_open(&m, cases[i][1], &options));
         ok(adapter_load(&a, m, folder, NULL, NULL));
-        ok(adapters_bring_head(&a, 1, m));
+        ok(adapters_bring_head(&(adapter_use){ .adapter = a }, 1, m));
         check_counts(a, m, folder);
         check(m, a, folder);
         check_merged(m, a, folder);
