@@ -433,7 +433,8 @@ LORAC_API lorac_status lorac_sequence_append(lorac_sequence *sequence, const int
 /* One forward pass over everything appended and not yet run, for all sequences of the session together;
  * each sequence that had such tokens then samples its next token (see lorac_sequence_last). */
 LORAC_API lorac_status lorac_session_step(lorac_session *session);
-/* The token sampled last; -1 when it was an end token (and ignore_eos is off) or before the first step. */
+/* The token sampled last; -1 when it was an end token (and ignore_eos is off), before the first step, and once the
+ * sequence is as long as the model's context: steps leave it out then. */
 LORAC_API int32_t lorac_sequence_last(const lorac_sequence *sequence);
 
 typedef struct lorac_generation {

@@ -219,6 +219,7 @@ int adapter_set_load(adapter_set *s, const char *path, const char *name, bool tr
 int adapter_set_save(adapter_set *s, const char *name, const char *folder)
 {
     named_adapter *x;
+    buf_clear(&s->notes);
     TRY(adapter_set_find(s, name, &x));
     TRY(folder_make(folder));
     return adapter_save(x->a, s->m, &x->config, folder);
@@ -259,6 +260,7 @@ static int refuse_merged(const adapter_set *s, const named_adapter *x)
 int adapter_set_scale(adapter_set *s, const char *name, double weight)
 {
     named_adapter *x;
+    buf_clear(&s->notes);
     TRY(adapter_set_find(s, name, &x));
     TRY(refuse_merged(s, x));
     if (!isfinite((real)weight))
@@ -272,6 +274,7 @@ int adapter_set_scale(adapter_set *s, const char *name, double weight)
 int adapter_set_require_grad(adapter_set *s, const char *name, bool on)
 {
     named_adapter *x;
+    buf_clear(&s->notes);
     TRY(adapter_set_find(s, name, &x));
     x->requires_grad = on;
     return LORAC_OK;

@@ -219,7 +219,7 @@ static int make_room(session *s)
     bool enough = s->cache != NULL;
     for (sequence *q = s->sequences; q; q = q->next) {
         total += rows_wanted(q);
-        enough = enough && (int64_t)q->count <= q->rows;
+        enough = enough && ((int64_t)q->count <= q->rows || q->rows == s->m->config.context);
     }
     if (enough)
         return LORAC_OK;
@@ -410,8 +410,11 @@ int session_step(session *s)
         TRY(settle(q));
     TRY(make_room(s));
     bool any = false;
-    for (sequence *q = s->sequences; q; q = q->next)
-        any |= q->waiting = q->run < q->count;
+    for (sequence *q = s->sequences; q; q = q->next) {
+        const bool is_full = (int64_t)q->count > s->m->config.context; /* its last token has no place to go */
+        q->last = is_full ? -1 : q->last;
+        any |= q->waiting = q->run < q->count && !is_full;
+    }
     while (any) {
         TRY(run_pass(s, &p));
         any = false;

@@ -568,6 +568,35 @@ static void a_change_reaches_running_sequences(void **state)
     ok(lorac_session_step(b->session));
 }
 
+/* Its last token would have to go where the next sequence's cache begins. */
+static void a_full_sequence_is_left_out(void **state)
+{
+    bench *b = *state;
+    int32_t alone[6];
+    lorac_sequence *neighbour = sequence_with(b, NULL);
+    generate(neighbour, alone);
+    lorac_sequence_free(neighbour);
+
+    lorac_generation g;
+    neighbour = sequence_with(b, NULL);
+    lorac_sequence *full = sequence_with(b, NULL); /* the latest comes first in the cache */
+    ok(lorac_sequence_append(neighbour, ids, IDS));
+    ok(lorac_session_step(b->session));
+    assert_int_equal(lorac_sequence_last(neighbour), alone[0]);
+    ok(lorac_generate(full, NULL, ids, IDS, 1000, NULL, NULL, NULL, &g));
+    assert_string_equal(g.finish_reason, "length");
+    assert_int_equal(IDS + g.count, 64 + 1); /* the model's context, and what was sampled last */
+    lorac_free(g.ids);
+    lorac_sequence_free(neighbour);
+    neighbour = sequence_with(b, NULL);
+    ok(lorac_sequence_append(neighbour, ids, IDS));
+    for (int i = 0; i < 6; i++) {
+        ok(lorac_session_step(b->session));
+        assert_int_equal(lorac_sequence_last(neighbour), alone[i]);
+        assert_int_equal(lorac_sequence_last(full), -1);
+    }
+}
+
 static void a_set_is_for_one_model(void **state)
 {
     bench *b = *state;
@@ -769,6 +798,7 @@ int main(void)
         TEST(safe_merge),
         TEST(mixed_batches_equal_runs_of_their_own),
         TEST(a_change_reaches_running_sequences),
+        TEST(a_full_sequence_is_left_out),
         TEST(a_set_is_for_one_model),
         TEST(hotswapping_equals_loading),
         TEST(saving_and_loading_again),
