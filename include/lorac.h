@@ -522,8 +522,9 @@ LORAC_API void lorac_adapters_free(lorac_adapters *adapters);
  * until the next call. */
 LORAC_API const char *lorac_adapters_notes(const lorac_adapters *adapters);
 
-/* add_adapter: a new one from an adapter_config.json, with PEFT's first values made from `seed`. Not active, and its
- * gradients are not required, until lorac_set_adapter. LORAC_ERROR_USAGE when the name is taken. */
+/* add_adapter: a new one from an adapter_config.json, with the first values that its init_lora_weights asks for, made
+ * from `seed`; kinds that look at training rows (eva, corda) are LORAC_ERROR_USAGE. Not active, and its gradients are
+ * not required, until lorac_set_adapter. LORAC_ERROR_USAGE when the name is taken. */
 LORAC_API lorac_status lorac_add_adapter(lorac_adapters *adapters, const char *name, const char *peft_config,
                                          int64_t seed);
 /* load_adapter: from any format that --adapter takes. Not active afterwards (nor is the first one, unlike

@@ -2,6 +2,7 @@
  * (tuners/tuners_utils.py, utils/hotswap.py). */
 #include "adapter_set.h"
 
+#include "adapt_first.h"
 #include "adapt_parts.h"
 #include "err.h"
 #include "mem.h"
@@ -138,6 +139,8 @@ int adapter_set_find(const adapter_set *s, const char *name, named_adapter **out
 
 /* ---- Coming ---- */
 
+_Static_assert(PARTS <= 8, "a bit for each part");
+
 static uint8_t parts_of(const adapted *x)
 {
     uint8_t parts = 0;
@@ -188,6 +191,22 @@ static int join(adapter_set *s, named_adapter *x, int status)
     return LORAC_OK;
 }
 
+static int fill(named_adapter *x, const model *m, uint64_t seed)
+{
+    char name[PEFT_INIT_NAME];
+    pool *team;
+    if (peft_init_wants_inputs(&x->config.init))
+        return fail_at(LORAC_ERROR_USAGE,
+                       (fault){ .key = "init_lora_weights",
+                                .found = peft_init_name(&x->config.init, name),
+                                .hint = "let a training run make the adapter, and load it" },
+                       "these first values depend on training rows");
+    TRY(pool_new(&team, 0));
+    int status = adapter_first_values(x->a, m, &x->config.init, seed, team);
+    pool_free(team);
+    return status;
+}
+
 int adapter_set_add(adapter_set *s, const char *name, const char *peft_config_path, uint64_t seed)
 {
     named_adapter *x;
@@ -197,7 +216,9 @@ int adapter_set_add(adapter_set *s, const char *name, const char *peft_config_pa
     if (status == LORAC_OK)
         status = peft_config_read(&x->config, peft_config_path, &s->notes);
     if (status == LORAC_OK)
-        status = adapter_create(&x->a, s->m, &x->config, seed, &s->notes);
+        status = adapter_create(&x->a, s->m, &x->config, &s->notes);
+    if (status == LORAC_OK)
+        status = fill(x, s->m, seed);
     if (status == LORAC_OK)
         x->config.base_model_name_or_path = s->m->path;
     return join(s, x, status);

@@ -34,21 +34,27 @@ typedef struct room {
     int32_t *order;
 } room;
 
-/* weight · scale · rows of BA, or of its transpose. */
-static void make_delta(const export_plan *plan, pool *one, const run *r, const adapted *to, real scale, float *delta)
+/* scale · rows of B A, or of its transpose. */
+static gemm_term term_of(const run *r, const var *first, const var *second, bool turned, real scale)
 {
-    mat a = matrix_of(to->turned ? to->b : to->a), b = matrix_of(to->turned ? to->a : to->b);
-    gemm_term term;
-    if (r->x->turned != to->turned) {
+    mat a = matrix_of(turned ? second : first), b = matrix_of(turned ? first : second);
+    if (r->x->turned != turned) {
         a.p = (real *)a.p + r->first;
         a.cols = r->rows;
-        term = (gemm_term){ a, b, 1, 1, scale, 0 };
-    } else {
-        b.p = (real *)b.p + r->first * to->rank;
-        b.rows = r->rows;
-        term = (gemm_term){ b, a, 0, 0, scale, 0 };
+        return (gemm_term){ a, b, 1, 1, scale, 0 };
     }
-    plan->c->k->gemm_sum(one, real_matrix(delta, r->rows, r->cols), &term, 1, 0);
+    b.p = (real *)b.p + r->first * b.cols;
+    b.rows = r->rows;
+    return (gemm_term){ b, a, 0, 0, scale, 0 };
+}
+
+/* What the trained pair adds, less what it took. */
+static void make_delta(const export_plan *plan, pool *one, const run *r, const adapted *to, real scale, float *delta)
+{
+    gemm_term terms[2] = { term_of(r, to->a, to->b, to->turned, scale) };
+    if (to->a_taken)
+        terms[1] = term_of(r, to->a_taken, to->b_taken, to->turned, -scale);
+    plan->c->k->gemm_sum(one, real_matrix(delta, r->rows, r->cols), terms, to->a_taken ? 2 : 1, 0);
 }
 
 /* An output's magnitude over its length. */

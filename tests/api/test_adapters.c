@@ -200,15 +200,16 @@ static void check_mixed(const golden *g, const bench *b)
     }
 }
 
-static void add_new(bench *b, const char *name)
+static void add_new(bench *b, const char *name, const char *init)
 {
     char path[400];
     snprintf(path, sizeof path, "%s/new.json", root);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fputs("{\"peft_type\": \"LORA\", \"r\": 5, \"target_modules\": [\"q_proj\", \"gate_proj\"], "
-          "\"layers_to_transform\": [1]}",
-          file);
+    fprintf(file,
+            "{\"peft_type\": \"LORA\", \"r\": 5, \"target_modules\": [\"q_proj\", \"gate_proj\"], "
+            "\"layers_to_transform\": [1], \"init_lora_weights\": %s}",
+            init);
     fclose(file);
     ok(lorac_add_adapter(b->set, name, path, 1));
 }
@@ -234,7 +235,7 @@ static void run_as_peft_did(const golden *g, bench *b)
     check_run(g, b, "disabled");
     lorac_disable_adapters(b->set, 0);
     check_mixed(g, b);
-    add_new(b, "d");
+    add_new(b, "d", "true");
     ok(lorac_set_requires_grad(b->set, "c", 1));
     check_status(g, b, "added");
     activate(b, "b", NULL);
@@ -655,6 +656,28 @@ static void saving_and_loading_again(void **state)
     same_bits(found, active);
 }
 
+/* What such a pair adds is what it took from the weight, so that it begins as a no-op too: also merged, and filed. */
+static void a_new_adapter_that_takes_from_the_base(void **state)
+{
+    bench *b = *state;
+    float base[NUMBERS], found[NUMBERS];
+    char out[400];
+    logits(b, base);
+    add_new(b, "pissa", "\"pissa\"");
+    activate(b, "pissa", NULL);
+    logits(b, found);
+    same(found, base, 1e-5, "a new PiSSA adapter");
+    ok(lorac_merge_adapters(b->set, NULL, 0, 1));
+    logits(b, found);
+    same(found, base, 1e-5, "a new PiSSA adapter, merged");
+    snprintf(out, sizeof out, "%s/pissa", root);
+    ok(lorac_save_adapter(b->set, "pissa", out));
+    ok(lorac_load_adapter(b->set, out, "again", 0));
+    activate(b, "again", NULL);
+    logits(b, found);
+    same(found, base, 1e-5, "a new PiSSA adapter, filed");
+}
+
 /* A new adapter changes nothing until it is trained: B is zero. */
 static void a_new_adapter_is_a_no_op(void **state)
 {
@@ -663,7 +686,7 @@ static void a_new_adapter_is_a_no_op(void **state)
     int64_t trainable, all, before;
     logits(b, base);
     lorac_trainable_parameters(b->set, &trainable, &before);
-    add_new(b, "new");
+    add_new(b, "new", "true");
     activate(b, "new", NULL);
     logits(b, found);
     same(found, base, 1e-6, "a new adapter");
@@ -803,6 +826,7 @@ int main(void)
         TEST(hotswapping_equals_loading),
         TEST(saving_and_loading_again),
         TEST(a_new_adapter_is_a_no_op),
+        TEST(a_new_adapter_that_takes_from_the_base),
         cmocka_unit_test(two_with_their_own_weights_are_refused),
         cmocka_unit_test(a_classifier_s_head),
         cmocka_unit_test(every_kind_merges_and_unmerges),
