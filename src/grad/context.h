@@ -56,7 +56,7 @@ typedef struct context {
     const struct adapter_use *adapters; /* what linears add to their product; see nn/module.h */
     int adapter_count;
     struct linear_observer *observer; /* sees what goes into linears; NULL: nobody looks; see nn/module.h */
-    const kernels *kernels; /* the table to come back to after a failure */
+    const kernels *kernels;           /* the table to come back to after a failure */
 } context;
 
 typedef struct context_options {

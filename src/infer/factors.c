@@ -295,7 +295,8 @@ int factor_set_describe(factor_set *s, const factor_source *sources, size_t coun
     TRY(copy_text(s, &s->base_model, first->base_model_name_or_path || !m ? first->base_model_name_or_path : m->path));
     TRY(copy_text(s, &s->task_type, first->task_type));
     for (int i = 0; m && i < m->module_count; i++)
-        s->fan_in_fan_out |= m->modules[i]->kind == MODULE_CONV1D && factor_source_find(&sources[0], m->modules[i]->name);
+        s->fan_in_fan_out |=
+            m->modules[i]->kind == MODULE_CONV1D && factor_source_find(&sources[0], m->modules[i]->name);
     for (size_t i = 0; i < count; i++)
         exact &= says_modules(&sources[i].file.config);
     return exact ? unite_targets(s, sources, count) : LORAC_OK;

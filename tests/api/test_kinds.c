@@ -1,5 +1,5 @@
-/* test_kinds.c: adapters of every kind that PEFT files (tests/golden/kinds) through the public header alone: logits, the
- * merged model, the adapter written again, counts, and twenty steps of training. */
+/* test_kinds.c: adapters of every kind that PEFT files (tests/golden/kinds) through the public header alone: logits,
+ * the merged model, the adapter written again, counts, and twenty steps of training. */
 #include "test.h"
 
 #include "lorac.h"
