@@ -84,7 +84,7 @@ const char *peft_matcher_unused(const peft_matcher *m);
 
 /* Is the input embedding or the head among these, by the only names that PEFT knows them by here? */
 bool peft_names_an_end(const char *const *names, size_t count);
-/* The failure of a configuration whose targets fit nothing. */
-int peft_no_target(const peft_config *c);
+/* The failure of a configuration whose targets fit none of the modules; names those that are near. */
+int peft_no_target(const peft_config *c, const char *const *modules, size_t count);
 
 #endif

@@ -326,20 +326,45 @@ bool peft_names_an_end(const char *const *names, size_t count)
     return false;
 }
 
-int peft_no_target(const peft_config *c)
+/* "Did you mean q_proj, v_proj?" by the last parts of the modules' names. */
+static void suggest(buf *hint, const peft_config *c, const char *const *modules, size_t count)
 {
-    buf targets = { 0 };
+    const char **last = mem_new(count, sizeof *last);
+    bool any = false;
+
+    for (size_t i = 0; i < count && last; i++) {
+        const char *dot = strrchr(modules[i], '.');
+
+        last[i] = dot ? dot + 1 : modules[i];
+    }
+    for (size_t i = 0; i < c->target_count && last; i++) {
+        const char *near = nearest_name(c->targets[i], last, count);
+
+        if (near)
+            buf_format(hint, "%s%s", any ? ", " : "Did you mean ", near);
+        any |= near != NULL;
+    }
+    buf_text(hint, any ? "? " : "");
+    buf_text(hint, "`lorac inspect MODEL` lists the modules");
+    mem_free(last);
+}
+
+int peft_no_target(const peft_config *c, const char *const *modules, size_t count)
+{
+    buf targets = { 0 }, hint = { 0 };
     int status;
 
     for (size_t i = 0; i < c->target_count; i++)
         buf_format(&targets, "%s%s", i ? "," : "", c->targets[i]);
+    suggest(&hint, c, modules, count);
     status = fail_at(
         LORAC_ERROR_USAGE,
         (fault){ .key = "target_modules",
                  .found = c->target_regex ? c->target_regex : targets.p,
                  .expected = "for instance q_proj,v_proj, all-linear or a regular expression over whole module paths",
-                 .hint = "`lorac inspect MODEL` lists the modules" },
+                 .hint = hint.p },
         "the targets match no module of the model");
     buf_free(&targets);
+    buf_free(&hint);
     return status;
 }

@@ -44,12 +44,25 @@ static bool has_lora(const adapter *a)
     return false;
 }
 
+static int no_target(const maker *b)
+{
+    const size_t count = (size_t)b->m->module_count;
+    const char **names = mem_new(count, sizeof *names);
+    if (!names)
+        return fail_memory();
+    for (size_t i = 0; i < count; i++)
+        names[i] = b->m->modules[i]->name;
+    int status = peft_no_target(b->config, names, count);
+    mem_free(names);
+    return status;
+}
+
 static int create_modules(maker *b, buf *notes)
 {
     for (int slot = 0; slot < b->m->module_count; slot++)
         TRY(create_module(b, b->m->modules[slot]));
     if (!has_lora(b->a))
-        return peft_no_target(b->config);
+        return no_target(b);
     TRY(maker_finish(b));
     return note_unused(b, notes);
 }
