@@ -106,7 +106,8 @@ int open_model(const arguments *a, lorac_model **model)
     if (status == LORAC_OK)
         status = parse_adapters(a, &adapters, &count);
     if (status == LORAC_OK) {
-        options.adapter = count ? adapters[0].path : a->train.adapter ? a->train.adapter : a->train.peft_config;
+        options.adapter = count ? adapters[0].path : a->train.adapter;
+        options.peft_config = a->train.peft_config;
         status = lorac_model_open(model, path, &options);
         if (status != LORAC_OK)
             report(a, status);

@@ -20,7 +20,7 @@ static int check_inputs(const arguments *a)
     if (!a->train.model)
         return usage(a, "model", "Give a folder, a GGUF file or a name from lorac pull --list.",
                      "say which model with -m");
-    if (!a->train.data)
+    if (!a->train.data && a->train.steps != 0) /* 0: only the initial adapter */
         return usage(a, "data", "Give a .jsonl file, or a folder with train.jsonl.", "say which rows with --data");
     return LORAC_OK;
 }

@@ -110,8 +110,9 @@ typedef struct lorac_model_options {
     int expand;          /* decode quantised weights once at opening: more memory, a little faster */
     int task;            /* lorac_task; AUTO: config.json's architectures, then the adapter's task_type, decide */
     int64_t labels;      /* of a new classifier; 0: as the adapter, or else config.json says */
-    const char *adapter; /* NULL, or the adapter or adapter_config.json that the model will be used with. Of a model
-                            that has no classifier, SEQ_CLS means a new one, which an adapter trains and brings */
+    const char *adapter; /* NULL, or the adapter that the model will be used with. Of a model that has no classifier,
+                            SEQ_CLS means a new one, which an adapter trains and brings */
+    const char *peft_config; /* NULL, or the adapter_config.json of the adapter to be made */
 } lorac_model_options;
 
 typedef struct lorac_model_info {

@@ -11,6 +11,8 @@ static int take_task(model_options *wanted, const lorac_model_options *options)
     wanted->task = (lorac_task)options->task;
     if (options->adapter)
         TRY(adapter_expects(options->adapter, wanted));
+    if (options->peft_config)
+        TRY(peft_config_expects(options->peft_config, wanted));
     if (options->labels)
         wanted->labels = options->labels;
     return LORAC_OK;

@@ -82,7 +82,7 @@ int inspect_model(const char *path, const char *peft_config_path, json_t **out)
     if (path_is_folder(path) && !modules_family_known(path))
         return inspect_folder(path, peft_config_path, out);
     if (peft_config_path)
-        TRY(adapter_expects(peft_config_path, &options));
+        TRY(peft_config_expects(peft_config_path, &options));
     TRY(model_open(&m, path, &options));
     const model_config *g = &m->config;
     json_t *root = json_pack("{s:s,s:s,s:s,s:s,s:s}", "kind", "model", "path", path, "family", m->family->name,

@@ -25,6 +25,7 @@ int adapter_refresh(const adapter *a, const model *m, context *c);
 int adapter_measure_lengths(const adapter *a, const model *m);
 /* Fills in what an adapter, or an adapter_config.json alone, says of the model that it is for: `otherwise` is SEQ_CLS
  * where that is its task_type, `labels` how many its classifier has. */
+int peft_config_expects(const char *path, model_options *options);
 int adapter_expects(const char *path, model_options *options);
 /* LORAC_ERROR_USAGE when the model's files lack its head and no adapter brings one. */
 int adapters_bring_head(const adapter_use *uses, size_t count, const model *m);

@@ -18,7 +18,7 @@ bool is_for_classifier(const peft_config *config)
     return config->task_type && strcmp(config->task_type, task_type_name(LORAC_TASK_SEQ_CLS)) == 0;
 }
 
-static int expect_config(const char *path, model_options *options)
+int peft_config_expects(const char *path, model_options *options)
 {
     peft_config config;
     peft_config_init(&config);
@@ -33,8 +33,6 @@ int adapter_expects(const char *path, model_options *options)
 {
     adapter_file file;
     char name[64];
-    if (!path_is_folder(path) && slice_ends(slice_of(path), ".json"))
-        return expect_config(path, options);
     snprintf(name, sizeof name, PEFT_PREFIX "%s.weight", head_name(LORAC_TASK_SEQ_CLS));
     TRY(adapter_file_open(&file, path, NULL));
     const tensor *head = adapter_file_find(&file, name);
