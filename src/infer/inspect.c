@@ -65,9 +65,23 @@ static int inspect_folder(const char *path, const char *peft_config_path, json_t
     return status;
 }
 
+/* What training would refuse is refused here. */
+static int check_training(const model *m, const char *peft_config_path)
+{
+    peft_config config;
+    int64_t parameters;
+    peft_config_init(&config);
+    int status = peft_config_read(&config, peft_config_path, NULL);
+    if (status == LORAC_OK)
+        status = adapter_measure(&parameters, m, &config);
+    peft_config_free(&config);
+    return status;
+}
+
 static int describe_model_training(const model *m, const char *peft_config_path, json_t *root)
 {
     module_list l;
+    TRY(check_training(m, peft_config_path));
     TRY(modules_of_model(&l, m));
     int status = describe_training(&l, peft_config_path, root);
     modules_free(&l);

@@ -20,16 +20,25 @@ static int note_unused(const maker *b, buf *notes)
     return LORAC_OK;
 }
 
+/* Can the pair begin as the configuration says? */
+static int check_first(const maker *b, const nn_module *x, const wish *w)
+{
+    const first_pair pair = { .module = x->name,
+                              .weight = &x->weight,
+                              .init = &b->config->init,
+                              .rank = w->rank,
+                              .scale = wish_scale(b, w),
+                              .is_embedding = x->kind == MODULE_EMBEDDING };
+    return w->has[PART_A] ? first_values_check(&pair) : LORAC_OK;
+}
+
 static int create_module(maker *b, const nn_module *x)
 {
     adapted *to = &b->a->modules[x->slot];
     wish w;
     TRY(maker_wish(b, x, &w));
+    TRY(check_first(b, x, &w));
     TRY(maker_add(b, x, &w));
-    if (to->a) {
-        const first_pair pair = adapter_first_pair(b->a, b->m, &b->config->init, x->slot, 0);
-        TRY(first_values_check(&pair));
-    }
     for (int kind = PART_WEIGHT; kind <= PART_ROWS; kind++)
         if (w.has[kind])
             TRY(part_copy_own(kind, x, w.tokens, (*part_place(kind, to))->t.data));
@@ -128,8 +137,12 @@ static int look_at_wishes(const model *m, const peft_config *config,
         wish w;
         status = maker_wish(&b, m->modules[slot], &w);
         if (status == LORAC_OK)
+            status = check_first(&b, m->modules[slot], &w);
+        if (status == LORAC_OK)
             status = look(arg, m->modules[slot], &w);
     }
+    if (status == LORAC_OK)
+        status = maker_check(&b);
     status = maker_close(&b, status, &none);
     adapter_free(none);
     arena_free(&names);

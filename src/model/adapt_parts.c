@@ -284,6 +284,11 @@ static int add_taken(maker *b, const nn_module *x, const wish *w)
     return new_matrix(b, &to->b_taken, &b_shape);
 }
 
+double wish_scale(const maker *b, const wish *w)
+{
+    return w->alpha / (b->config->use_rslora ? sqrt((double)w->rank) : (double)w->rank);
+}
+
 int maker_add(maker *b, const nn_module *x, const wish *w)
 {
     adapted *to = &b->a->modules[x->slot];
@@ -293,7 +298,7 @@ int maker_add(maker *b, const nn_module *x, const wish *w)
     if (!w->has[PART_A])
         return LORAC_OK;
     to->rank = w->rank;
-    to->scale = (real)(w->alpha / (b->config->use_rslora ? sqrt((double)w->rank) : (double)w->rank));
+    to->scale = (real)wish_scale(b, w);
     to->dropout = (real)b->config->lora_dropout;
     if (peft_init_changes_weight(&b->config->init) && x->kind != MODULE_EMBEDDING)
         TRY(add_taken(b, x, w));
@@ -444,7 +449,7 @@ static int finish_tying(maker *b)
 }
 
 /* Every list of tokens must be for a module, and those of tied modules the same if they are to stay tied. */
-static int check_tokens(const maker *b)
+int maker_check(const maker *b)
 {
     const model *m = b->m;
     const peft_config *c = b->config;
@@ -461,7 +466,7 @@ static int check_tokens(const maker *b)
 
 int maker_finish(maker *b)
 {
-    TRY(check_tokens(b));
+    TRY(maker_check(b));
     TRY(finish_rows(b));
     return finish_tying(b);
 }
