@@ -181,7 +181,10 @@ static int write_config(const writing *w, const char *path)
     char *text;
     int status;
 
-    json_object_foreach(w->keys, key, value) json_array_append_new(keys, json_string(key));
+    json_object_foreach(w->keys, key, value)
+    {
+        json_array_append_new(keys, json_string(key));
+    }
     root =
         json_pack("{s:s,s:s*,s:I,s:{s:o,s:I,s:f,s:f}}", "fine_tune_type", f->config.use_dora ? "dora" : "lora", "model",
                   base, "num_layers", (json_int_t)(w->names->layer_count - w->first_layer), "lora_parameters", "keys",
