@@ -33,7 +33,7 @@ typedef struct arguments {
     int64_t max_tokens, top_k, seed, batches, rows, limit, generate, streams, svd_rank;
     double alpha, temperature, top_p, min_p, repetition_penalty, density, svd_clamp, energy;
     int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile, method,
-        majority_sign;
+        majority_sign, verify;
     const char *positional[2];
     size_t positional_count;
     text_list given; /* names of the flags on the command line */

@@ -75,6 +75,8 @@ static const flag own[] = {
     {"outtype", "dtype", FLAG_CHOICE, FIELD(outtype), "auto", 0, 0, "auto,f32,bf16,f16,q8_0", "Input and output",
      "type of the written weights; auto: as the model, f16 for quantised ones (q8_0: GGUF only)", NULL},
     {"to", NULL, FLAG_TEXT, FIELD(to), NULL, 0, 0, "gguf,gguf-adapter,mlx,peft", "Input and output", "what to make", NULL},
+    {"verify", NULL, FLAG_SWITCH, FIELD(verify), "true", 0, 0, NULL, "Input and output",
+     "compare the result with base and adapters, which is always done", NULL},
     {"max-shard-size", NULL, FLAG_TEXT, FIELD(max_shard_size), NULL, 0, 0, NULL, "Input and output",
      "weights of a Hugging Face folder in files of at most this, such as 5GB (which is the default) or 500MB", NULL},
     {"alpha", "lora-alpha", FLAG_REAL, FIELD(alpha), NULL, -1e9, 1e9, NULL, "Input and output",

@@ -61,7 +61,7 @@ const command commands[] = {
      "--max-seq-length says at which length rows count as too long (2048 when not given).",
      "lorac data stats -m smollm2-135m --data examples/requests", command_data_stats},
     {"merge", "write base and adapters as one model, or adapters as one adapter", NULL,
-     "model adapter task output outtype max-shard-size overwrite threads method density svd-rank svd-clamp majority-sign seed json",
+     "model adapter task output outtype max-shard-size verify overwrite threads method density svd-rank svd-clamp majority-sign seed json",
      "A Hugging Face folder, or a GGUF file when the output ends in .gguf. The result is compared with base and adapters "
      "before it is kept. With --method, one PEFT adapter that equals the adapters together: cat and svd are exact up to the "
      "rank, linear and the others work on A and B apart, or, as *_svd, on their products. No model is needed for that; with "
@@ -89,7 +89,7 @@ const command commands[] = {
      "lorac import adapter.gguf -m smollm2-135m -o adapters",
      command_import},
     {"export", "write a model or an adapter for other tools", NULL,
-     "model adapter task to output outtype overwrite threads json",
+     "model adapter task to output outtype verify overwrite threads json",
      "gguf is a whole model; gguf-adapter one adapter for llama.cpp (--lora); mlx a folder for mlx-lm (--adapter-path); peft "
      "PEFT's folder. The adapter may come in any format that lorac import reads.",
      "lorac export -m smollm2-135m --adapter adapters --to gguf-adapter -o adapter.gguf\n"

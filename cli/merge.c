@@ -59,6 +59,8 @@ int command_merge(arguments *a)
     uint64_t max_shard_size = 0;
     int status;
 
+    if (!a->verify)
+        return usage(a, "verify", NULL, "a merged model is never kept without being compared");
     if (given(a, "method") && a->output && ends_with(a->output, ".gguf"))
         return usage(a, "output", NULL, "a combined adapter is a folder; lorac export --to gguf-adapter converts it");
     if (given(a, "method") && a->max_shard_size)
