@@ -147,7 +147,7 @@ static int convert(adapter_file *f, const char *path, const char *output, const 
     TRY(settle(f, o, notes));
     if (o->model && strcmp(f->format, "loralib") != 0)
         TRY(adapter_load(&a, o->model->m, path, NULL, NULL));
-    int status = o->to == LORAC_ADAPTER_MLX ? check_parts(f, o->model->m, a) : LORAC_OK;
+    int status = a && o->to == LORAC_ADAPTER_MLX ? check_parts(f, o->model->m, a) : LORAC_OK;
     if (status == LORAC_OK && o->to == LORAC_ADAPTER_MLX)
         status = check_tied(f, o->model->m);
     if (status == LORAC_OK)

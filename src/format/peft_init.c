@@ -86,7 +86,7 @@ int peft_init_parse(peft_init *init, const char *name, const char *path)
 static int take_object(const json_t *object, const char *key, const json_t **found, const char *path)
 {
     *found = json_object_get(object, key);
-    if (*found && json_is_null(*found))
+    if (json_is_null(*found))
         *found = NULL;
     if (!*found || json_is_object(*found))
         return LORAC_OK;
@@ -147,9 +147,9 @@ int peft_init_read(peft_init *init, const json_t *object, const char *path)
 {
     const json_t *value = json_object_get(object, "init_lora_weights");
 
-    if (value && json_is_false(value))
+    if (json_is_false(value))
         init->kind = INIT_CARELESS;
-    else if (value && json_is_string(value))
+    else if (json_is_string(value))
         TRY(peft_init_parse(init, json_string_value(value), path));
     else if (value && !json_is_null(value) && !json_is_true(value))
         return fail_at(

@@ -6,6 +6,7 @@
 #include "mem.h"
 #include "rng.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +57,7 @@ int adapter_start(const adapter *a, const model *m, uint64_t seed)
             ((real *)to->magnitude->t.data)[o] = dora_length(to, outputs, o, to->scale);
         if (!to->a_taken)
             continue;
+        assert(to->b_taken && to->a && to->b);
         copy(to->a_taken, to->a);
         copy(to->b_taken, to->b);
     }

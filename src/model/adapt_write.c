@@ -25,7 +25,7 @@ static void refresh_copies(const adapter *a)
 
 static int save_tensors(const adapter *a, const char *path)
 {
-    const size_t n = (size_t)(a->trainable_count + a->kept_count);
+    const size_t n = (size_t)a->trainable_count + (size_t)a->kept_count;
     arena memory = { 0 };
     filed_tensor *filed = arena_new(&memory, n, sizeof *filed);
     const char **names = arena_new(&memory, n, sizeof *names);

@@ -257,7 +257,7 @@ done:
 
 static int restore_adapter(const char *folder, adapter *a)
 {
-    const size_t count = (size_t)(a->trainable_count + a->kept_count);
+    const size_t count = (size_t)a->trainable_count + (size_t)a->kept_count;
     arena memory = { 0 };
     buf path = { 0 };
     filed_tensor *filed = arena_new(&memory, count, sizeof *filed);
