@@ -63,8 +63,9 @@ static void add_magnitude(context *c, parts *p, const adapter_use *use, const ad
     real *factor = context_push(c, (size_t)outputs * sizeof *factor);
     real *inverse = context_push(c, (size_t)outputs * sizeof *inverse);
     for (int64_t o = 0; o < outputs && context_computes(c); o++) {
-        inverse[o] = 1 / dora_length(m, outputs, o, use->weight * m->scale);
-        factor[o] = ((const real *)m->magnitude->t.data)[o] * inverse[o] * (before ? before->factor[o] : 1);
+        const real length = dora_length(m, outputs, o, use->weight * m->scale);
+        inverse[o] = 1 / length;
+        factor[o] = ((const real *)m->magnitude->t.data)[o] / length * (before ? before->factor[o] : 1);
     }
     magnitude *to = before ? before : &p->magnitudes[p->n_magnitudes++];
     assert(p->n_magnitudes <= ADAPTERS_MAX && !(before && m->magnitude->needs_grad));

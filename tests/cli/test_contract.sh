@@ -216,6 +216,20 @@ run 0 logits -m "$model" --adapter "$work/extracted" --ids 3,4,5 -o "$work/extra
 run 0 extract --adapter "$work/a" --energy 0.8 -o "$work/reduced"
 out_has "of the update's norm"
 
+# ---- A new DoRA adapter changes nothing yet, and generates what the base does
+run 0 train -m "$model" --steps 0 --use-dora -o "$work/dora" --dtype f32
+out_of_base() {
+    run 0 "$@" --dtype f32 --json
+    grep -oE '"(loss|ids)":(\[[^]]*\]|[0-9.]+)' "$out"
+}
+for words in "eval --data $work/rows.jsonl" "generate --ids 3,4,5 -n 8 --temp 0 --ignore-eos"; do
+    # shellcheck disable=SC2086
+    base=$(out_of_base $words -m "$model")
+    # shellcheck disable=SC2086
+    adapted=$(out_of_base $words -m "$model" --adapter "$work/dora")
+    if [ -z "$base" ] || [ "$adapted" != "$base" ]; then fail "a new DoRA changes $words: $adapted, not $base"; fi
+done
+
 # ---- doctor, bench
 run 0 doctor -m "$model" --json
 out_has '"forward_pass":"good"'
