@@ -90,7 +90,8 @@ static void term_forward(context *c, mat h, mat x, const lowrank *term)
 void product_forward(context *c, mat y, mat x, const product *p, real *const *h, real beta)
 {
     assert(p->n_terms <= LOWRANK_MAX);
-    gemm_term sum[1 + LOWRANK_MAX] = { { x, matrix_of(p->w), 0, !p->w->turned, 1, 0 } };
+    gemm_term sum[1 + LOWRANK_MAX]; /* not cleared: it is much longer than most sums */
+    sum[0] = (gemm_term){ x, matrix_of(p->w), 0, !p->w->turned, 1, 0 };
     for (int i = 0; i < p->n_terms; i++) {
         const lowrank *term = &p->terms[i];
         mat hi = real_matrix(h[i], lowrank_rows(term, x.rows), lowrank_rank(term));
@@ -145,9 +146,10 @@ static void add_masked(context *c, mat dx, mat dh, const lowrank *term, real sca
 void product_backward(context *c, grad dx, mat dy, mat x, const product *p, real *const *h, real scale)
 {
     context_mark mark = context_here(c);
-    gemm_term sum[1 + LOWRANK_MAX] = { { dy, matrix_of(p->w), 0, p->w->turned, scale, 0 } };
+    gemm_term sum[1 + LOWRANK_MAX];
     mat gx = x, dh[LOWRANK_MAX];
     int terms = 1;
+    sum[0] = (gemm_term){ dy, matrix_of(p->w), 0, p->w->turned, scale, 0 };
     gx.p = dx.p;
     grad dw = grad_of(c, p->w);
     if (dw.p && p->w->turned)
