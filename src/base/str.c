@@ -77,6 +77,13 @@ slice slice_cut(slice *rest, char separator)
     return piece;
 }
 
+slice slice_last(slice s, char separator)
+{
+    const char *at = s.n ? memrchr(s.p, separator, s.n) : NULL;
+
+    return at ? (slice){ at + 1, s.n - (size_t)(at + 1 - s.p) } : s;
+}
+
 /* ---- The buffer */
 
 /* Room for `more` bytes and the NUL after them; false, remembered in b->failed, when there is none. */

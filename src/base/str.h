@@ -19,6 +19,8 @@ bool slice_starts(slice s, const char *prefix);
 bool slice_ends(slice s, const char *suffix);
 char *slice_put(slice s, char *room, size_t size); /* as a string, cut to what fits: for messages. Returns room */
 slice slice_trim(slice s);                         /* ASCII white space at both ends */
+/* What stands behind the last `separator`; all of s where there is none. */
+slice slice_last(slice s, char separator);
 /* Splits off everything before the first `separator`; *rest loses it and the separator. */
 slice slice_cut(slice *rest, char separator);
 

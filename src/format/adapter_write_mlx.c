@@ -9,7 +9,6 @@
 #include "json.h"
 #include "quant.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +40,7 @@ static int factor_of(const writing *w, const char *module, int64_t rank, double 
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = w->f->path, .key = module },
                        matches ? "the adapter's tensors have another rank than its configuration says"
                                : "the adapter's target_modules do not name a module it has tensors for");
-    *factor = alpha / (c->use_rslora ? sqrt((double)rank) : (double)rank);
+    *factor = peft_scale(c, rank, alpha);
     return LORAC_OK;
 }
 

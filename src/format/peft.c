@@ -77,6 +77,11 @@ void peft_config_init(peft_config *c)
     peft_init_start(&c->init);
 }
 
+double peft_scale(const peft_config *c, int64_t rank, double alpha)
+{
+    return alpha / (c->use_rslora ? sqrt((double)rank) : (double)rank);
+}
+
 void peft_config_free(peft_config *c)
 {
     arena_free(&c->memory);

@@ -75,6 +75,9 @@ void peft_matcher_free(peft_matcher *m);
 /* Does the config target this module path ("model.layers.0.self_attn.q_proj")? `is_head`: it is the output embedding,
  * which all-linear leaves out. *rank and *alpha follow the patterns. A regex over its match limit is an error. */
 int peft_matches(peft_matcher *m, const char *module, bool is_head, bool *matches, int64_t *rank, double *alpha);
+/* alpha / rank, or alpha / √rank with use_rslora. */
+double peft_scale(const peft_config *c, int64_t rank, double alpha);
+bool peft_is_all_linear(const peft_config *c);
 /* Is the module, or one that it is in, among modules_to_save? By the ends of their paths, wherever those begin. */
 bool peft_saves(const peft_config *c, const char *module);
 /* The rows of this module that are trained; NULL: none. */
@@ -82,8 +85,11 @@ const peft_tokens *peft_tokens_of(const peft_config *c, const char *module, bool
 /* The first target or pattern that matched nothing so far, or NULL. */
 const char *peft_matcher_unused(const peft_matcher *m);
 
+bool peft_same_tokens(const peft_tokens *x, const peft_tokens *y);
 /* Is the input embedding or the head among these, by the only names that PEFT knows them by here? */
 bool peft_names_an_end(const char *const *names, size_t count);
+/* ensure_weight_tying: where either end is named, a tied head and its embedding are trained as one. */
+bool peft_ties_ends(const peft_config *c);
 /* The failure of a configuration whose targets fit none of the modules; names those that are near. */
 int peft_no_target(const peft_config *c, const char *const *modules, size_t count);
 

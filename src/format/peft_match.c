@@ -53,13 +53,18 @@ static int compile_patterns(pattern_list *out, const char *const *keys, size_t c
     return LORAC_OK;
 }
 
+bool peft_is_all_linear(const peft_config *c)
+{
+    return c->target_regex && strcasecmp(c->target_regex, "all-linear") == 0;
+}
+
 static int compile_targets(peft_matcher *m)
 {
     const peft_config *c = m->config;
 
     if (c->target_count == 0 && !c->target_regex)
         return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "target_modules" }, "no target modules are set");
-    m->all_linear = c->target_regex && strcasecmp(c->target_regex, "all-linear") == 0;
+    m->all_linear = peft_is_all_linear(c);
     if (c->target_regex && !m->all_linear)
         TRY(regex_new(&m->target, "", c->target_regex, "", REGEX_FULLMATCH, "target_modules"));
     m->target_used = mem_new(c->target_count, sizeof *m->target_used);
@@ -318,12 +323,23 @@ const peft_tokens *peft_tokens_of(const peft_config *c, const char *module, bool
 bool peft_names_an_end(const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const char *dot = strrchr(names[i], '.'), *last = dot ? dot + 1 : names[i];
+        slice last = slice_last(slice_of(names[i]), '.');
 
-        if (strcmp(last, "embed_tokens") == 0 || strcmp(last, "lm_head") == 0)
+        if (slice_is(last, "embed_tokens") || slice_is(last, "lm_head"))
             return true;
     }
     return false;
+}
+
+bool peft_ties_ends(const peft_config *c)
+{
+    return c->ensure_weight_tying &&
+           (peft_names_an_end(c->targets, c->target_count) || peft_names_an_end(c->saved, c->saved_count));
+}
+
+bool peft_same_tokens(const peft_tokens *x, const peft_tokens *y)
+{
+    return x->count == y->count && memcmp(x->ids, y->ids, x->count * sizeof *x->ids) == 0;
 }
 
 /* "Did you mean q_proj, v_proj?" by the last parts of the modules' names. */
@@ -332,11 +348,8 @@ static void suggest(buf *hint, const peft_config *c, const char *const *modules,
     const char **last = mem_new(count, sizeof *last);
     bool any = false;
 
-    for (size_t i = 0; i < count && last; i++) {
-        const char *dot = strrchr(modules[i], '.');
-
-        last[i] = dot ? dot + 1 : modules[i];
-    }
+    for (size_t i = 0; i < count && last; i++)
+        last[i] = slice_last(slice_of(modules[i]), '.').p;
     for (size_t i = 0; i < c->target_count && last; i++) {
         const char *near = nearest_name(c->targets[i], last, count);
 

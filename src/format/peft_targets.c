@@ -119,10 +119,8 @@ bool peft_is_embedding(slice module)
         "shared",
         "relative_attention_bias",
     };
-    slice rest = module, last = module;
+    const slice last = slice_last(module, '.');
 
-    while (rest.n)
-        last = slice_cut(&rest, '.');
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (slice_is(last, names[i]))
             return true;

@@ -50,12 +50,11 @@ static bool is_out_of_reach(const peft_config *c, const char *name)
 static int count_pair(counting *c, const module_shape *s, bool *is_target)
 {
     const peft_config *config = c->config;
-    const bool all_linear = config->target_regex && strcasecmp(config->target_regex, "all-linear") == 0;
     const bool is_linear = s->kind == MODULE_LINEAR || s->kind == MODULE_CONV1D;
     int64_t rank;
     double alpha;
     *is_target = false;
-    if (s->kind == MODULE_NORM || (all_linear && !is_linear) || is_out_of_reach(config, s->name))
+    if (s->kind == MODULE_NORM || (peft_is_all_linear(config) && !is_linear) || is_out_of_reach(config, s->name))
         return LORAC_OK;
     TRY(peft_matches(c->matcher, s->name, s->is_head, is_target, &rank, &alpha));
     if (!*is_target)
@@ -76,7 +75,7 @@ static int count_rows(counting *c, const module_shape *s)
         return LORAC_OK;
     if (s->is_head && s->shared && c->input)
         in = peft_tokens_of(c->config, c->input->name, true);
-    if (in && in->count == tokens->count && memcmp(in->ids, tokens->ids, in->count * sizeof *in->ids) == 0)
+    if (in && peft_same_tokens(in, tokens))
         return LORAC_OK;
     return add_new(c, (int64_t)tokens->count, s->kind == MODULE_EMBEDDING ? s->out : s->in);
 }
@@ -85,14 +84,11 @@ static int count_rows(counting *c, const module_shape *s)
 
 static void find_ends(counting *c)
 {
-    const peft_config *config = c->config;
     for (size_t i = 0; i < c->l->count; i++) {
         c->input = c->l->list[i].is_input ? &c->l->list[i] : c->input;
         c->head = c->l->list[i].is_head ? &c->l->list[i] : c->head;
     }
-    c->ties = config->ensure_weight_tying && c->input && c->head && c->head->shared &&
-              (peft_names_an_end(config->targets, config->target_count) ||
-               peft_names_an_end(config->saved, config->saved_count));
+    c->ties = c->input && c->head && c->head->shared && peft_ties_ends(c->config);
 }
 
 /* Where PEFT keeps embedding and head tied, one copy serves both, but factors are there for each. */

@@ -55,14 +55,6 @@ typedef struct extraction {
     json_t *modules, *others;
 } extraction;
 
-static void decode_row(const var *w, int64_t row, float *out)
-{
-    const tensor *t = &w->t;
-    const int64_t cols = tensor_cols(t);
-
-    quant_decode(out, (const char *)t->data + row * dtype_row_bytes(t->type, cols), t->type, cols);
-}
-
 /* w as [out, in], added to m with a sign. */
 static int add_weight(double *m, const var *w, double sign)
 {
@@ -73,7 +65,7 @@ static int add_weight(double *m, const var *w, double sign)
     if (!row)
         return fail_memory();
     for (int64_t r = 0; r < rows; r++) {
-        decode_row(w, r, row);
+        quant_decode_row(row, &w->t, r);
         for (int64_t c = 0; c < cols; c++)
             m[r * row_step + c * col_step] += sign * (double)row[c];
     }
@@ -139,8 +131,8 @@ static int measure_rows(distance *d, const var *base, const var *tuned)
 
     *d = (distance){ 0, 0 };
     for (int64_t r = 0; r < rows && status == LORAC_OK; r++) {
-        decode_row(base, r, left);
-        decode_row(tuned, r, right);
+        quant_decode_row(left, &base->t, r);
+        quant_decode_row(right, &tuned->t, r);
         for (int64_t c = 0; c < cols; c++) {
             const double difference = (double)right[c] - (double)left[c];
             d->difference += difference * difference;

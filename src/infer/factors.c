@@ -106,7 +106,7 @@ static int add_pair(factor_source *f, slice module, peft_matcher *matcher, const
     TRY(check_pair(f, p, rank));
     if (m)
         TRY(check_against_model(f, p, m));
-    p->scale = alpha / (f->file.config.use_rslora ? sqrt((double)rank) : (double)rank);
+    p->scale = peft_scale(&f->file.config, rank, alpha);
     f->count++;
     return map_add(&f->index, slice_of(p->module), (int64_t)f->count - 1, NULL);
 }
@@ -201,7 +201,7 @@ int filed_values(const factor_source *f, const filed_pair *pair, const tensor *t
     if (!row || !*out)
         status = fail_memory();
     for (int64_t r = 0; r < t->dim[0] && status == LORAC_OK; r++) {
-        quant_decode(row, (const char *)t->data + r * dtype_row_bytes(t->type, cols), t->type, cols);
+        quant_decode_row(row, t, r);
         for (int64_t c = 0; c < cols && status == LORAC_OK; c++) {
             (*out)[r * cols + c] = row[c];
             if (!isfinite(row[c]))

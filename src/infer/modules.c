@@ -86,19 +86,11 @@ int modules_of_model(module_list *out, const model *m)
 
 /* ---- A folder of any family ---- */
 
-static slice last_of(slice name)
-{
-    slice rest = name, last = name;
-    while (rest.n)
-        last = slice_cut(&rest, '.');
-    return last;
-}
-
 /* What older files hold beside parameters: masks and tables that are worked out anew. */
 static bool is_buffer(slice name)
 {
     static const char *const names[] = { "inv_freq", "masked_bias", "position_ids", "token_type_ids" };
-    slice last = last_of(name);
+    slice last = slice_last(name, '.');
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slice_is(last, names[i]))
             return true;
@@ -129,7 +121,7 @@ static module_shape *module_named(module_list *l, map *index, slice stem, int *s
 /* A tensor's part in its module. `tied`: a head that is there all the same is the embedding's. */
 static int add_tensor(module_list *l, map *index, const char *name, const tensor *t, bool tied)
 {
-    slice whole = slice_of(name), last = last_of(whole);
+    slice whole = slice_of(name), last = slice_last(whole, '.');
     slice stem = { whole.p, whole.n > last.n ? whole.n - last.n - 1 : 0 };
     int status = LORAC_OK;
     if (is_buffer(whole))
@@ -191,7 +183,7 @@ static void add_tied_head(module_list *l, const module_shape *embedding)
 static int add_aliases(module_list *l, module_shape embedding)
 {
     static const char *const sides[] = { "encoder", "decoder" };
-    slice name = slice_of(embedding.name), last = last_of(name);
+    slice name = slice_of(embedding.name), last = slice_last(name, '.');
     if (!slice_is(last, "shared"))
         return LORAC_OK;
     for (int i = 0; i < 2; i++) {

@@ -27,7 +27,7 @@ static int check_first(const maker *b, const nn_module *x, const wish *w)
                               .weight = &x->weight,
                               .init = &b->config->init,
                               .rank = w->rank,
-                              .scale = wish_scale(b, w),
+                              .scale = peft_scale(b->config, w->rank, w->alpha),
                               .is_embedding = x->kind == MODULE_EMBEDDING };
     return w->has[PART_A] ? first_values_check(&pair) : LORAC_OK;
 }

@@ -6,7 +6,6 @@
 #include "mem.h"
 #include "quant.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,11 +105,10 @@ static int refuse(const nn_module *x, const char *key, const char *what)
 static int wish_lora(maker *b, const nn_module *x, wish *w)
 {
     const peft_config *c = b->config;
-    const bool all_linear = c->target_regex && strcasecmp(c->target_regex, "all-linear") == 0;
     const bool linear_kind = x->kind == MODULE_LINEAR || x->kind == MODULE_CONV1D;
     bool matches;
     TRY(peft_matches(b->matcher, x->name, x == &b->m->head || !linear_kind, &matches, &w->rank, &w->alpha));
-    if (!matches || (all_linear && !linear_kind))
+    if (!matches || (peft_is_all_linear(c) && !linear_kind))
         return LORAC_OK;
     if (x->kind == MODULE_NORM)
         return refuse(x, "target_modules", "only linear layers and embeddings can have a LoRA");
@@ -124,16 +122,11 @@ static int wish_lora(maker *b, const nn_module *x, wish *w)
     return LORAC_OK;
 }
 
-static bool same_tokens(const peft_tokens *x, const peft_tokens *y)
-{
-    return x->count == y->count && memcmp(x->ids, y->ids, x->count * sizeof *x->ids) == 0;
-}
-
 /* A tied head whose tokens are the embedding's has their rows from there. */
 static bool follows_embedding(const maker *b, const nn_module *x, const peft_tokens *own)
 {
     const peft_tokens *in = peft_tokens_of(b->config, b->m->embedding.name, true);
-    return x == &b->m->head && b->m->config.tied_head && in && same_tokens(in, own);
+    return x == &b->m->head && b->m->config.tied_head && in && peft_same_tokens(in, own);
 }
 
 static int wish_rows(const maker *b, const nn_module *x, wish *w)
@@ -156,14 +149,7 @@ static int wish_rows(const maker *b, const nn_module *x, wish *w)
     return LORAC_OK;
 }
 
-/* PEFT's ensure_weight_tying: where either end is named, by these names alone, the embedding is what is trained. */
-static void wish_ends(maker *b)
-{
-    const peft_config *c = b->config;
-    b->ties = c->ensure_weight_tying && b->m->config.tied_head &&
-              (peft_names_an_end(c->targets, c->target_count) || peft_names_an_end(c->saved, c->saved_count));
-}
-
+/* Of tied ends the embedding is what is trained. */
 static int wish_tied(maker *b, const nn_module *x, wish *w)
 {
     const peft_config *c = b->config;
@@ -209,7 +195,7 @@ int maker_open(maker *b, const model *m, const peft_config *config)
     a->kept = arena_new(&a->memory, modules * PARTS, sizeof *a->kept);
     if (!a->modules || !a->trainables || !a->kept)
         return fail_memory();
-    wish_ends(b);
+    b->ties = m->config.tied_head && peft_ties_ends(config);
     return peft_matcher_new(&b->matcher, config);
 }
 
@@ -284,11 +270,6 @@ static int add_taken(maker *b, const nn_module *x, const wish *w)
     return new_matrix(b, &to->b_taken, &b_shape);
 }
 
-double wish_scale(const maker *b, const wish *w)
-{
-    return w->alpha / (b->config->use_rslora ? sqrt((double)w->rank) : (double)w->rank);
-}
-
 int maker_add(maker *b, const nn_module *x, const wish *w)
 {
     adapted *to = &b->a->modules[x->slot];
@@ -298,7 +279,7 @@ int maker_add(maker *b, const nn_module *x, const wish *w)
     if (!w->has[PART_A])
         return LORAC_OK;
     to->rank = w->rank;
-    to->scale = (real)wish_scale(b, w);
+    to->scale = (real)peft_scale(b->config, w->rank, w->alpha);
     to->dropout = (real)b->config->lora_dropout;
     if (peft_init_changes_weight(&b->config->init) && x->kind != MODULE_EMBEDDING)
         TRY(add_taken(b, x, w));
@@ -314,10 +295,9 @@ int maker_add(maker *b, const nn_module *x, const wish *w)
 /* Row after row; into columns where the two lie differently. */
 static void copy_matrix(real *out, const var *from, bool turned, float *row)
 {
-    const tensor *t = &from->t;
-    const int64_t rows = tensor_rows(t), cols = tensor_cols(t), bytes = dtype_row_bytes(t->type, cols);
+    const int64_t rows = tensor_rows(&from->t), cols = tensor_cols(&from->t);
     for (int64_t r = 0; r < rows; r++) {
-        quant_decode(row, (const char *)t->data + r * bytes, t->type, cols);
+        quant_decode_row(row, &from->t, r);
         for (int64_t i = 0; i < cols; i++)
             out[from->turned == turned ? r * cols + i : i * rows + r] = (real)row[i];
     }
@@ -326,13 +306,13 @@ static void copy_matrix(real *out, const var *from, bool turned, float *row)
 int part_copy_own(part_kind kind, const nn_module *x, const peft_tokens *tokens, real *out)
 {
     const var *from = kind == PART_BIAS ? &x->bias : &x->weight;
-    const int64_t cols = tensor_cols(&from->t), bytes = dtype_row_bytes(from->t.type, cols);
+    const int64_t cols = tensor_cols(&from->t);
     float *row = mem_new((size_t)cols, sizeof *row);
     if (!row)
         return fail_memory();
     if (kind == PART_ROWS)
         for (size_t i = 0; i < tokens->count; i++) {
-            quant_decode(row, (const char *)from->t.data + tokens->ids[i] * bytes, from->t.type, cols);
+            quant_decode_row(row, &from->t, tokens->ids[i]);
             for (int64_t c = 0; c < cols; c++)
                 out[(int64_t)i * cols + c] = (real)row[c];
         }
@@ -459,7 +439,7 @@ int maker_check(const maker *b)
         if (&c->tokens[i] != in && &c->tokens[i] != out)
             return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "trainable_token_indices", .found = c->tokens[i].module },
                            "no embedding or head of the model has that name");
-    if (in && out && m->config.tied_head && c->ensure_weight_tying && !same_tokens(in, out))
+    if (in && out && m->config.tied_head && c->ensure_weight_tying && !peft_same_tokens(in, out))
         return refuse(&m->head, "ensure_weight_tying", "the tokens of the embedding and of the tied head differ");
     return LORAC_OK;
 }

@@ -37,8 +37,6 @@ int maker_open(maker *b, const model *m, const peft_config *config);
 int maker_close(maker *b, int status, adapter **out);
 /* What the configuration wants for a module. */
 int maker_wish(maker *b, const nn_module *x, wish *out);
-/* alpha / rank, or by its root. */
-double wish_scale(const maker *b, const wish *w);
 /* What concerns no single module: every list of tokens is for an end of the model, and those of tied ends agree. */
 int maker_check(const maker *b);
 /* Makes the wanted parts, all zero, with their names. */

@@ -44,23 +44,17 @@ static int save_tensors(const adapter *a, const char *path)
     return status;
 }
 
-static const char *last_component(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot ? dot + 1 : name;
-}
-
 /* all-linear is written as what it came to: the last components of the adapted modules' names. */
 static int resolve_all_linear(peft_config *copy, const adapter *a, const model *m, arena *memory)
 {
-    if (!copy->target_regex || strcasecmp(copy->target_regex, "all-linear") != 0)
+    if (!peft_is_all_linear(copy))
         return LORAC_OK;
     copy->target_regex = NULL;
     copy->targets = arena_new(memory, (size_t)m->module_count, sizeof *copy->targets);
     if (!copy->targets)
         return fail_memory();
     for (int slot = 0; slot < m->module_count; slot++) {
-        const char *name = last_component(m->modules[slot]->name);
+        const char *name = slice_last(slice_of(m->modules[slot]->name), '.').p;
         bool known = !a->modules[slot].a;
         for (size_t i = 0; i < copy->target_count && !known; i++)
             known = strcmp(copy->targets[i], name) == 0;

@@ -74,12 +74,12 @@ static int check_finite(const char *module, const float *row, int64_t cols)
 /* The weight as [out, in]. */
 static int decode_weight(double **out, const char *module, const var *weight)
 {
-    int64_t rows = tensor_rows(&weight->t), cols = tensor_cols(&weight->t), bytes = tensor_bytes(&weight->t) / rows;
+    int64_t rows = tensor_rows(&weight->t), cols = tensor_cols(&weight->t);
     float *row = mem_new((size_t)cols, sizeof *row);
     *out = matrix_new(rows, cols);
     int status = row && *out ? LORAC_OK : fail_memory();
     for (int64_t i = 0; status == LORAC_OK && i < rows; i++) {
-        quant_decode(row, (const char *)weight->t.data + i * bytes, weight->t.type, cols);
+        quant_decode_row(row, &weight->t, i);
         for (int64_t j = 0; j < cols; j++)
             (*out)[weight->turned ? j * rows + i : i * cols + j] = (double)row[j];
         status = check_finite(module, row, cols);

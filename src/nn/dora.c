@@ -12,12 +12,11 @@ enum { WEIGHT, CROSS, DELTA };
 
 int dora_measure_weight(adapted *m, const var *w)
 {
-    const int64_t rows = tensor_rows(&w->t), cols = tensor_cols(&w->t), row_bytes = dtype_row_bytes(w->t.type, cols);
-    const int64_t outputs = outputs_of(w);
+    const int64_t rows = tensor_rows(&w->t), cols = tensor_cols(&w->t), outputs = outputs_of(w);
     float *row = mem_new((size_t)cols, sizeof *row);
     double *sum = mem_new((size_t)outputs, sizeof *sum);
     for (int64_t r = 0; r < rows && row && sum; r++) {
-        quant_decode(row, (const char *)w->t.data + r * row_bytes, w->t.type, cols);
+        quant_decode_row(row, &w->t, r);
         for (int64_t i = 0; i < cols; i++)
             sum[w->turned ? i : r] += (double)row[i] * (double)row[i];
     }

@@ -245,6 +245,13 @@ static void encode_q8_0(uint8_t *block, const float *x)
     }
 }
 
+void quant_decode_row(float *out, const tensor *t, int64_t row)
+{
+    const int64_t cols = tensor_cols(t);
+
+    quant_decode(out, (const char *)t->data + row * dtype_row_bytes(t->type, cols), t->type, cols);
+}
+
 void quant_encode_q8_0(void *blocks, const float *x, int64_t n)
 {
     uint8_t *p = blocks;
