@@ -86,17 +86,10 @@ static int write_mlx(const adapter_file *f, const model *m, const char *folder)
 static int write_folder(const adapter_file *f, const lorac_convert_options *o, const char *output)
 {
     char *aside;
-    if (path_exists(output) && !path_is_empty_folder(output) && !o->overwrite)
-        return fail_at(LORAC_ERROR_USAGE, (fault){ .file = output, .hint = "give another path, or --overwrite" },
-                       "the output is there already");
+    TRY(check_output_free(output, false, o->overwrite));
     TRY(folder_begin(&aside, output));
-    int status = o->to == LORAC_ADAPTER_MLX ? write_mlx(f, o->model->m, aside) : adapter_write_peft(f, aside);
-    if (status == LORAC_OK)
-        status = folder_commit(aside, output);
-    else
-        folder_drop(aside);
-    mem_free(aside);
-    return status;
+    return folder_end(aside, output,
+                      o->to == LORAC_ADAPTER_MLX ? write_mlx(f, o->model->m, aside) : adapter_write_peft(f, aside));
 }
 
 /* mlx-lm knows no head of a model whose head is tied, and lends an adapted embedding to it. */

@@ -5,25 +5,28 @@
 
 #include <math.h>
 
-/* Puts the folder in place, and tells. Takes the reference to `about`. */
-static int deliver(const factor_set *set, const char *output, json_t *about, char **json)
+/* Before anything is computed. */
+static int begin(const char *output, int overwrite, char **json)
+{
+    if (json)
+        *json = NULL;
+    return check_output_free(output, false, overwrite);
+}
+
+/* Puts the folder in place, and tells. Takes the set and the reference to `about`. */
+static int deliver(factor_set *set, const char *output, json_t *about, char **json)
 {
     char *aside;
-    int status;
+    int status = about ? folder_begin(&aside, output) : fail_memory();
 
-    json_object_set_new(about, "output", json_string(output));
-    status = folder_begin(&aside, output);
-    if (status == LORAC_OK) {
-        status = factor_set_save(set, aside);
-        if (status == LORAC_OK)
-            status = folder_commit(aside, output);
-        else
-            folder_drop(aside);
-        mem_free(aside);
-    }
-    if (status == LORAC_OK && json)
+    if (status == LORAC_OK)
+        status = folder_end(aside, output, factor_set_save(set, aside));
+    if (status == LORAC_OK && json) {
+        json_object_set_new(about, "output", json_string(output));
         status = json_text_of(about, json);
+    }
     json_decref(about);
+    factor_set_free(set);
     return status;
 }
 
@@ -37,20 +40,15 @@ lorac_status lorac_combine(const lorac_model *handle, const lorac_adapter_ref *a
 {
     lorac_combine_options standard;
     factor_set set;
-    int status;
 
     lorac_combine_options_init(&standard);
     options = options ? options : &standard;
-    if (json)
-        *json = NULL;
-    TRY(check_output_free(output, false, options->overwrite));
+    TRY(begin(output, options->overwrite, json));
     TRY(combine(&set, handle ? handle->m : NULL, adapters, count, options));
     json_t *about = json_pack("{s:s,s:I,s:I,s:I}", "method", combination_name(options->method), "rank",
                               (json_int_t)factor_set_rank(&set), "modules", (json_int_t)set.count, "parameters",
                               (json_int_t)factor_set_parameters(&set));
-    status = about ? deliver(&set, output, about, json) : fail_memory();
-    factor_set_free(&set);
-    return status;
+    return deliver(&set, output, about, json);
 }
 
 void lorac_extract_options_init(lorac_extract_options *options)
@@ -63,15 +61,10 @@ lorac_status lorac_extract(const lorac_model *base, const lorac_model *tuned, co
 {
     factor_set set;
     json_t *about;
-    int status;
 
-    if (json)
-        *json = NULL;
-    TRY(check_output_free(output, false, options->overwrite));
+    TRY(begin(output, options->overwrite, json));
     TRY(extract(&set, &about, base->m, tuned->m, options));
-    status = deliver(&set, output, about, json);
-    factor_set_free(&set);
-    return status;
+    return deliver(&set, output, about, json);
 }
 
 lorac_status lorac_reduce(const lorac_model *handle, const char *path, const char *output,
@@ -79,13 +72,8 @@ lorac_status lorac_reduce(const lorac_model *handle, const char *path, const cha
 {
     factor_set set;
     json_t *about;
-    int status;
 
-    if (json)
-        *json = NULL;
-    TRY(check_output_free(output, false, options->overwrite));
+    TRY(begin(output, options->overwrite, json));
     TRY(reduce(&set, &about, path, handle ? handle->m : NULL, options));
-    status = deliver(&set, output, about, json);
-    factor_set_free(&set);
-    return status;
+    return deliver(&set, output, about, json);
 }

@@ -129,12 +129,7 @@ static int write_folder(merge_job *job)
     int status = export_huggingface(&job->plan, aside, &job->loss);
     if (status == LORAC_OK)
         status = verify(job, aside);
-    if (status == LORAC_OK)
-        status = folder_commit(aside, job->output);
-    else
-        folder_drop(aside);
-    mem_free(aside);
-    return status;
+    return folder_end(aside, job->output, status);
 }
 
 /* With the adapters of the context. */

@@ -57,5 +57,7 @@ void folder_list_free(char **names, size_t count);
 int folder_begin(char **temporary, const char *target);
 int folder_commit(const char *temporary, const char *target);
 void folder_drop(const char *temporary);
+/* Commits when `status` says that all is well, else drops; frees temporary. Returns the failure, if there was one. */
+int folder_end(char *temporary, const char *target, int status);
 
 #endif

@@ -290,3 +290,13 @@ void folder_drop(const char *temporary)
     if (temporary)
         folder_remove(temporary);
 }
+
+int folder_end(char *temporary, const char *target, int status)
+{
+    if (status == LORAC_OK)
+        status = folder_commit(temporary, target);
+    if (status != LORAC_OK)
+        folder_drop(temporary);
+    mem_free(temporary);
+    return status;
+}

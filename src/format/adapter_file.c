@@ -326,6 +326,16 @@ static int64_t count_of(const tensor *tensors, size_t count)
     return sum;
 }
 
+int adapter_file_check_scale(const adapter_file *f)
+{
+    if (!isnan(f->alpha))
+        return LORAC_OK;
+    return fail_at(
+        LORAC_ERROR_USAGE,
+        (fault){ .file = f->path, .key = "alpha", .hint = "lorac import FILE --alpha X makes PEFT's folder of it" },
+        "a file of loralib does not say by what the adapter is multiplied");
+}
+
 int64_t adapter_file_parameters(const adapter_file *f)
 {
     return count_of(f->safetensors.tensors, f->safetensors.count) + count_of(f->torch.tensors, f->torch.count) +

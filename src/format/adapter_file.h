@@ -61,6 +61,8 @@ const char *adapter_suffix(bool is_a, bool embedding);
 /* The other half of the pair that tensor i, a lora_A of a linear or an embedding, begins: NULL when it begins none or
  * there is no such tensor. *module is its path without PEFT_PREFIX. */
 const tensor *adapter_file_partner(const adapter_file *f, size_t i, slice *module);
+/* LORAC_ERROR_USAGE for an adapter that does not say by what it is multiplied, as those of loralib. */
+int adapter_file_check_scale(const adapter_file *f);
 /* How many numbers the file holds. */
 int64_t adapter_file_parameters(const adapter_file *f);
 bool is_adapter_file(const char *path);

@@ -91,6 +91,6 @@ bool peft_names_an_end(const char *const *names, size_t count);
 /* ensure_weight_tying: where either end is named, a tied head and its embedding are trained as one. */
 bool peft_ties_ends(const peft_config *c);
 /* The failure of a configuration whose targets fit none of the modules; names those that are near. */
-int peft_no_target(const peft_config *c, const char *const *modules, size_t count);
+int peft_no_target(const peft_config *c, const char *(*module)(const void *of, size_t i), const void *of, size_t count);
 
 #endif

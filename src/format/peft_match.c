@@ -343,13 +343,14 @@ bool peft_same_tokens(const peft_tokens *x, const peft_tokens *y)
 }
 
 /* "Did you mean q_proj, v_proj?" by the last parts of the modules' names. */
-static void suggest(buf *hint, const peft_config *c, const char *const *modules, size_t count)
+static void suggest(buf *hint, const peft_config *c, const char *(*module)(const void *of, size_t i), const void *of,
+                    size_t count)
 {
     const char **last = mem_new(count, sizeof *last);
     bool any = false;
 
     for (size_t i = 0; i < count && last; i++)
-        last[i] = slice_last(slice_of(modules[i]), '.').p;
+        last[i] = slice_last(slice_of(module(of, i)), '.').p;
     for (size_t i = 0; i < c->target_count && last; i++) {
         const char *near = nearest_name(c->targets[i], last, count);
 
@@ -362,14 +363,14 @@ static void suggest(buf *hint, const peft_config *c, const char *const *modules,
     mem_free(last);
 }
 
-int peft_no_target(const peft_config *c, const char *const *modules, size_t count)
+int peft_no_target(const peft_config *c, const char *(*module)(const void *of, size_t i), const void *of, size_t count)
 {
     buf targets = { 0 }, hint = { 0 };
     int status;
 
     for (size_t i = 0; i < c->target_count; i++)
         buf_format(&targets, "%s%s", i ? "," : "", c->targets[i]);
-    suggest(&hint, c, modules, count);
+    suggest(&hint, c, module, of, count);
     status = fail_at(
         LORAC_ERROR_USAGE,
         (fault){ .key = "target_modules",

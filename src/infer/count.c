@@ -3,7 +3,6 @@
 #include "count.h"
 
 #include "err.h"
-#include "mem.h"
 
 #include <string.h>
 
@@ -115,16 +114,9 @@ static int count_module(counting *c, const module_shape *s)
     return LORAC_OK;
 }
 
-static int no_target(const counting *c)
+static const char *name_of(const void *of, size_t i)
 {
-    const char **names = mem_new(c->l->count, sizeof *names);
-    if (!names)
-        return fail_memory();
-    for (size_t i = 0; i < c->l->count; i++)
-        names[i] = c->l->list[i].name;
-    int status = peft_no_target(c->config, names, c->l->count);
-    mem_free(names);
-    return status;
+    return ((const module_list *)of)->list[i].name;
 }
 
 static int count_modules(counting *c)
@@ -133,7 +125,7 @@ static int count_modules(counting *c)
     c->totals.all = c->l->parameters;
     for (size_t i = 0; i < c->l->count; i++)
         TRY(count_module(c, &c->l->list[i]));
-    return c->any ? LORAC_OK : no_target(c);
+    return c->any ? LORAC_OK : peft_no_target(c->config, name_of, c->l, c->l->count);
 }
 
 int count_parameters(parameter_totals *out, const module_list *l, const peft_config *config)

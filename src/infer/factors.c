@@ -144,12 +144,7 @@ static int prepare_file(adapter_file *file, const model *m)
 {
     if (file->config.target_count == 0 && !file->config.target_regex)
         file->config.target_regex = ".*";
-    if (isnan(file->alpha))
-        return fail_at(LORAC_ERROR_USAGE,
-                       (fault){ .file = file->path,
-                                .key = "alpha",
-                                .hint = "convert it to PEFT's folder, whose adapter_config.json says alpha" },
-                       "a file of loralib does not say by what the adapter is multiplied");
+    TRY(adapter_file_check_scale(file));
     if (strcmp(file->format, "gguf") != 0)
         return LORAC_OK;
     return m ? adapter_file_translate(file, m)

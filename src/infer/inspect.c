@@ -21,12 +21,16 @@ static void describe_modules(const model *m, json_t *root)
     json_object_set_new(root, "modules", list);
 }
 
-static int describe_training(const module_list *l, const char *peft_config_path, json_t *root)
+/* m NULL: nothing more is known than the shapes. What training would refuse is refused here. */
+static int describe_training(const module_list *l, const model *m, const char *peft_config_path, json_t *root)
 {
     peft_config config;
     parameter_totals totals;
+    int64_t unused;
     peft_config_init(&config);
     int status = peft_config_read(&config, peft_config_path, NULL);
+    if (status == LORAC_OK && m)
+        status = adapter_measure(&unused, m, &config);
     if (status == LORAC_OK)
         status = count_parameters(&totals, l, &config);
     if (status == LORAC_OK) {
@@ -55,7 +59,7 @@ static int inspect_folder(const char *path, const char *peft_config_path, json_t
                                                   l.list[i].bias > 0));
     int status = root ? LORAC_OK : fail_memory();
     if (status == LORAC_OK && peft_config_path)
-        status = describe_training(&l, peft_config_path, root);
+        status = describe_training(&l, NULL, peft_config_path, root);
     modules_free(&l);
     if (status != LORAC_OK) {
         json_decref(root);
@@ -65,25 +69,11 @@ static int inspect_folder(const char *path, const char *peft_config_path, json_t
     return status;
 }
 
-/* What training would refuse is refused here. */
-static int check_training(const model *m, const char *peft_config_path)
-{
-    peft_config config;
-    int64_t parameters;
-    peft_config_init(&config);
-    int status = peft_config_read(&config, peft_config_path, NULL);
-    if (status == LORAC_OK)
-        status = adapter_measure(&parameters, m, &config);
-    peft_config_free(&config);
-    return status;
-}
-
 static int describe_model_training(const model *m, const char *peft_config_path, json_t *root)
 {
     module_list l;
-    TRY(check_training(m, peft_config_path));
     TRY(modules_of_model(&l, m));
-    int status = describe_training(&l, peft_config_path, root);
+    int status = describe_training(&l, m, peft_config_path, root);
     modules_free(&l);
     return status;
 }

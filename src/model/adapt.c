@@ -53,17 +53,9 @@ static bool has_lora(const adapter *a)
     return false;
 }
 
-static int no_target(const maker *b)
+static const char *name_of(const void *of, size_t i)
 {
-    const size_t count = (size_t)b->m->module_count;
-    const char **names = mem_new(count, sizeof *names);
-    if (!names)
-        return fail_memory();
-    for (size_t i = 0; i < count; i++)
-        names[i] = b->m->modules[i]->name;
-    int status = peft_no_target(b->config, names, count);
-    mem_free(names);
-    return status;
+    return ((const model *)of)->modules[i]->name;
 }
 
 static int create_modules(maker *b, buf *notes)
@@ -71,7 +63,7 @@ static int create_modules(maker *b, buf *notes)
     for (int slot = 0; slot < b->m->module_count; slot++)
         TRY(create_module(b, b->m->modules[slot]));
     if (!has_lora(b->a))
-        return no_target(b);
+        return peft_no_target(b->config, name_of, b->m, (size_t)b->m->module_count);
     TRY(maker_finish(b));
     return note_unused(b, notes);
 }

@@ -230,13 +230,9 @@ static int load_file(adapter **out, const model *m, adapter_file *file)
     maker b = { 0 };
     peft_config resolved;
     arena names = { 0 };
-    if (isnan(file->alpha))
-        return fail_at(LORAC_ERROR_USAGE,
-                       (fault){ .file = file->path,
-                                .key = "alpha",
-                                .hint = "lorac import FILE --alpha X makes PEFT's folder of it" },
-                       "a file of loralib does not say by what the adapter is multiplied");
-    int status = adapter_file_translate(file, m);
+    int status = adapter_file_check_scale(file);
+    if (status == LORAC_OK)
+        status = adapter_file_translate(file, m);
     if (status == LORAC_OK)
         status = adapter_complete(&resolved, &file->config, m, &names);
     if (status == LORAC_OK)

@@ -152,18 +152,13 @@ static int train_step(run *r)
 static int save_best(run *r)
 {
     buf path = { 0 };
-    char *temporary = NULL;
+    char *temporary;
     int status = path_join(&path, r->options->output, "best") ? folder_begin(&temporary, path.p) : fail_memory();
 
     if (status == LORAC_OK)
-        status = adapter_save(r->adapter, r->in->model, &r->config, temporary);
-    if (status == LORAC_OK)
-        status = folder_commit(temporary, path.p);
+        status = folder_end(temporary, path.p, adapter_save(r->adapter, r->in->model, &r->config, temporary));
     if (status == LORAC_OK)
         report_save(r, path.p);
-    else if (temporary)
-        folder_drop(temporary);
-    mem_free(temporary);
     buf_free(&path);
     return status;
 }
