@@ -1,8 +1,10 @@
 /* bpe.c: byte-pair encoding of one word: its characters' tokens, then always the merge of lowest rank (the leftmost of
- * equals) until none is left. A heap over a linked list makes that O(n log n) for a word of n characters. Knows nothing
- * of how words are found. */
-#include "tokenizer_parts.h"
+ * equals) until none is left. A heap over a linked list makes that O(n log n) for a word of n characters. Merges are
+ * listed by the file, or (SentencePiece) two neighbours merge when they are a token together, the one of highest score
+ * first. Knows nothing of how words are found. */
+#include "word_model.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- The table of merges */
@@ -39,7 +41,6 @@ int bpe_open(bpe *b, const vocabulary *v, size_t merge_count)
     b->merges = mem_new(b->capacity, sizeof *b->merges);
     if (!b->merges)
         return fail_memory();
-    b->unknown = -1;
     for (uint32_t c = 0; c < 0x200; c++) {
         char bytes[2] = { (char)c };
         if (c >= 0x80) {
@@ -72,9 +73,13 @@ int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice r
     int32_t left_id, right_id, id;
     TRY(token_of_merge(v, left, where, &left_id));
     TRY(token_of_merge(v, right, where, &right_id));
+    if (right.n < b->prefix.n || memcmp(right.p, b->prefix.p, b->prefix.n) != 0)
+        return fail_at(LORAC_ERROR_DATA, *where,
+                       "the second token of a merge, \"%.*s\", does not begin with the prefix",
+                       (int)(right.n < 64 ? right.n : 64), right.p);
     buf_clear(scratch);
     buf_slice(scratch, left);
-    buf_slice(scratch, right);
+    buf_add(scratch, right.p + b->prefix.n, right.n - b->prefix.n);
     TRY(buf_status(scratch));
     TRY(token_of_merge(v, buf_slice_of(scratch), where, &id));
     bpe_merge *m = find_merge(b, left_id, right_id);
@@ -86,7 +91,7 @@ int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice r
 /* ---- One word */
 
 typedef struct symbol {
-    int32_t id;
+    int32_t id;             /* -1: a character without a token */
     uint32_t begin, end;    /* in the word; equal: merged into another */
     int32_t previous, next; /* -1: none */
 } symbol;
@@ -97,59 +102,24 @@ typedef struct candidate {
     int32_t id;
 } candidate;
 
-/* Words met before in this encode, by hash; a later word takes the place of an earlier one. */
-typedef struct remembered {
-    uint64_t hash;
-    size_t word;
-    uint32_t length;
-    uint32_t tokens, token_count;
-} remembered;
-
-struct bpe_run {
-    const bpe *b;
-    const vocabulary *v;
+typedef struct bpe_scratch {
     symbol *symbols;
     candidate *heap;
-    word_token *tokens;
-    size_t symbol_capacity, heap_count, heap_capacity, token_capacity;
-    remembered *words;
-    size_t word_slots; /* a power of two */
-    buf word_bytes;    /* of remembered words */
-    word_token *known; /* their tokens */
-    size_t known_count, known_capacity;
-};
+    size_t symbol_count, symbol_capacity, heap_count, heap_capacity;
+    buf affixed;
+} bpe_scratch;
 
-enum { WORD_LONGEST_REMEMBERED = 64, WORD_BYTES_REMEMBERED = 1 << 20 };
-
-int bpe_run_open(bpe_run **out, const bpe *b, const vocabulary *v, size_t text_length)
+void bpe_scratch_free(bpe_scratch *s)
 {
-    bpe_run *r = mem_new(1, sizeof *r);
-    if (!r)
-        return fail_memory();
-    *out = r;
-    r->b = b;
-    r->v = v;
-    r->word_slots = 64;
-    while (r->word_slots < 8192 && r->word_slots < text_length / 8)
-        r->word_slots *= 2;
-    r->words = mem_new(r->word_slots, sizeof *r->words);
-    return r->words ? LORAC_OK : fail_memory();
-}
-
-void bpe_run_free(bpe_run *r)
-{
-    if (!r)
+    if (!s)
         return;
-    mem_free(r->symbols);
-    mem_free(r->heap);
-    mem_free(r->tokens);
-    mem_free(r->words);
-    mem_free(r->known);
-    buf_free(&r->word_bytes);
-    mem_free(r);
+    mem_free(s->symbols);
+    mem_free(s->heap);
+    buf_free(&s->affixed);
+    mem_free(s);
 }
 
-static int heap_push(bpe_run *r, candidate c)
+static int heap_push(bpe_scratch *r, candidate c)
 {
     if (r->heap_count == r->heap_capacity) {
         size_t capacity = r->heap_capacity ? 2 * r->heap_capacity : 64;
@@ -166,7 +136,7 @@ static int heap_push(bpe_run *r, candidate c)
     return LORAC_OK;
 }
 
-static candidate heap_pop(bpe_run *r)
+static candidate heap_pop(bpe_scratch *r)
 {
     candidate top = r->heap[0], last = r->heap[--r->heap_count];
     size_t i = 0;
@@ -185,158 +155,151 @@ static candidate heap_pop(bpe_run *r)
     return top;
 }
 
-/* Queues the merge of the symbol at `at` with the next one, if there is such a merge. */
-static int consider(bpe_run *r, int32_t at)
+/* Highest first; equal scores are equal, whatever the sign of zero. */
+static uint32_t rank_of_score(float score)
 {
-    if (at < 0 || r->symbols[at].next < 0)
-        return LORAC_OK;
-    const bpe_merge *m = find_merge(r->b, r->symbols[at].id, r->symbols[r->symbols[at].next].id);
-    if (!m->rank_plus_one)
-        return LORAC_OK;
-    return heap_push(r, (candidate){ (uint64_t)m->rank_plus_one << 32 | (uint32_t)at, m->id });
+    uint32_t bits;
+    score += 0.0F;
+    memcpy(&bits, &score, sizeof bits);
+    return ~(bits & 0x80000000U ? ~bits : bits | 0x80000000U);
 }
 
-static int merge_all(bpe_run *r, size_t count)
+/* The merge of two neighbours. Its id, or -1. */
+static int32_t merge_of(const word_model *m, slice word, const symbol *left, const symbol *right, uint32_t *rank)
 {
-    r->heap_count = 0;
-    for (size_t i = 0; i + 1 < count; i++)
-        TRY(consider(r, (int32_t)i));
-    while (r->heap_count) {
-        candidate c = heap_pop(r);
+    if (m->bpe.scores) {
+        slice both = { word.p + left->begin, right->end - left->begin };
+        int32_t id = (int32_t)map_find(&m->vocabulary->ids, both);
+        if (id < 0 || isnan(m->bpe.scores[id]))
+            return -1;
+        *rank = rank_of_score(m->bpe.scores[id]);
+        return id;
+    }
+    const bpe_merge *merge = find_merge(&m->bpe, left->id, right->id);
+    *rank = merge->rank_plus_one;
+    return merge->rank_plus_one ? merge->id : -1;
+}
+
+/* Queues the merge of the symbol at `at` with the next one, if there is such a merge. */
+static int consider(const word_model *m, bpe_scratch *s, slice word, int32_t at)
+{
+    if (at < 0 || s->symbols[at].next < 0)
+        return LORAC_OK;
+    uint32_t rank;
+    int32_t id = merge_of(m, word, &s->symbols[at], &s->symbols[s->symbols[at].next], &rank);
+    return id < 0 ? LORAC_OK : heap_push(s, (candidate){ (uint64_t)rank << 32 | (uint32_t)at, id });
+}
+
+static int merge_all(const word_model *m, bpe_scratch *s, slice word)
+{
+    uint32_t rank;
+    s->heap_count = 0;
+    for (size_t i = 0; i + 1 < s->symbol_count; i++)
+        TRY(consider(m, s, word, (int32_t)i));
+    while (s->heap_count) {
+        candidate c = heap_pop(s);
         int32_t at = (int32_t)(uint32_t)c.order;
-        symbol *left = &r->symbols[at];
+        symbol *left = &s->symbols[at];
         if (left->begin == left->end || left->next < 0)
             continue;
-        symbol *right = &r->symbols[left->next];
-        const bpe_merge *m = find_merge(r->b, left->id, right->id);
-        if (!m->rank_plus_one || m->id != c.id)
+        symbol *right = &s->symbols[left->next];
+        if (merge_of(m, word, left, right, &rank) != c.id)
             continue; /* either side has changed since */
         left->id = c.id;
         left->end = right->end;
         right->begin = right->end;
         left->next = right->next;
         if (left->next >= 0)
-            r->symbols[left->next].previous = at;
-        TRY(consider(r, left->previous));
-        TRY(consider(r, at));
+            s->symbols[left->next].previous = at;
+        TRY(consider(m, s, word, left->previous));
+        TRY(consider(m, s, word, at));
     }
     return LORAC_OK;
 }
 
-static int32_t letter_id(const bpe_run *r, uint32_t c, slice bytes)
+/* The token of the character word[begin, end), with what its place adds to it. */
+static int32_t letter_id(const word_model *m, bpe_scratch *s, slice word, size_t begin, size_t end, uint32_t c)
 {
-    return c < 0x200 ? r->b->letters[c] : (int32_t)map_find(&r->v->ids, bytes);
+    const bpe *b = &m->bpe;
+    slice bytes = { word.p + begin, end - begin };
+    if ((begin && b->prefix.n) || (end == word.n && b->suffix.n)) {
+        buf_clear(&s->affixed);
+        if (begin)
+            buf_slice(&s->affixed, b->prefix);
+        buf_slice(&s->affixed, bytes);
+        if (end == word.n)
+            buf_slice(&s->affixed, b->suffix);
+        return (int32_t)map_find(&m->vocabulary->ids, buf_slice_of(&s->affixed));
+    }
+    return c < 0x200 ? b->letters[c] : (int32_t)map_find(&m->vocabulary->ids, bytes);
 }
 
-/* The characters' tokens. One without a token becomes the unknown token, one with its neighbour, or nothing. */
-static size_t first_symbols(bpe_run *r, slice word)
+static void add_symbol(bpe_scratch *s, int32_t id, size_t begin, size_t end)
 {
-    size_t count = 0;
-    bool last_unknown = false;
+    int32_t at = (int32_t)s->symbol_count++;
+    s->symbols[at] =
+        (symbol){ .id = id, .begin = (uint32_t)begin, .end = (uint32_t)end, .previous = at - 1, .next = at + 1 };
+}
+
+/* Where merges are listed, what stands for an unknown character may merge, too. */
+static void add_unknown(const unknown_rule *u, bpe_scratch *s, slice word, size_t begin, size_t end)
+{
+    if (unknown_has_bytes(u, (slice){ word.p + begin, end - begin })) {
+        for (size_t i = begin; i < end; i++)
+            add_symbol(s, u->bytes[(uint8_t)word.p[i]], i, i + 1);
+        return;
+    }
+    symbol *last = s->symbol_count ? &s->symbols[s->symbol_count - 1] : NULL;
+    if (u->id < 0)
+        return;
+    if (u->fuse && last && last->id == u->id && last->end == begin)
+        last->end = (uint32_t)end;
+    else
+        add_symbol(s, u->id, begin, end);
+}
+
+static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
+{
+    if (word.n > s->symbol_capacity) {
+        symbol *symbols = mem_grow(s->symbols, word.n, sizeof *symbols);
+        if (!symbols)
+            return fail_memory();
+        s->symbols = symbols;
+        s->symbol_capacity = word.n;
+    }
+    s->symbol_count = 0;
     for (size_t at = 0; at < word.n;) {
         size_t begin = at;
         uint32_t c = utf8_next(word, &at);
-        int32_t id = letter_id(r, c, (slice){ word.p + begin, at - begin });
-        bool unknown = id < 0;
-        if (unknown && r->b->unknown < 0)
-            continue;
-        if (unknown && last_unknown && r->b->fuse_unknown) {
-            r->symbols[count - 1].end = (uint32_t)at;
-            continue;
-        }
-        last_unknown = unknown;
-        r->symbols[count] =
-            (symbol){ .id = unknown ? r->b->unknown : id, .begin = (uint32_t)begin, .end = (uint32_t)at };
-        r->symbols[count].previous = (int32_t)count - 1;
-        r->symbols[count].next = (int32_t)count + 1;
-        count++;
+        int32_t id = letter_id(m, s, word, begin, at, c);
+        if (id >= 0 || m->bpe.scores)
+            add_symbol(s, id, begin, at);
+        else
+            add_unknown(&m->unknown, s, word, begin, at);
     }
-    if (count)
-        r->symbols[count - 1].next = -1;
-    return count;
+    if (s->symbol_count)
+        s->symbols[s->symbol_count - 1].next = -1;
+    return buf_status(&s->affixed);
 }
 
-static int reserve(bpe_run *r, size_t length)
+int bpe_word(const word_model *m, bpe_scratch **scratch, slice word, token_list *out)
 {
-    if (length > r->symbol_capacity) {
-        symbol *symbols = mem_grow(r->symbols, length, sizeof *symbols);
-        if (!symbols)
-            return fail_memory();
-        r->symbols = symbols;
-        r->symbol_capacity = length;
-    }
-    if (length > r->token_capacity) {
-        word_token *tokens = mem_grow(r->tokens, length, sizeof *tokens);
-        if (!tokens)
-            return fail_memory();
-        r->tokens = tokens;
-        r->token_capacity = length;
+    int64_t whole = m->bpe.ignore_merges ? map_find(&m->vocabulary->ids, word) : -1;
+    if (whole >= 0)
+        return token_list_add(out, (int32_t)whole, 0, word.n);
+    if (!*scratch && !(*scratch = mem_new(1, sizeof **scratch)))
+        return fail_memory();
+    bpe_scratch *s = *scratch;
+    TRY(first_symbols(m, s, word));
+    if (!s->symbol_count)
+        return LORAC_OK;
+    TRY(merge_all(m, s, word));
+    for (int32_t i = 0; i >= 0; i = s->symbols[i].next) {
+        const symbol *y = &s->symbols[i];
+        if (y->id >= 0)
+            TRY(token_list_add(out, y->id, y->begin, y->end));
+        else
+            TRY(unknown_add(&m->unknown, out, word, y->begin, y->end));
     }
     return LORAC_OK;
-}
-
-static int encode_word(bpe_run *r, slice word, size_t *count)
-{
-    *count = 0;
-    TRY(reserve(r, word.n));
-    int64_t whole = r->b->ignore_merges ? map_find(&r->v->ids, word) : -1;
-    if (whole >= 0) {
-        r->tokens[(*count)++] = (word_token){ (int32_t)whole, 0, (uint32_t)word.n };
-        return LORAC_OK;
-    }
-    size_t symbols = first_symbols(r, word);
-    if (!symbols)
-        return LORAC_OK;
-    TRY(merge_all(r, symbols));
-    for (int32_t i = 0; i >= 0; i = r->symbols[i].next)
-        r->tokens[(*count)++] = (word_token){ r->symbols[i].id, r->symbols[i].begin, r->symbols[i].end };
-    return LORAC_OK;
-}
-
-/* ---- Words met before */
-
-static uint64_t hash_word(slice word)
-{
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < word.n; i++)
-        h = (h ^ (uint8_t)word.p[i]) * 1099511628211u;
-    return h;
-}
-
-static int remember(bpe_run *r, remembered *slot, uint64_t hash, slice word, size_t count)
-{
-    if (r->word_bytes.n + word.n > WORD_BYTES_REMEMBERED)
-        return LORAC_OK;
-    if (r->known_count + count > r->known_capacity) {
-        size_t capacity = 2 * r->known_capacity + count + 256;
-        word_token *known = mem_grow(r->known, capacity, sizeof *known);
-        if (!known)
-            return fail_memory();
-        r->known = known;
-        r->known_capacity = capacity;
-    }
-    *slot = (remembered){ hash, r->word_bytes.n, (uint32_t)word.n, (uint32_t)r->known_count, (uint32_t)count };
-    memcpy(r->known + r->known_count, r->tokens, count * sizeof *r->tokens);
-    r->known_count += count;
-    buf_slice(&r->word_bytes, word);
-    return buf_status(&r->word_bytes);
-}
-
-int bpe_word(bpe_run *r, slice word, const word_token **tokens, size_t *count)
-{
-    if (word.n > WORD_LONGEST_REMEMBERED) {
-        TRY(encode_word(r, word, count));
-        *tokens = r->tokens;
-        return LORAC_OK;
-    }
-    uint64_t hash = hash_word(word);
-    remembered *slot = &r->words[(hash ^ hash >> 32) & (r->word_slots - 1)];
-    if (slot->length == word.n && slot->hash == hash && !memcmp(r->word_bytes.p + slot->word, word.p, word.n)) {
-        *tokens = r->known + slot->tokens;
-        *count = slot->token_count;
-        return LORAC_OK;
-    }
-    TRY(encode_word(r, word, count));
-    *tokens = r->tokens;
-    return *count ? remember(r, slot, hash, word, *count) : LORAC_OK;
 }

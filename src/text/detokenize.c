@@ -1,9 +1,11 @@
-/* detokenize.c: ids back to text. Tokens hold bytes, not characters: what comes out is always valid UTF-8, with U+FFFD
- * for every longest invalid part (as Rust's and Python's decoders do), and a stream holds back a character that is not
- * whole yet. */
+/* detokenize.c: ids back to text: the tokens' strings go through the decoder's steps and are joined. Tokens hold bytes,
+ * not characters: what comes out is always valid UTF-8, with U+FFFD for every longest invalid part (as Rust's and
+ * Python's decoders do). */
 #include "tokenizer_parts.h"
 
 #include <string.h>
+
+static const char replacement[] = "\xEF\xBF\xBD";
 
 static int digit_of(char c)
 {
@@ -37,31 +39,6 @@ static void add_letters_as_bytes(slice token, buf *out)
     }
 }
 
-static bool has_spelling(const tokenizer *t, int32_t id)
-{
-    return t->vocabulary.spelling && t->vocabulary.spelling[id].p;
-}
-
-/* The bytes of one token. `first`: nothing came before. */
-static void add_token(const tokenizer *t, int32_t id, bool first, buf *out)
-{
-    slice token = has_spelling(t, id) ? t->vocabulary.spelling[id] : t->vocabulary.token[id];
-    uint8_t flags = t->vocabulary.flags[id];
-    if (flags & TOKEN_SILENT)
-        return;
-    if (flags & TOKEN_BYTE) {
-        buf_char(out, (char)byte_of_token(token));
-        return;
-    }
-    if (t->decode == DECODE_BYTES && !(flags & TOKEN_VERBATIM)) {
-        add_letters_as_bytes(token, out);
-        return;
-    }
-    if (t->decode == DECODE_JOIN && !first)
-        buf_char(out, ' ');
-    buf_slice(out, token);
-}
-
 /* How many bytes of `s` at `at` are the longest beginning of a character: *whole tells that it is one. The second
  * byte's range depends on the first (Unicode 15, table 3-7). */
 static size_t character_part(slice s, size_t at, bool *whole)
@@ -84,68 +61,301 @@ static size_t character_part(slice s, size_t at, bool *whole)
     return n;
 }
 
-/* Appends `bytes` made valid; with `hold`, an unfinished character at the end is left. Returns how many bytes were
- * used. */
-static size_t add_valid(slice bytes, bool hold, buf *out)
+/* ---- Strings on their way */
+
+/* The strings lie one behind the other in `bytes`; each knows where it ends. */
+typedef struct string_end {
+    size_t end;
+    bool verbatim; /* left alone by DECODE_BYTES */
+} string_end;
+
+typedef struct strings {
+    buf bytes;
+    string_end *ends;
+    size_t count, capacity;
+} strings;
+
+static slice string_at(const strings *s, size_t i)
 {
-    size_t at = 0;
-    while (at < bytes.n) {
-        bool whole;
-        size_t n = character_part(bytes, at, &whole);
-        bool unfinished = !whole && at + n == bytes.n && (uint8_t)bytes.p[at] >= 0xC2 && (uint8_t)bytes.p[at] <= 0xF4;
-        if (hold && unfinished)
-            break;
-        if (whole)
-            buf_add(out, bytes.p + at, n);
-        else
-            buf_add(out, "\xEF\xBF\xBD", 3);
-        at += n;
+    size_t begin = i ? s->ends[i - 1].end : 0;
+    return (slice){ s->bytes.p ? s->bytes.p + begin : "", s->ends[i].end - begin };
+}
+
+/* What was added to the bytes since the last string is one. */
+static int end_string(strings *s, bool verbatim)
+{
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 64;
+        string_end *ends = mem_grow(s->ends, capacity, sizeof *ends);
+        if (!ends)
+            return fail_memory();
+        s->ends = ends;
+        s->capacity = capacity;
     }
-    return at;
+    s->ends[s->count++] = (string_end){ s->bytes.n, verbatim };
+    return buf_status(&s->bytes);
 }
 
-void detokenizer_init(detokenizer *d, const tokenizer *t, bool skip_special)
+static int add_string(strings *s, slice text, bool verbatim)
 {
-    *d = (detokenizer){ .t = t, .skip_special = skip_special };
+    buf_slice(&s->bytes, text);
+    return end_string(s, verbatim);
 }
 
-int detokenizer_feed(detokenizer *d, int32_t id, buf *out)
+static void strings_free(strings *s)
 {
-    const tokenizer *t = d->t;
+    buf_free(&s->bytes);
+    mem_free(s->ends);
+}
+
+/* ---- The steps. Each makes `out`, which is empty, of `in`. */
+
+static int undo_letters(const strings *in, strings *out)
+{
+    for (size_t i = 0; i < in->count; i++) {
+        if (in->ends[i].verbatim)
+            buf_slice(&out->bytes, string_at(in, i));
+        else
+            add_letters_as_bytes(string_at(in, i), &out->bytes);
+    }
+    return end_string(out, true);
+}
+
+/* A run of byte tokens in in[from, to). */
+static int add_bytes(const strings *in, size_t from, size_t to, strings *out)
+{
+    size_t begin = out->bytes.n;
+    for (size_t i = from; i < to; i++)
+        buf_char(&out->bytes, (char)byte_of_token(string_at(in, i)));
+    TRY(buf_status(&out->bytes));
+    slice run = { out->bytes.p + begin, to - from };
+    if (utf8_valid(run) == run.n)
+        return end_string(out, true);
+    out->bytes.n = begin;
+    for (size_t i = from; i < to; i++)
+        TRY(add_string(out, slice_of(replacement), true));
+    return LORAC_OK;
+}
+
+static int byte_fallback(const strings *in, strings *out)
+{
+    for (size_t i = 0; i < in->count; i++) {
+        size_t from = i;
+        while (i < in->count && !in->ends[i].verbatim && byte_of_token(string_at(in, i)) >= 0)
+            i++;
+        if (i > from)
+            TRY(add_bytes(in, from, i, out));
+        if (i < in->count)
+            TRY(add_string(out, string_at(in, i), in->ends[i].verbatim));
+    }
+    return LORAC_OK;
+}
+
+/* `text` with `content` in the place of every match of `p`. */
+static int add_replaced(const pattern *p, slice content, slice text, matcher *m, buf *out)
+{
+    size_t at = 0, begin = 0, end = 0;
+    TRY(matcher_start(m, p, text));
+    for (;;) {
+        bool found;
+        TRY(matcher_next(m, &begin, &end, &found));
+        if (!found)
+            break;
+        buf_add(out, text.p + at, begin - at);
+        buf_slice(out, content);
+        at = end;
+    }
+    buf_add(out, text.p + at, text.n - at);
+    return LORAC_OK;
+}
+
+static void replace_text(slice text, slice old, const char *new, buf *out)
+{
+    while (text.n) {
+        const char *found = memmem(text.p, text.n, old.p, old.n);
+        size_t n = found && old.n ? (size_t)(found - text.p) : text.n;
+        buf_add(out, text.p, n);
+        if (n < text.n) {
+            buf_text(out, new);
+            n += old.n;
+        }
+        text = (slice){ text.p + n, text.n - n };
+    }
+}
+
+static bool begins_with(slice text, slice start)
+{
+    return text.n >= start.n && !memcmp(text.p, start.p, start.n);
+}
+
+static slice strip(const decode_step *step, slice text)
+{
+    slice c = step->content;
+    for (size_t i = 0; i < step->start && c.n && begins_with(text, c); i++)
+        text = (slice){ text.p + c.n, text.n - c.n };
+    for (size_t i = 0; i < step->stop && c.n && text.n >= c.n && !memcmp(text.p + text.n - c.n, c.p, c.n); i++)
+        text.n -= c.n;
+    return text;
+}
+
+/* Blanks before punctuation and English contractions go (tokenizers' cleanup, string by string). */
+static int tidy(slice text, buf *scratch, buf *out)
+{
+    static const char *const rules[][2] = {
+        { " .", "." },   { " ?", "?" },     { " !", "!" },     { " ,", "," },
+        { " ' ", "'" },  { " n't", "n't" }, { " 'm", "'m" },   { " do not", " don't" },
+        { " 's", "'s" }, { " 've", "'ve" }, { " 're", "'re" },
+    };
+    size_t begin = out->n;
+    buf_slice(out, text);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        TRY(buf_status(out));
+        slice now = { out->p + begin, out->n - begin };
+        if (!now.n || !memmem(now.p, now.n, rules[i][0], strlen(rules[i][0])))
+            continue;
+        buf_clear(scratch);
+        replace_text(now, slice_of(rules[i][0]), rules[i][1], scratch);
+        out->n = begin;
+        buf_slice(out, buf_slice_of(scratch));
+    }
+    return buf_status(scratch);
+}
+
+static int join_piece(const decode_step *step, slice text, bool first, buf *scratch, buf *out)
+{
+    buf joined = { 0 };
+    if (!first && !begins_with(text, step->content))
+        buf_char(&joined, ' ');
+    size_t skip = !first && begins_with(text, step->content) ? step->content.n : 0;
+    buf_add(&joined, text.p + skip, text.n - skip);
+    int status = buf_status(&joined);
+    if (status == LORAC_OK && step->tidy)
+        status = tidy(buf_slice_of(&joined), scratch, out);
+    else if (status == LORAC_OK)
+        buf_slice(out, buf_slice_of(&joined));
+    buf_free(&joined);
+    return status;
+}
+
+static int join_sound(const decode_step *step, slice text, buf *scratch, buf *out)
+{
+    buf bare = { 0 }, tidied = { 0 };
+    replace_text(text, step->pad, "", &bare);
+    int status = buf_status(&bare);
+    if (status == LORAC_OK && step->tidy)
+        status = tidy(buf_slice_of(&bare), scratch, &tidied);
+    if (status == LORAC_OK && step->tidy)
+        replace_text(buf_slice_of(&tidied), step->content, " ", out);
+    else if (status == LORAC_OK)
+        buf_slice(out, buf_slice_of(&bare));
+    buf_free(&bare);
+    buf_free(&tidied);
+    return status;
+}
+
+/* The steps that see one string at a time. */
+static int change_string(const decode_step *step, const strings *in, size_t i, matcher *m, buf *scratch, buf *out)
+{
+    slice text = string_at(in, i);
+    switch (step->kind) {
+    case DECODE_REPLACE:
+        return add_replaced(&step->pattern, step->content, text, m, out);
+    case DECODE_STRIP:
+        buf_slice(out, strip(step, text));
+        return LORAC_OK;
+    case DECODE_METASPACE:
+        replace_text(text, step->content, i == 0 && step->prefixed ? "" : " ", out);
+        return LORAC_OK;
+    case DECODE_WORDPIECE:
+        return join_piece(step, text, i == 0, scratch, out);
+    case DECODE_SUFFIX:
+        replace_text(text, step->content, i + 1 < in->count ? " " : "", out);
+        return LORAC_OK;
+    case DECODE_SPACES:
+        if (i)
+            buf_char(out, ' ');
+        buf_slice(out, text);
+        return LORAC_OK;
+    default:
+        assert(step->kind == DECODE_CTC);
+        return i && slice_equal(text, string_at(in, i - 1)) ? LORAC_OK : join_sound(step, text, scratch, out);
+    }
+}
+
+static int run_step(const decode_step *step, const strings *in, strings *out, matcher *m)
+{
+    buf scratch = { 0 };
+    int status = LORAC_OK;
+    if (step->kind == DECODE_BYTES)
+        return undo_letters(in, out);
+    if (step->kind == DECODE_BYTE_FALLBACK)
+        return byte_fallback(in, out);
+    if (step->kind == DECODE_FUSE)
+        return add_string(out, buf_slice_of(&in->bytes), false);
+    for (size_t i = 0; i < in->count && status == LORAC_OK; i++) {
+        size_t before = out->bytes.n;
+        status = change_string(step, in, i, m, &scratch, &out->bytes);
+        if (status == LORAC_OK && (step->kind != DECODE_CTC || out->bytes.n > before))
+            status = end_string(out, in->ends[i].verbatim);
+    }
+    buf_free(&scratch);
+    return status;
+}
+
+/* ---- From ids */
+
+static bool has_spelling(const tokenizer *t, int32_t id)
+{
+    return t->vocabulary.spelling && t->vocabulary.spelling[id].p;
+}
+
+static int add_token(const tokenizer *t, int32_t id, bool skip_special, strings *out)
+{
     if (!tokenizer_token(t, id).p)
         return LORAC_OK; /* a model may have more rows than its tokenizer has tokens */
-    if (d->skip_special && tokenizer_is_special(t, id) &&
-        !has_spelling(t, id)) /* tokenizers compares what it decodes */
+    uint8_t flags = t->vocabulary.flags[id];
+    /* tokenizers compares what it decodes with the special tokens' texts */
+    if (flags & TOKEN_SILENT || (skip_special && flags & TOKEN_SPECIAL && !has_spelling(t, id)))
         return LORAC_OK;
-    add_token(t, id, !d->begun, &d->pending);
-    d->begun = true;
-    TRY(buf_status(&d->pending));
-    size_t used = add_valid(buf_slice_of(&d->pending), true, out);
-    if (used && d->pending.p) {
-        memmove(d->pending.p, d->pending.p + used, d->pending.n - used);
-        d->pending.n -= used;
-    }
-    return buf_status(out);
+    slice token = has_spelling(t, id) ? t->vocabulary.spelling[id] : t->vocabulary.token[id];
+    if (!(flags & TOKEN_BYTE))
+        return add_string(out, token, flags & TOKEN_VERBATIM);
+    buf_char(&out->bytes, (char)byte_of_token(token));
+    return end_string(out, true);
 }
 
-int detokenizer_end(detokenizer *d, buf *out)
+/* Appends `bytes` made valid. */
+static void add_valid(slice bytes, buf *out)
 {
-    add_valid(buf_slice_of(&d->pending), false, out);
-    buf_free(&d->pending);
-    return buf_status(out);
+    for (size_t at = 0; at < bytes.n;) {
+        bool whole;
+        size_t n = character_part(bytes, at, &whole);
+        buf_slice(out, whole ? (slice){ bytes.p + at, n } : slice_of(replacement));
+        at += n;
+    }
 }
 
 int tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out)
 {
-    detokenizer d;
-    size_t start = out->n;
+    strings now = { 0 }, next = { 0 };
+    matcher m = { 0 };
     int status = LORAC_OK;
-    detokenizer_init(&d, t, skip_special);
-    for (size_t i = 0; i < count && status == LORAC_OK; i++)
-        status = detokenizer_feed(&d, ids[i], out);
-    if (status == LORAC_OK)
-        return detokenizer_end(&d, out);
-    buf_free(&d.pending);
-    out->n = start;
+    for (size_t i = 0; i < count; i++)
+        TRY_GOTO(add_token(t, ids[i], skip_special, &now));
+    for (size_t i = 0; i < t->decode_count; i++) {
+        buf_clear(&next.bytes);
+        next.count = 0;
+        TRY_GOTO(run_step(&t->decode[i], &now, &next, &m));
+        strings swapped = now;
+        now = next;
+        next = swapped;
+    }
+    TRY_GOTO(buf_status(&now.bytes));
+    add_valid(buf_slice_of(&now.bytes), out);
+    status = buf_status(out);
+done:
+    strings_free(&now);
+    strings_free(&next);
+    matcher_free(&m);
     return status;
 }

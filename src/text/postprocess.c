@@ -55,7 +55,7 @@ static slice blanks_of(const vocabulary *v, slice text, const encoding *e, size_
 
 /* tokenizers' process_offsets: a single blank before the first token is taken for the one that add_prefix_space put
  * there. */
-static void trim(const post_step *step, const vocabulary *v, slice text, encoding *e, size_t from)
+void post_trim(const post_step *step, const vocabulary *v, slice text, encoding *e, size_t from)
 {
     for (size_t i = from; i < e->count; i++) {
         slice token = blanks_of(v, text, e, i);
@@ -67,48 +67,76 @@ static void trim(const post_step *step, const vocabulary *v, slice text, encodin
     }
 }
 
-static void move(encoding *e, size_t to, size_t from, size_t count)
-{
-    memmove(e->ids + to, e->ids + from, count * sizeof *e->ids);
-    memmove(e->begin + to, e->begin + from, count * sizeof *e->begin);
-    memmove(e->end + to, e->end + from, count * sizeof *e->end);
-    memmove(e->types + to, e->types + from, count);
-    memmove(e->special + to, e->special + from, count);
-}
+/* ---- Templates */
 
-static int surround(const post_step *step, bool add_special, encoding *e, size_t from)
+static int append(encoding *out, const encoding *from, uint8_t type)
 {
-    size_t before = 0, text = e->count - from;
-    TRY(encoding_reserve(e, step->count));
-    while (before < step->count && step->pieces[before].id >= 0)
-        before++;
-    if (!add_special) {
-        if (before < step->count)
-            memset(e->types + from, step->pieces[before].type, text);
+    size_t at = out->count, n = from->count;
+    TRY(encoding_reserve(out, n));
+    if (!n)
         return LORAC_OK;
-    }
-    move(e, from + before, from, text);
-    size_t at = from;
-    for (size_t i = 0; i < step->count; i++) {
-        const post_piece *piece = &step->pieces[i];
-        if (piece->id < 0) {
-            memset(e->types + at, piece->type, text);
-            at += text;
-            continue;
-        }
-        e->ids[at] = piece->id;
-        e->begin[at] = e->end[at] = 0;
-        e->types[at] = piece->type;
-        e->special[at++] = 1;
-    }
-    e->count = at;
+    memcpy(out->ids + at, from->ids, n * sizeof *out->ids);
+    memcpy(out->begin + at, from->begin, n * sizeof *out->begin);
+    memcpy(out->end + at, from->end, n * sizeof *out->end);
+    memcpy(out->special + at, from->special, n);
+    memset(out->types + at, type, n);
+    out->count += n;
     return LORAC_OK;
 }
 
-int post_run(const post_step *step, const vocabulary *v, slice text, bool add_special, encoding *e, size_t from)
+static int append_special(encoding *out, post_piece piece)
 {
-    if (step->kind == POST_TEMPLATE)
-        return surround(step, add_special, e, from);
-    trim(step, v, text, e, from);
+    TRY(encoding_reserve(out, 1));
+    size_t at = out->count++;
+    out->ids[at] = piece.id;
+    out->begin[at] = out->end[at] = 0;
+    out->types[at] = piece.type;
+    out->special[at] = 1;
     return LORAC_OK;
+}
+
+static int build(const post_piece *pieces, size_t count, const encoding *first, const encoding *second,
+                 bool add_special, encoding *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].id == POST_FIRST)
+            TRY(append(out, first, pieces[i].type));
+        else if (pieces[i].id == POST_SECOND)
+            TRY(append(out, second, pieces[i].type));
+        else if (add_special)
+            TRY(append_special(out, pieces[i]));
+    }
+    return LORAC_OK;
+}
+
+/* A pair without a template: the second text has the type 1. */
+static const post_piece plain_pair[] = { { POST_FIRST, 0 }, { POST_SECOND, 1 } };
+
+static const post_step *template_of(const tokenizer *t)
+{
+    for (size_t i = 0; i < t->post_count; i++)
+        if (t->post[i].kind == POST_TEMPLATE)
+            return &t->post[i];
+    return NULL;
+}
+
+int post_surround(const tokenizer *t, const encoding *second, bool add_special, encoding *e, size_t from)
+{
+    const post_step *step = template_of(t);
+    encoding first = { 0 };
+    bool own_pair = step && step->pair;
+    if (!second && !step)
+        return LORAC_OK;
+    encoding whole = {
+        e->ids + from, e->begin + from, e->end + from, e->types + from, e->special + from, e->count - from, 0
+    };
+    int status = append(&first, &whole, 0);
+    e->count = from;
+    if (status == LORAC_OK && !second)
+        status = build(step->single, step->single_count, &first, NULL, add_special, e);
+    else if (status == LORAC_OK)
+        status =
+            build(own_pair ? step->pair : plain_pair, own_pair ? step->pair_count : 2, &first, second, add_special, e);
+    encoding_free(&first);
+    return status;
 }

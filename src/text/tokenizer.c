@@ -32,7 +32,10 @@ void tokenizer_free(tokenizer *t)
         pattern_free(&t->normalise[i].pattern);
     for (size_t i = 0; i < t->split_count; i++)
         pattern_free(&t->split[i].pattern);
+    for (size_t i = 0; i < t->decode_count; i++)
+        pattern_free(&t->decode[i].pattern);
     mem_free(t->normalise);
+    mem_free(t->decode);
     mem_free(t->split);
     mem_free(t->post);
     mem_free(t->ends);
@@ -41,7 +44,7 @@ void tokenizer_free(tokenizer *t)
     map_free(&t->vocabulary.ids);
     added_free(&t->added);
     added_free(&t->added_normalised);
-    bpe_free(&t->bpe);
+    word_model_free(&t->model);
     arena_free(&t->memory);
     mem_free(t);
 }
@@ -114,6 +117,14 @@ post_step *tokenizer_more_post(tokenizer *t)
     return more((void **)&t->post, &t->post_count, sizeof *t->post);
 }
 
+decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind)
+{
+    decode_step *step = more((void **)&t->decode, &t->decode_count, sizeof *t->decode);
+    if (step)
+        step->kind = kind;
+    return step;
+}
+
 int tokenizer_surround(tokenizer *t, int32_t before, int32_t after)
 {
     if (before < 0 && after < 0)
@@ -123,12 +134,12 @@ int tokenizer_surround(tokenizer *t, int32_t before, int32_t after)
     if (!step || !pieces)
         return fail_memory();
     step->kind = POST_TEMPLATE;
-    step->pieces = pieces;
+    step->single = pieces;
     if (before >= 0)
-        pieces[step->count++].id = before;
-    pieces[step->count++].id = -1;
+        pieces[step->single_count++].id = before;
+    pieces[step->single_count++].id = POST_FIRST;
     if (after >= 0)
-        pieces[step->count++].id = after;
+        pieces[step->single_count++].id = after;
     return LORAC_OK;
 }
 
@@ -188,7 +199,7 @@ static int emit(encoding *out, const aligned_text *text, int32_t id, size_t begi
 typedef struct work {
     passage now, next;
     matcher matcher;
-    bpe_run *run;
+    model_run *run;
 } work;
 
 static int to_words(const tokenizer *t, slice text, work *w)
@@ -203,38 +214,70 @@ static int to_words(const tokenizer *t, slice text, work *w)
     return LORAC_OK;
 }
 
-static int to_ids(const tokenizer *t, work *w, encoding *out)
+static int word_to_ids(const tokenizer *t, work *w, const span *s, encoding *out)
 {
-    TRY(bpe_run_open(&w->run, &t->bpe, &t->vocabulary, w->now.text.n));
-    for (size_t i = 0; i < w->now.count; i++) {
-        const span *s = &w->now.spans[i];
-        if (s->id >= 0) {
-            TRY(emit(out, &w->now.text, s->id, s->begin, s->end));
-            continue;
-        }
+    slice word = passage_slice(&w->now, s);
+    for (size_t at = 0, end; at < word.n; at = end) {
         const word_token *tokens;
-        size_t count;
-        TRY(bpe_word(w->run, passage_slice(&w->now, s), &tokens, &count));
+        size_t count, begin = s->begin + at;
+        end = word_model_cut(&t->model, word, at);
+        TRY(model_word(w->run, (slice){ word.p + at, end - at }, &tokens, &count));
         for (size_t k = 0; k < count; k++)
-            TRY(emit(out, &w->now.text, tokens[k].id, s->begin + tokens[k].begin, s->begin + tokens[k].end));
+            TRY(emit(out, &w->now.text, tokens[k].id, begin + tokens[k].begin, begin + tokens[k].end));
     }
     return LORAC_OK;
 }
 
-int tokenizer_encode(const tokenizer *t, slice text, int add_special, encoding *out)
+static int to_ids(const tokenizer *t, work *w, encoding *out)
+{
+    TRY(model_run_open(&w->run, &t->model, w->now.text.n));
+    for (size_t i = 0; i < w->now.count; i++) {
+        const span *s = &w->now.spans[i];
+        if (s->id >= 0)
+            TRY(emit(out, &w->now.text, s->id, s->begin, s->end));
+        else
+            TRY(word_to_ids(t, w, s, out));
+    }
+    return LORAC_OK;
+}
+
+/* The ids of a text, with nothing around them. */
+static int encode_bare(const tokenizer *t, slice text, encoding *out)
 {
     work w = { 0 };
     size_t from = out->count;
-    int status;
-    TRY_GOTO(to_words(t, text, &w));
-    TRY_GOTO(to_ids(t, &w, out));
-    for (size_t i = 0; i < t->post_count; i++)
-        TRY_GOTO(post_run(&t->post[i], &t->vocabulary, text, add_special != 0, out, from));
-done:
+    int status = to_words(t, text, &w);
+    if (status == LORAC_OK)
+        status = to_ids(t, &w, out);
     passage_free(&w.now);
     passage_free(&w.next);
     matcher_free(&w.matcher);
-    bpe_run_free(w.run);
+    model_run_free(w.run);
+    for (size_t i = 0; i < t->post_count && status == LORAC_OK; i++)
+        if (t->post[i].kind == POST_TRIM)
+            post_trim(&t->post[i], &t->vocabulary, text, out, from);
+    if (status != LORAC_OK)
+        out->count = from;
+    return status;
+}
+
+int tokenizer_encode(const tokenizer *t, slice text, int add_special, encoding *out)
+{
+    size_t from = out->count;
+    TRY(encode_bare(t, text, out));
+    return post_surround(t, NULL, add_special != 0, out, from);
+}
+
+int tokenizer_encode_pair(const tokenizer *t, slice first, slice second, int add_special, encoding *out)
+{
+    encoding other = { 0 };
+    size_t from = out->count;
+    int status = encode_bare(t, first, out);
+    if (status == LORAC_OK)
+        status = encode_bare(t, second, &other);
+    if (status == LORAC_OK)
+        status = post_surround(t, &other, add_special != 0, out, from);
+    encoding_free(&other);
     if (status != LORAC_OK)
         out->count = from;
     return status;

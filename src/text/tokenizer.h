@@ -30,13 +30,17 @@ int tokenizer_encode(const tokenizer *t, slice text, int add_special, encoding *
 void encoding_clear(encoding *e);
 void encoding_free(encoding *e);
 
+/* The ids of two texts, as an encoder takes them; begin and end are offsets into each one's own text. */
+int tokenizer_encode_pair(const tokenizer *t, slice first, slice second, int add_special, encoding *out);
+
 int tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out);
 
 /* Streaming decode: feed ids one by one, take what is certain (whole characters). */
 typedef struct detokenizer {
     const tokenizer *t;
-    buf pending;
-    bool skip_special, begun;
+    int32_t *ids; /* the last ones */
+    size_t count, capacity, said;
+    bool skip_special;
 } detokenizer;
 void detokenizer_init(detokenizer *d, const tokenizer *t, bool skip_special);
 int detokenizer_feed(detokenizer *d, int32_t id, buf *out); /* appends */

@@ -55,8 +55,8 @@ static json_t *post_processor(const tokenizer *t)
         if (t->post[i].kind != POST_TEMPLATE)
             continue;
         json_t *single = json_array(), *specials = json_object();
-        for (size_t j = 0; j < t->post[i].count; j++) {
-            int32_t id = t->post[i].pieces[j].id;
+        for (size_t j = 0; j < t->post[i].single_count; j++) {
+            int32_t id = t->post[i].single[j].id;
             if (id < 0) {
                 json_array_append_new(single, json_pack("{s:{s:s,s:i}}", "Sequence", "id", "A", "type_id", 0));
                 continue;
@@ -87,7 +87,7 @@ static json_t *bpe_model(const tokenizer *t, const gguf *g)
         json_array_append_new(merges, text_of(gguf_string(filed, i)));
     return json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout", "unk_token",
                      "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
-                     "ignore_merges", (int)t->bpe.ignore_merges, "vocab", tokens, "merges", merges);
+                     "ignore_merges", (int)t->model.bpe.ignore_merges, "vocab", tokens, "merges", merges);
 }
 
 static int write_json(json_t *root, const char *folder, const char *name)
@@ -296,8 +296,8 @@ static void put_roles(const tokenizer *t, gguf_writer *w)
             gguf_put_u32(w, keys[role], (uint32_t)t->roles[role]);
     bool before = false, after = false;
     for (size_t i = 0; i < t->post_count; i++)
-        for (size_t j = 0, text_seen = 0; t->post[i].kind == POST_TEMPLATE && j < t->post[i].count; j++) {
-            if (t->post[i].pieces[j].id < 0)
+        for (size_t j = 0, text_seen = 0; t->post[i].kind == POST_TEMPLATE && j < t->post[i].single_count; j++) {
+            if (t->post[i].single[j].id < 0)
                 text_seen = 1;
             else
                 *(text_seen ? &after : &before) = true;
@@ -310,7 +310,7 @@ static int put_all(const tokenizer *t, const json_t *root, const char *file, ggu
 {
     arena memory = { 0 };
     const json_t *model = json_object_get(root, "model");
-    const recipe *r = find_recipe(json_object_get(root, "pre_tokenizer"), t->bpe.ignore_merges, &memory);
+    const recipe *r = find_recipe(json_object_get(root, "pre_tokenizer"), t->model.bpe.ignore_merges, &memory);
     arena_free(&memory);
     if (!r)
         return fail_at(LORAC_ERROR_USAGE,

@@ -20,7 +20,6 @@ static int build_split(tokenizer *t, const recipe *r)
     if (!step)
         return fail_memory();
     step->kind = SPLIT_TO_BYTES;
-    t->bpe.ignore_merges = r->ignore_merges;
     return LORAC_OK;
 }
 
@@ -126,7 +125,7 @@ static int read_tokens(tokenizer *t, const gguf *g)
     return LORAC_OK;
 }
 
-static int read_merges(tokenizer *t, const gguf *g)
+static int read_merges(tokenizer *t, const gguf *g, bool ignore_merges)
 {
     const char *key = "tokenizer.ggml.merges";
     fault where = { .file = t->path, .key = key };
@@ -135,9 +134,11 @@ static int read_merges(tokenizer *t, const gguf *g)
         return fail_at(LORAC_ERROR_DATA, where, "the file has no array of merges");
     if (merges->count > VOCABULARY_MOST)
         return fail_at(LORAC_ERROR_DATA, where, "%llu merges are too many", (unsigned long long)merges->count);
-    bool ignore_merges = t->bpe.ignore_merges;
-    TRY(bpe_open(&t->bpe, &t->vocabulary, merges->count));
-    t->bpe.ignore_merges = ignore_merges;
+    word_model *m = &t->model;
+    *m = (word_model){ .kind = MODEL_BPE, .vocabulary = &t->vocabulary };
+    unknown_rule_open(&m->unknown, &t->vocabulary);
+    TRY(bpe_open(&m->bpe, &t->vocabulary, merges->count));
+    m->bpe.ignore_merges = ignore_merges;
     buf scratch = { 0 };
     int status = LORAC_OK;
     for (uint64_t i = 0; i < merges->count && status == LORAC_OK; i++) {
@@ -150,7 +151,7 @@ static int read_merges(tokenizer *t, const gguf *g)
         }
         left = (slice){ right.p, (size_t)(blank - right.p) };
         right = (slice){ blank + 1, right.n - left.n - 1 };
-        status = bpe_add_merge(&t->bpe, &t->vocabulary, &scratch, left, right, (uint32_t)i, false, &where);
+        status = bpe_add_merge(&m->bpe, &t->vocabulary, &scratch, left, right, (uint32_t)i, false, &where);
     }
     buf_free(&scratch);
     return status;
@@ -234,10 +235,11 @@ static int read_all(tokenizer *t, const gguf *g)
     TRY(gguf_take_bool(g, "tokenizer.ggml.add_space_prefix", &space));
     TRY(build_split(t, r));
     TRY(read_tokens(t, g));
-    TRY(read_merges(t, g));
+    TRY(read_merges(t, g, r->ignore_merges));
     TRY(read_roles(t, g));
     TRY(build_post(t, g, r->add_bos));
-    t->decode = DECODE_BYTES;
+    if (!tokenizer_more_decode(t, DECODE_BYTES))
+        return fail_memory();
     return read_chat_template(t, g);
 }
 

@@ -59,123 +59,6 @@ int part_each(tokenizer *t, part p, const char *key, int (*build)(tokenizer *, p
     return LORAC_OK;
 }
 
-/* ---- Model */
-
-static int refuse_affix(const tokenizer *t, part model, const char *key)
-{
-    const char *text = NULL;
-    TRY(json_take_text(model.json, key, &text, t->path));
-    return text && *text ? fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = key, .found = text },
-                                   "this part of a BPE model is not supported yet by this version")
-                         : LORAC_OK;
-}
-
-static int refuse_options(const tokenizer *t, part model)
-{
-    double dropout = 0;
-    bool byte_fallback = false;
-    TRY(refuse_affix(t, model, "continuing_subword_prefix"));
-    TRY(refuse_affix(t, model, "end_of_word_suffix"));
-    TRY(json_take_real(model.json, "dropout", &dropout, t->path));
-    TRY(json_take_bool(model.json, "byte_fallback", &byte_fallback, t->path));
-    if (dropout != 0)
-        return part_refuse(t, (part){ NULL, "model.dropout" }, "dropout");
-    return byte_fallback ? part_refuse(t, (part){ NULL, "model.byte_fallback" }, "byte_fallback") : LORAC_OK;
-}
-
-static int check_model_type(const tokenizer *t, part model)
-{
-    const char *type = json_object_get(model.json, "merges") ? "BPE" : "without merges"; /* old files do not say */
-    if (!json_is_object(model.json))
-        return part_fail(t, model, "the file has no model");
-    TRY(json_take_text(model.json, "type", &type, t->path));
-    return strcmp(type, "BPE") ? part_refuse(t, model, type) : LORAC_OK;
-}
-
-static int read_vocabulary(tokenizer *t, part vocab)
-{
-    json_t *tokens = (json_t *)vocab.json; /* jansson's iterators take no const */
-    for (void *i = json_object_iter(tokens); i; i = json_object_iter_next(tokens, i)) {
-        slice token = { json_object_iter_key(i), json_object_iter_key_len(i) };
-        const json_t *id = json_object_iter_value(i);
-        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || value >= t->vocabulary.count)
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = vocab.place },
-                           "the id of the token \"%.64s\" is not an integer from 0 to %d", token.p,
-                           t->vocabulary.count - 1);
-        token.p = arena_text(&t->memory, token.p, token.n);
-        if (!token.p)
-            return fail_memory();
-        TRY(tokenizer_put(t, (int32_t)value, token, 0, vocab.place));
-    }
-    return LORAC_OK;
-}
-
-/* "a b" or ["a", "b"]. */
-static bool split_merge(const json_t *merge, slice *left, slice *right)
-{
-    if (json_is_string(merge)) {
-        *right = (slice){ json_string_value(merge), json_string_length(merge) };
-        *left = slice_cut(right, ' ');
-        return left->n && right->n && !memchr(right->p, ' ', right->n);
-    }
-    const json_t *a = json_array_get(merge, 0), *b = json_array_get(merge, 1);
-    if (json_array_size(merge) != 2 || !json_is_string(a) || !json_is_string(b))
-        return false;
-    *left = (slice){ json_string_value(a), json_string_length(a) };
-    *right = (slice){ json_string_value(b), json_string_length(b) };
-    return left->n && right->n;
-}
-
-static int read_merge(tokenizer *t, part merges, size_t i, buf *scratch)
-{
-    const json_t *merge = json_array_get(merges.json, i);
-    slice left, right;
-    part here;
-    if (json_is_string(merge) && slice_starts(slice_of(json_string_value(merge)), "#version"))
-        return LORAC_OK;
-    if (!split_merge(merge, &left, &right)) {
-        TRY(part_element(t, merges, i, &here));
-        return part_fail(t, here, "a merge is \"left right\" or [\"left\", \"right\"]");
-    }
-    fault where = { .file = t->path, .key = merges.place };
-    return bpe_add_merge(&t->bpe, &t->vocabulary, scratch, left, right, (uint32_t)i, true, &where);
-}
-
-static int read_merges(tokenizer *t, part merges)
-{
-    size_t count = json_array_size(merges.json);
-    if (!json_is_array(merges.json) || count > VOCABULARY_MOST)
-        return part_fail(t, merges, "an array of merges was expected");
-    TRY(bpe_open(&t->bpe, &t->vocabulary, count));
-    buf scratch = { 0 };
-    int status = LORAC_OK;
-    for (size_t i = 0; i < count && status == LORAC_OK; i++)
-        status = read_merge(t, merges, i, &scratch);
-    buf_free(&scratch);
-    return status;
-}
-
-static int read_model(tokenizer *t, part model, part vocab)
-{
-    part merges;
-    const char *unknown = NULL;
-    TRY(refuse_options(t, model));
-    TRY(read_vocabulary(t, vocab));
-    TRY(part_member(t, model, "merges", &merges));
-    TRY(read_merges(t, merges));
-    TRY(json_take_bool(model.json, "ignore_merges", &t->bpe.ignore_merges, t->path));
-    TRY(json_take_bool(model.json, "fuse_unk", &t->bpe.fuse_unknown, t->path));
-    TRY(json_take_text(model.json, "unk_token", &unknown, t->path));
-    if (!unknown)
-        return LORAC_OK;
-    t->bpe.unknown = tokenizer_id(t, slice_of(unknown));
-    return t->bpe.unknown >= 0
-               ? LORAC_OK
-               : fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "model.unk_token", .found = unknown },
-                         "the unknown token is not in the vocabulary");
-}
-
 /* ---- Added tokens */
 
 static int normalised(const tokenizer *t, slice text, passage *now)
@@ -282,17 +165,6 @@ static int check_dense(const tokenizer *t)
     return LORAC_OK;
 }
 
-/* Added tokens that the model's vocabulary lacks. */
-static size_t count_new(const json_t *vocab, const json_t *added)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < json_array_size(added); i++) {
-        const char *content = json_string_value(json_object_get(json_array_get(added, i), "content"));
-        count += content && !json_object_get(vocab, content);
-    }
-    return count;
-}
-
 static int build_optional(tokenizer *t, part root, const char *key, int (*build)(tokenizer *, part))
 {
     part p;
@@ -302,24 +174,23 @@ static int build_optional(tokenizer *t, part root, const char *key, int (*build)
 
 static int read_all(tokenizer *t, const json_t *json)
 {
-    part root = { json, NULL }, model, vocab, added;
+    part root = { json, NULL }, model, added;
     if (!json_is_object(json))
         return part_fail(t, (part){ json, "(the whole file)" }, "an object was expected");
     TRY(part_member(t, root, "model", &model));
-    TRY(check_model_type(t, model));
-    TRY(part_member(t, model, "vocab", &vocab));
     TRY(part_member(t, root, "added_tokens", &added));
-    if (!json_is_object(vocab.json) || !json_object_size(vocab.json))
-        return part_fail(t, vocab, "an object of tokens and ids was expected");
-    TRY(tokenizer_allocate(t, json_object_size(vocab.json) + count_new(vocab.json, added.json)));
-    TRY(read_model(t, model, vocab));
+    TRY(read_model(t, model, added.json));
     TRY(build_optional(t, root, "normalizer", build_normaliser));
     if (added.json)
         TRY(part_each(t, root, "added_tokens", read_added));
     TRY(check_dense(t));
     TRY(build_optional(t, root, "pre_tokenizer", build_split));
     TRY(build_optional(t, root, "post_processor", build_post));
-    return build_optional(t, root, "decoder", build_decoder);
+    TRY(build_optional(t, root, "decoder", build_decoder));
+    word_model_find_cuts(&t->model);
+    if (!t->decode_count && !tokenizer_more_decode(t, DECODE_SPACES))
+        return fail_memory();
+    return LORAC_OK;
 }
 
 int tokenizer_open_json(tokenizer **out, slice text, const char *path)

@@ -19,6 +19,12 @@ int part_text(tokenizer *t, part p, slice *out); /* a copy that lives as long as
 /* Calls `build` for every element of the array under `key`. */
 int part_each(tokenizer *t, part p, const char *key, int (*build)(tokenizer *, part));
 
+int part_type(const tokenizer *t, part p, const char **type);
+int part_pattern(tokenizer *t, part p, pattern *out); /* its "pattern": a string or an expression */
+
+/* The model and its vocabulary, with room for the added tokens that it lacks. */
+int read_model(tokenizer *t, part model, const json_t *added);
+
 /* Each adds the steps of one component. */
 int build_normaliser(tokenizer *t, part p);
 int build_split(tokenizer *t, part p);

@@ -1,10 +1,10 @@
 /* tokenizer_json_steps.c: the components of a tokenizer.json that become steps: normalisers, pre-tokenizers,
- * post-processors, decoders. The names and fields are those of Hugging Face's tokenizers. */
+ * post-processors (decoders: tokenizer_json_decoder.c). The names and fields are those of Hugging Face's tokenizers. */
 #include "tokenizer_json.h"
 
 #include <string.h>
 
-static int part_type(const tokenizer *t, part p, const char **type)
+int part_type(const tokenizer *t, part p, const char **type)
 {
     *type = "";
     if (!json_is_object(p.json))
@@ -15,7 +15,7 @@ static int part_type(const tokenizer *t, part p, const char **type)
 
 /* ---- Patterns and steps */
 
-static int read_pattern(tokenizer *t, part p, pattern *out)
+int part_pattern(tokenizer *t, part p, pattern *out)
 {
     part holder, text;
     slice expression;
@@ -69,7 +69,7 @@ int build_normaliser(tokenizer *t, part p)
     if (strcmp(type, "Replace"))
         return part_refuse(t, p, type);
     TRY(add_normaliser(t, NORMALISE_REPLACE, &step));
-    TRY(read_pattern(t, p, &step->pattern));
+    TRY(part_pattern(t, p, &step->pattern));
     TRY(part_member(t, p, "content", &member));
     return part_text(t, member, &step->content);
 }
@@ -135,30 +135,35 @@ int build_split(tokenizer *t, part p)
     TRY(add_split(t, SPLIT_PATTERN, SPLIT_ISOLATED, &step));
     TRY(read_behaviour(t, p, &step->behaviour));
     TRY(json_take_bool(p.json, "invert", &step->invert, t->path));
-    return read_pattern(t, p, &step->pattern);
+    return part_pattern(t, p, &step->pattern);
 }
 
 /* ---- Post-processors */
 
-static int check_special(const tokenizer *t, part p, const json_t *id, post_piece *out)
+static int check_special(const tokenizer *t, part p, const json_t *id, uint8_t type, post_piece *out)
 {
     json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
     if (value < 0 || value >= t->vocabulary.count)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = p.place, .found = json_kind(id) },
                        "a special token's id is an integer from 0 to %d", t->vocabulary.count - 1);
-    out->id = (int32_t)value;
+    *out = (post_piece){ (int32_t)value, type };
     return LORAC_OK;
 }
 
-static int add_post(tokenizer *t, size_t pieces, post_step **out)
+/* With room for so many pieces around one text and around two. */
+static int add_post(tokenizer *t, part p, size_t single, size_t pair, post_step **out)
 {
+    for (size_t i = 0; i < t->post_count; i++)
+        if (t->post[i].kind == POST_TEMPLATE)
+            return part_fail(t, p, "a second template would go around what the first one made");
     post_step *step = tokenizer_more_post(t);
     if (!step)
         return fail_memory();
     *out = step;
     step->kind = POST_TEMPLATE;
-    step->pieces = arena_new(&t->memory, pieces, sizeof *step->pieces);
-    return step->pieces ? LORAC_OK : fail_memory();
+    step->single = arena_new(&t->memory, single, sizeof *step->single);
+    step->pair = pair ? arena_new(&t->memory, pair, sizeof *step->pair) : NULL;
+    return step->single && (step->pair || !pair) ? LORAC_OK : fail_memory();
 }
 
 static int add_trim(tokenizer *t, part p)
@@ -175,22 +180,29 @@ static int add_trim(tokenizer *t, part p)
     return LORAC_OK;
 }
 
-/* BertProcessing and RobertaProcessing: cls, the text, sep. */
-static int build_cls_sep(tokenizer *t, part p)
+/* Bert: cls A sep, and B sep of type 1. Roberta: cls A sep, and sep B sep, all of type 0. */
+static int build_cls_sep(tokenizer *t, part p, bool roberta)
 {
     part cls, sep;
     post_step *step = NULL;
+    post_piece begin, end;
     TRY(part_member(t, p, "cls", &cls));
     TRY(part_member(t, p, "sep", &sep));
-    TRY(add_post(t, 3, &step));
-    step->count = 3;
-    TRY(check_special(t, cls, json_array_get(cls.json, 1), &step->pieces[0]));
-    step->pieces[1].id = -1;
-    return check_special(t, sep, json_array_get(sep.json, 1), &step->pieces[2]);
+    TRY(check_special(t, cls, json_array_get(cls.json, 1), 0, &begin));
+    TRY(check_special(t, sep, json_array_get(sep.json, 1), 0, &end));
+    TRY(add_post(t, p, 3, 6, &step));
+    const post_piece first[] = { begin, { POST_FIRST, 0 }, end };
+    const post_piece second[] = { end, { POST_SECOND, !roberta }, { end.id, !roberta } };
+    memcpy(step->single, first, sizeof first);
+    memcpy(step->pair, first, sizeof first);
+    memcpy(step->pair + 3, roberta ? second : second + 1, roberta ? sizeof second : 2 * sizeof *second);
+    step->single_count = 3;
+    step->pair_count = roberta ? 6 : 5;
+    return LORAC_OK;
 }
 
 /* {"SpecialToken": {"id": NAME, "type_id": N}}: NAME is looked up in special_tokens, which may give it several ids. */
-static int count_ids(tokenizer *t, part p, const json_t *special, const json_t **ids)
+static int find_ids(tokenizer *t, part p, const json_t *special, const json_t **ids)
 {
     const char *name = NULL;
     TRY(json_take_text(special, "id", &name, t->path));
@@ -201,7 +213,7 @@ static int count_ids(tokenizer *t, part p, const json_t *special, const json_t *
                                          "a special token of the template is not in special_tokens");
 }
 
-static int template_piece(tokenizer *t, part p, part piece, post_piece *out, size_t *count, int *texts)
+static int template_piece(tokenizer *t, part p, part piece, post_piece *out, size_t *count)
 {
     const json_t *sequence = json_object_get(piece.json, "Sequence"),
                  *special = json_object_get(piece.json, "SpecialToken"), *ids;
@@ -210,41 +222,70 @@ static int template_piece(tokenizer *t, part p, part piece, post_piece *out, siz
     TRY(json_take_int(sequence ? sequence : special, "type_id", 0, 255, &type, t->path));
     if (sequence) {
         TRY(json_take_text(sequence, "id", &id, t->path));
-        if (!id || strcmp(id, "A") || ++*texts > 1)
-            return part_fail(t, piece, "a template for one text names it once, as A");
-        out[(*count)++] = (post_piece){ -1, (uint8_t)type };
+        if (!id || (strcmp(id, "A") != 0 && strcmp(id, "B") != 0))
+            return part_fail(t, piece, "a template's texts are called A and B");
+        out[(*count)++] = (post_piece){ *id == 'A' ? POST_FIRST : POST_SECOND, (uint8_t)type };
         return LORAC_OK;
     }
-    TRY(count_ids(t, p, special, &ids));
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        out[*count].type = (uint8_t)type;
-        TRY(check_special(t, piece, json_array_get(ids, i), &out[(*count)++]));
+    TRY(find_ids(t, p, special, &ids));
+    for (size_t i = 0; i < json_array_size(ids); i++)
+        TRY(check_special(t, piece, json_array_get(ids, i), (uint8_t)type, &out[(*count)++]));
+    return LORAC_OK;
+}
+
+static int count_pieces(tokenizer *t, part p, part list, size_t *count)
+{
+    const json_t *ids;
+    *count = 0;
+    if (!json_is_array(list.json))
+        return part_fail(t, list, "an array was expected");
+    for (size_t i = 0; i < json_array_size(list.json); i++) {
+        const json_t *special = json_object_get(json_array_get(list.json, i), "SpecialToken");
+        if (special)
+            TRY(find_ids(t, p, special, &ids));
+        *count += special ? json_array_size(ids) : 1;
     }
     return LORAC_OK;
 }
 
+static int read_pieces(tokenizer *t, part p, part list, post_piece *out, size_t *count)
+{
+    part piece;
+    for (size_t i = 0; i < json_array_size(list.json); i++) {
+        TRY(part_element(t, list, i, &piece));
+        TRY(template_piece(t, p, piece, out, count));
+    }
+    return LORAC_OK;
+}
+
+static bool names_texts(const post_piece *pieces, size_t count, int first, int second)
+{
+    int of_first = 0, of_second = 0;
+    for (size_t i = 0; i < count; i++) {
+        of_first += pieces[i].id == POST_FIRST;
+        of_second += pieces[i].id == POST_SECOND;
+    }
+    return of_first == first && of_second == second;
+}
+
 static int build_template(tokenizer *t, part p)
 {
-    part single, piece;
+    part single, pair;
     post_step *step = NULL;
-    const json_t *ids;
-    size_t most = 0;
-    int texts = 0;
+    size_t of_single, of_pair = 0;
     TRY(part_member(t, p, "single", &single));
-    if (!json_is_array(single.json))
-        return part_fail(t, single, "an array was expected");
-    for (size_t i = 0; i < json_array_size(single.json); i++) {
-        const json_t *special = json_object_get(json_array_get(single.json, i), "SpecialToken");
-        if (special)
-            TRY(count_ids(t, p, special, &ids));
-        most += special ? json_array_size(ids) : 1;
-    }
-    TRY(add_post(t, most, &step));
-    for (size_t i = 0; i < json_array_size(single.json); i++) {
-        TRY(part_element(t, single, i, &piece));
-        TRY(template_piece(t, p, piece, step->pieces, &step->count, &texts));
-    }
-    return texts == 1 ? LORAC_OK : part_fail(t, single, "the template does not name the text");
+    TRY(part_member(t, p, "pair", &pair));
+    TRY(count_pieces(t, p, single, &of_single));
+    if (pair.json)
+        TRY(count_pieces(t, p, pair, &of_pair));
+    TRY(add_post(t, p, of_single, of_pair, &step));
+    TRY(read_pieces(t, p, single, step->single, &step->single_count));
+    TRY(read_pieces(t, p, pair, step->pair, &step->pair_count));
+    if (!names_texts(step->single, step->single_count, 1, 0))
+        return part_fail(t, single, "a template for one text names it once, as A");
+    if (step->pair && !names_texts(step->pair, step->pair_count, 1, 1))
+        return part_fail(t, pair, "a template for two texts names each once, as A and B");
+    return LORAC_OK;
 }
 
 int build_post(tokenizer *t, part p)
@@ -257,24 +298,10 @@ int build_post(tokenizer *t, part p)
         return add_trim(t, p);
     if (!strcmp(type, "TemplateProcessing"))
         return build_template(t, p);
-    if (!strcmp(type, "RobertaProcessing"))
+    bool roberta = !strcmp(type, "RobertaProcessing");
+    if (roberta)
         TRY(add_trim(t, p));
     else if (strcmp(type, "BertProcessing"))
         return part_refuse(t, p, type);
-    return build_cls_sep(t, p);
-}
-
-/* ---- Decoders */
-
-int build_decoder(tokenizer *t, part p)
-{
-    const char *type;
-    TRY(part_type(t, p, &type));
-    if (!strcmp(type, "Sequence"))
-        return part_each(t, p, "decoders", build_decoder);
-    if (!strcmp(type, "ByteLevel"))
-        t->decode = DECODE_BYTES;
-    else if (strcmp(type, "Fuse"))
-        return part_refuse(t, p, type);
-    return LORAC_OK;
+    return build_cls_sep(t, p, roberta);
 }

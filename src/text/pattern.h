@@ -1,0 +1,34 @@
+/* pattern.h: the expressions and strings that tokenizers cut and replace with. */
+#ifndef LORAC_PATTERN_H
+#define LORAC_PATTERN_H
+
+#include "str.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+typedef struct pattern {
+    slice literal; /* p NULL: the expression */
+    pcre2_code *code;
+} pattern;
+
+/* `where` names the expression in messages. MULTILINE: ^ and $ are about lines, as in Ruby's syntax. */
+int pattern_compile(pattern *out, slice expression, const char *file, const char *where);
+void pattern_free(pattern *p);
+
+/* Walks over the matches in one text. */
+typedef struct matcher {
+    const pattern *pattern;
+    pcre2_match_data *data; /* made by the first use, kept for all */
+    pcre2_match_context *limits;
+    buf shadow; /* the text with stand-ins, where it needs them */
+    slice text;
+    size_t at, last_end;
+} matcher;
+
+int matcher_start(matcher *m, const pattern *p, slice text);
+/* *found is false at the end. */
+int matcher_next(matcher *m, size_t *begin, size_t *end, bool *found);
+void matcher_free(matcher *m);
+
+#endif

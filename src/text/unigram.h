@@ -1,0 +1,18 @@
+/* unigram.h: the model of SentencePiece's unigram language model (Kudo 2018): of all ways to cut a word into tokens the
+ * one with the highest sum of scores (Viterbi). Linear in the word for a given longest token. */
+#ifndef LORAC_UNIGRAM_H
+#define LORAC_UNIGRAM_H
+
+#include "word_model.h"
+
+typedef struct unigram unigram;
+
+/* `scores` by id; NaN: a token no text may be cut into (control, unused, bytes). The array may go after the call. */
+int unigram_open(unigram **out, const vocabulary *v, const double *scores);
+void unigram_free(unigram *u);
+
+struct unigram_scratch;
+int unigram_word(const word_model *m, struct unigram_scratch **scratch, slice word, token_list *out);
+void unigram_scratch_free(struct unigram_scratch *s);
+
+#endif
