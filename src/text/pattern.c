@@ -1,6 +1,5 @@
 /* pattern.c: the expressions tokenizers cut and replace with. They come from files, so they run interpreted (no JIT)
- * with limits, and what PCRE2 would read otherwise than Oniguruma (Ruby's syntax, which Hugging Face's tokenizers use)
- * is refused. */
+ * with limits. */
 #include "tokenizer_parts.h"
 
 #include <string.h>
@@ -9,33 +8,8 @@
  * its length is not an expression to cut words with. */
 enum { HEAP_KIB_MOST = 256 * 1024, STEPS_LEAST = 10000, STEPS_PER_BYTE = 8 };
 
-/* In Oniguruma a '[' in a class opens a class within it and "&&" intersects; to PCRE2 both are plain characters. */
-static bool has_nested_class(slice e)
+static int compile(pattern *out, slice expression, fault at)
 {
-    bool inside = false;
-    for (size_t i = 0; i < e.n; i++) {
-        char c = e.p[i];
-        if (c == '\\')
-            i++;
-        else if (!inside)
-            inside = c == '[';
-        else if (c == ']')
-            inside = false;
-        else if ((c == '[' && (i + 1 == e.n || e.p[i + 1] != ':')) || (c == '&' && i + 1 < e.n && e.p[i + 1] == '&'))
-            return true;
-        else if (c == '[')
-            while (i + 1 < e.n && e.p[i + 1] != ']')
-                i++;
-    }
-    return false;
-}
-
-int pattern_compile(pattern *out, slice expression, const char *file, const char *where)
-{
-    *out = (pattern){ 0 };
-    fault at = { .file = file, .key = where };
-    if (has_nested_class(expression))
-        return fail_at(LORAC_ERROR_DATA, at, "a character class within a character class is not supported");
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (!context)
         return fail_memory();
@@ -52,6 +26,18 @@ int pattern_compile(pattern *out, slice expression, const char *file, const char
     pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
     return fail_at(LORAC_ERROR_DATA, at, "the expression does not compile: %s at its byte %zu", message,
                    (size_t)offset);
+}
+
+int pattern_compile(pattern *out, slice expression, const char *file, const char *where)
+{
+    fault at = { .file = file, .key = where };
+    buf rewritten = { 0 };
+    *out = (pattern){ 0 };
+    int status = oniguruma_rewrite(expression, at, &rewritten);
+    if (status == LORAC_OK)
+        status = compile(out, buf_slice_of(&rewritten), at);
+    buf_free(&rewritten);
+    return status;
 }
 
 void pattern_free(pattern *p)

@@ -2,6 +2,7 @@
 #ifndef LORAC_PATTERN_H
 #define LORAC_PATTERN_H
 
+#include "err.h"
 #include "str.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -15,6 +16,8 @@ typedef struct pattern {
 /* `where` names the expression in messages. MULTILINE: ^ and $ are about lines, as in Ruby's syntax. */
 int pattern_compile(pattern *out, slice expression, const char *file, const char *where);
 void pattern_free(pattern *p);
+/* Oniguruma's syntax in PCRE2's terms (oniguruma.c). */
+int oniguruma_rewrite(slice expression, fault where, buf *out);
 
 /* Walks over the matches in one text. */
 typedef struct matcher {
