@@ -28,8 +28,8 @@ typedef struct arguments {
     const char *config, *log;
     int dry_run;
     text_list adapters, stop;
-    const char *prompt, *ids, *system, *file, *jsonl, *detokenize, *messages, *bos, *eos, *date, *split, *output, *to,
-        *tuned, *max_shard_size, *enable_lora;
+    const char *prompt, *ids, *system, *file, *pair, *jsonl, *detokenize, *messages, *bos, *eos, *date, *split, *output,
+        *to, *tuned, *max_shard_size, *enable_lora;
     int64_t max_tokens, top_k, seed, batches, rows, limit, generate, streams, svd_rank;
     double alpha, temperature, top_p, min_p, repetition_penalty, density, svd_clamp, energy;
     int ignore_eos, template, compare, add_special, add_generation_prompt, outtype, list, expand, profile, method,

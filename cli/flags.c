@@ -48,6 +48,8 @@ static const flag own[] = {
     {"compare", NULL, FLAG_SWITCH, FIELD(compare), "false", 0, 0, NULL, "Sampling",
      "the model without and with the adapter, side by side", NULL},
     {"file", "f", FLAG_TEXT, FIELD(file), NULL, 0, 0, NULL, "Text", "a file as one text; - is stdin", NULL},
+    {"pair", "text-pair", FLAG_TEXT, FIELD(pair), NULL, 0, 0, NULL, "Text",
+     "a second text, as an encoder takes two; token type ids are printed, too", NULL},
     {"jsonl", NULL, FLAG_TEXT, FIELD(jsonl), NULL, 0, 0, NULL, "Text",
      "rows {\"text\": ...}, each answered with one {\"ids\": [...]}", NULL},
     {"detokenize", NULL, FLAG_TEXT, FIELD(detokenize), NULL, 0, 0, NULL, "Text", "the text of these ids", NULL},

@@ -43,7 +43,7 @@ const command commands[] = {
      "A safetensors file with the tensor logits, f32 [positions, vocabulary]; of a classifier [labels], read at the last id "
      "that is not padding.",
      "lorac logits -m models/mine --ids 1,2,3 -o logits.safetensors --dtype f32", command_logits},
-    {"tokenize", "text to token ids and back", NULL, "model prompt file jsonl detokenize add-special-tokens json", NULL,
+    {"tokenize", "text to token ids and back", NULL, "model prompt file pair jsonl detokenize add-special-tokens json", NULL,
      "lorac tokenize -m smollm2-135m -p \"Hello there\" --json\n"
      "lorac tokenize -m smollm2-135m --detokenize 9690,665",
      command_tokenize},

@@ -8,44 +8,50 @@
 
 /* ---- tokenize -------------------------------------------------------------------------------- */
 
-static int print_tokens(const arguments *a, const lorac_text *text, const int32_t *ids, size_t count)
+static void print_columns(const lorac_text *text, const lorac_tokens *tokens, bool types)
 {
-    json_t *o, *tokens;
+    for (size_t i = 0; i < tokens->count; i++) {
+        const char *token = lorac_text_token(text, tokens->ids[i]);
 
-    if (!a->json) {
-        for (size_t i = 0; i < count; i++) {
-            const char *token = lorac_text_token(text, ids[i]);
-
-            printf("%8d  ", (int)ids[i]);
-            print_text(stdout, token ? token : "?", token ? strlen(token) : 1);
-            putchar('\n');
-        }
-        return LORAC_OK;
+        printf("%8d  ", (int)tokens->ids[i]);
+        if (types)
+            printf("%d  ", tokens->types[i]);
+        print_text(stdout, token ? token : "?", token ? strlen(token) : 1);
+        putchar('\n');
     }
-    o = json_object();
-    tokens = json_array();
-    for (size_t i = 0; i < count; i++) {
-        const char *token = lorac_text_token(text, ids[i]);
+}
 
-        json_array_append_new(tokens, token ? json_text(token, strlen(token)) : json_null());
+static void print_object(const lorac_text *text, const lorac_tokens *tokens, bool types)
+{
+    json_t *o = json_object(), *strings = json_array(), *numbers = json_array();
+
+    for (size_t i = 0; i < tokens->count; i++) {
+        const char *token = lorac_text_token(text, tokens->ids[i]);
+
+        json_array_append_new(strings, token ? json_text(token, strlen(token)) : json_null());
+        json_array_append_new(numbers, json_integer(tokens->types[i]));
     }
-    json_object_set_new(o, "ids", json_ids(ids, count));
-    json_object_set_new(o, "tokens", tokens);
+    json_object_set_new(o, "ids", json_ids(tokens->ids, tokens->count));
+    json_object_set_new(o, "tokens", strings);
+    if (types)
+        json_object_set(o, "type_ids", numbers);
+    json_decref(numbers);
     print_json(o);
-    return LORAC_OK;
 }
 
 static int tokenize_text(const arguments *a, const lorac_text *text, const char *utf8, size_t length)
 {
-    int32_t *ids;
-    size_t count;
-    int status = lorac_text_encode(text, utf8, length, a->add_special, &ids, &count);
+    lorac_tokens tokens;
+    int status = lorac_text_tokens(text, utf8, length, a->pair, a->pair ? strlen(a->pair) : 0, a->add_special, &tokens);
 
     if (status != LORAC_OK)
         return report(a, status);
-    status = print_tokens(a, text, ids, count);
-    lorac_free(ids);
-    return status;
+    if (a->json)
+        print_object(text, &tokens, a->pair);
+    else
+        print_columns(text, &tokens, a->pair);
+    lorac_tokens_free(&tokens);
+    return LORAC_OK;
 }
 
 static int tokenize_file(const arguments *a, const lorac_text *text, const char *path)
@@ -68,8 +74,13 @@ static int detokenize(const arguments *a, const lorac_text *text)
     char *utf8;
     int status = parse_ids(a, "detokenize", a->detokenize, &ids, &count);
 
-    if (status != LORAC_OK)
+    for (size_t i = 0; status == LORAC_OK && i < count; i++)
+        if (!lorac_text_token(text, ids[i]))
+            status = usage(a, "detokenize", NULL, "the vocabulary has no token %d", (int)ids[i]);
+    if (status != LORAC_OK) {
+        free(ids);
         return status;
+    }
     status = lorac_text_decode(text, ids, count, 0, &utf8, &length);
     free(ids);
     if (status != LORAC_OK)
@@ -170,6 +181,8 @@ int command_tokenize(arguments *a)
 
     if (inputs != 1)
         return usage(a, NULL, NULL, "tokenize needs one of -p TEXT, --file F, --jsonl F and --detokenize 1,2,3");
+    if (a->pair && (a->jsonl || a->detokenize))
+        return usage(a, "pair", NULL, "--pair is the second text beside -p TEXT or --file F");
     status = open_text(a, &text);
     if (status != LORAC_OK)
         return status;

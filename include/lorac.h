@@ -149,7 +149,22 @@ LORAC_API void lorac_text_close(lorac_text *text);
  * (BOS and the like). Special tokens inside the text are recognised. The caller owns *ids. */
 LORAC_API lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t length, int add_special,
                                          int32_t **ids, size_t *count);
-/* The caller owns *utf8, which is also NUL-terminated. */
+
+/* Tokens with their place: token i stands for bytes [begin[i], end[i]) of its text, (0, 0) for those the post-processor
+ * added, which are `special`. `types` are an encoder's token type ids. The arrays are the caller's:
+ * lorac_tokens_free. */
+typedef struct lorac_tokens {
+    int32_t *ids;
+    uint32_t *begin, *end;
+    uint8_t *types, *special;
+    size_t count;
+} lorac_tokens;
+
+/* One text, or with `pair` (NULL: none) two, as an encoder takes them; offsets are each text's own. */
+LORAC_API lorac_status lorac_text_tokens(const lorac_text *text, const char *utf8, size_t length, const char *pair,
+                                         size_t pair_length, int add_special, lorac_tokens *out);
+LORAC_API void lorac_tokens_free(lorac_tokens *tokens);
+/* Ids that the vocabulary lacks have no text. The caller owns *utf8, which is also NUL-terminated. */
 LORAC_API lorac_status lorac_text_decode(const lorac_text *text, const int32_t *ids, size_t count, int skip_special,
                                          char **utf8, size_t *length);
 /* The vocabulary's own string of an id ("Ġthe"); NULL when there is no such id. */

@@ -126,6 +126,32 @@ lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t 
     return status == LORAC_OK && !*ids ? fail_memory() : status;
 }
 
+lorac_status lorac_text_tokens(const lorac_text *text, const char *utf8, size_t length, const char *pair,
+                               size_t pair_length, int add_special, lorac_tokens *out)
+{
+    encoding e = { 0 };
+    slice first = { utf8, length }, second = { pair, pair_length };
+    *out = (lorac_tokens){ 0 };
+    TRY(need_tokenizer(text));
+    int status = pair ? tokenizer_encode_pair(text->tokenizer, first, second, add_special, &e)
+                      : tokenizer_encode(text->tokenizer, first, add_special, &e);
+    if (status == LORAC_OK)
+        *out = (lorac_tokens){ e.ids, e.begin, e.end, e.types, e.special, e.count };
+    else
+        encoding_free(&e);
+    return status;
+}
+
+void lorac_tokens_free(lorac_tokens *tokens)
+{
+    mem_free(tokens->ids);
+    mem_free(tokens->begin);
+    mem_free(tokens->end);
+    mem_free(tokens->types);
+    mem_free(tokens->special);
+    *tokens = (lorac_tokens){ 0 };
+}
+
 /* Hands a buffer's text to the caller, NUL-terminated. */
 static int hand_over(buf *text, int status, char **utf8, size_t *length)
 {
