@@ -129,5 +129,8 @@ int open_text(const arguments *a, lorac_text **text)
         return status;
     status = lorac_text_open(text, path, a->train.chat_template);
     free(path);
-    return status == LORAC_OK ? LORAC_OK : report(a, status);
+    if (status != LORAC_OK)
+        return report(a, status);
+    note_lines(lorac_text_notes(*text));
+    return LORAC_OK;
 }

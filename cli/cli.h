@@ -95,6 +95,7 @@ int problem(const arguments *a, int status, const char *file, const char *hint, 
     __attribute__((format(printf, 5, 6)));
 json_t *error_json(const lorac_error *error);
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void note_lines(const char *lines); /* what the library has to say, a note a line; may be NULL */
 
 /* ---- The terminal (terminal.c) --------------------------------------------------------------- */
 

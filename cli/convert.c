@@ -4,17 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the library has to say, a note a line. */
-static void tell(const char *lines)
-{
-    while (lines && *lines) {
-        int length = (int)strcspn(lines, "\n");
-
-        note("note: %.*s", length, lines);
-        lines += length + (lines[length] == '\n');
-    }
-}
-
 static int convert(const arguments *a, const char *adapter, const lorac_convert_options *options)
 {
     char *notes = NULL;
@@ -22,7 +11,7 @@ static int convert(const arguments *a, const char *adapter, const lorac_convert_
 
     if (status != LORAC_OK)
         return report(a, status);
-    tell(notes);
+    note_lines(notes);
     lorac_free(notes);
     if (a->json)
         print_json(json_pack("{s:o}", "output", json_text(a->output, strlen(a->output))));

@@ -108,3 +108,13 @@ void note(const char *format, ...)
     fputc('\n', stderr);
     free(text);
 }
+
+void note_lines(const char *lines)
+{
+    while (lines && *lines) {
+        int length = (int)strcspn(lines, "\n");
+
+        note("note: %.*s", length, lines);
+        lines += length + (lines[length] == '\n');
+    }
+}

@@ -145,6 +145,9 @@ typedef struct lorac_text lorac_text;
 LORAC_API lorac_status lorac_text_open(lorac_text **out, const char *path, const char *chat_template);
 LORAC_API void lorac_text_close(lorac_text *text);
 
+/* What of the files is left out on purpose, in lines; NULL: nothing. Lives as long as `text`. */
+LORAC_API const char *lorac_text_notes(const lorac_text *text);
+
 /* Encodes `length` bytes of UTF-8. `add_special`: 1 adds what the tokenizer's post-processor adds
  * (BOS and the like). Special tokens inside the text are recognised. The caller owns *ids. */
 LORAC_API lorac_status lorac_text_encode(const lorac_text *text, const char *utf8, size_t length, int add_special,

@@ -104,6 +104,11 @@ void lorac_text_close(lorac_text *text)
     mem_free(text);
 }
 
+const char *lorac_text_notes(const lorac_text *text)
+{
+    return text->tokenizer ? tokenizer_notes(text->tokenizer) : NULL;
+}
+
 static int need_tokenizer(const lorac_text *text)
 {
     return text->tokenizer ? LORAC_OK

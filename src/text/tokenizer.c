@@ -285,6 +285,11 @@ int tokenizer_encode_pair(const tokenizer *t, slice first, slice second, int add
 
 /* ---- Questions */
 
+const char *tokenizer_notes(const tokenizer *t)
+{
+    return t->notes;
+}
+
 int32_t tokenizer_vocabulary(const tokenizer *t)
 {
     return t->vocabulary.count;

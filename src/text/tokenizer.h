@@ -46,6 +46,8 @@ void detokenizer_init(detokenizer *d, const tokenizer *t, bool skip_special);
 int detokenizer_feed(detokenizer *d, int32_t id, buf *out); /* appends */
 int detokenizer_end(detokenizer *d, buf *out);              /* appends what was held back; frees */
 
+/* NULL, or lines on what of the file is left out on purpose. */
+const char *tokenizer_notes(const tokenizer *t);
 int32_t tokenizer_vocabulary(const tokenizer *t);      /* ids are below this */
 slice tokenizer_token(const tokenizer *t, int32_t id); /* the vocabulary's own string; empty when there is none */
 int32_t tokenizer_id(const tokenizer *t, slice token); /* or -1 */

@@ -114,13 +114,19 @@ static int read_merges(tokenizer *t, part model)
     return status;
 }
 
-/* Dropout is a way to train: it is left out here, as it is by every tokenizer that is not told to train. */
+/* Dropout makes other ids of the same text every time; training and generation want the same ones. */
 static int read_bpe(tokenizer *t, part model)
 {
     double dropout = 0;
     TRY(read_merges(t, model));
     TRY(read_unknown(t, model));
     TRY(json_take_real(model.json, "dropout", &dropout, t->path));
+    if (dropout != 0) {
+        t->notes = arena_format(&t->memory, "%s: model.dropout %g is left out: a text has the same ids every time",
+                                t->path, dropout);
+        if (!t->notes)
+            return fail_memory();
+    }
     TRY(json_take_bool(model.json, "byte_fallback", &t->model.unknown.by_bytes, t->path));
     TRY(json_take_bool(model.json, "fuse_unk", &t->model.unknown.fuse, t->path));
     return json_take_bool(model.json, "ignore_merges", &t->model.bpe.ignore_merges, t->path);

@@ -153,7 +153,8 @@ int byte_of_token(slice token); /* "<0xHH>", or -1 */
 enum { ROLE_COUNT = 4 };
 
 struct tokenizer {
-    const char *path; /* for messages */
+    const char *path;  /* for messages */
+    const char *notes; /* NULL, or lines on what was left out */
     arena memory;
     vocabulary vocabulary;
     added_tokens added, added_normalised; /* looked for before and after the normalisers */
