@@ -237,6 +237,7 @@ static int32_t letter_id(const word_model *m, bpe_scratch *s, slice word, size_t
 static void add_symbol(bpe_scratch *s, int32_t id, size_t begin, size_t end)
 {
     int32_t at = (int32_t)s->symbol_count++;
+    assert(s->symbols);
     s->symbols[at] =
         (symbol){ .id = id, .begin = (uint32_t)begin, .end = (uint32_t)end, .previous = at - 1, .next = at + 1 };
 }

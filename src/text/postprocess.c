@@ -111,6 +111,7 @@ static int build(const post_piece *pieces, size_t count, const encoding *first, 
 
 /* A pair without a template: the second text has the type 1. */
 static const post_piece plain_pair[] = { { POST_FIRST, 0 }, { POST_SECOND, 1 } };
+static const encoding nothing;
 
 static const post_step *template_of(const tokenizer *t)
 {
@@ -133,7 +134,7 @@ int post_surround(const tokenizer *t, const encoding *second, bool add_special, 
     int status = append(&first, &whole, 0);
     e->count = from;
     if (status == LORAC_OK && !second)
-        status = build(step->single, step->single_count, &first, NULL, add_special, e);
+        status = build(step->single, step->single_count, &first, &nothing, add_special, e);
     else if (status == LORAC_OK)
         status =
             build(own_pair ? step->pair : plain_pair, own_pair ? step->pair_count : 2, &first, second, add_special, e);

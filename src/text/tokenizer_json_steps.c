@@ -150,12 +150,17 @@ static int check_special(const tokenizer *t, part p, const json_t *id, uint8_t t
     return LORAC_OK;
 }
 
-/* With room for so many pieces around one text and around two. */
-static int add_post(tokenizer *t, part p, size_t single, size_t pair, post_step **out)
+static int check_alone(const tokenizer *t, part p)
 {
     for (size_t i = 0; i < t->post_count; i++)
         if (t->post[i].kind == POST_TEMPLATE)
             return part_fail(t, p, "a second template would go around what the first one made");
+    return LORAC_OK;
+}
+
+/* With room for so many pieces around one text and around two. */
+static int add_template(tokenizer *t, size_t single, size_t pair, post_step **out)
+{
     post_step *step = tokenizer_more_post(t);
     if (!step)
         return fail_memory();
@@ -190,7 +195,8 @@ static int build_cls_sep(tokenizer *t, part p, bool roberta)
     TRY(part_member(t, p, "sep", &sep));
     TRY(check_special(t, cls, json_array_get(cls.json, 1), 0, &begin));
     TRY(check_special(t, sep, json_array_get(sep.json, 1), 0, &end));
-    TRY(add_post(t, p, 3, 6, &step));
+    TRY(check_alone(t, p));
+    TRY(add_template(t, 3, 6, &step));
     const post_piece first[] = { begin, { POST_FIRST, 0 }, end };
     const post_piece second[] = { end, { POST_SECOND, !roberta }, { end.id, !roberta } };
     memcpy(step->single, first, sizeof first);
@@ -278,9 +284,11 @@ static int build_template(tokenizer *t, part p)
     TRY(count_pieces(t, p, single, &of_single));
     if (pair.json)
         TRY(count_pieces(t, p, pair, &of_pair));
-    TRY(add_post(t, p, of_single, of_pair, &step));
+    TRY(check_alone(t, p));
+    TRY(add_template(t, of_single, of_pair, &step));
     TRY(read_pieces(t, p, single, step->single, &step->single_count));
-    TRY(read_pieces(t, p, pair, step->pair, &step->pair_count));
+    if (step->pair)
+        TRY(read_pieces(t, p, pair, step->pair, &step->pair_count));
     if (!names_texts(step->single, step->single_count, 1, 0))
         return part_fail(t, single, "a template for one text names it once, as A");
     if (step->pair && !names_texts(step->pair, step->pair_count, 1, 1))
