@@ -222,24 +222,36 @@ static int change_span(const normalise_step *step, const passage *p, const span 
     return apply(list, p, s, next);
 }
 
+static int normalise_span(const normalise_step *step, const passage *p, const span *s, passage *next, matcher *m,
+                          changes *list)
+{
+    if (s->id >= 0)
+        return passage_copy_span(next, p, s);
+    switch (step->kind) {
+    case NORMALISE_REPLACE:
+        return replace(step, p, s, next, m);
+    case NORMALISE_PREPEND:
+        return prepend(step->content, p, s, next);
+    case NORMALISE_BYTES:
+        return to_letters(p, s, next);
+    case NORMALISE_STRIP:
+    case NORMALISE_STRIP_MARKS:
+    case NORMALISE_STRIP_ACCENTS:
+    case NORMALISE_CLEAN:
+    case NORMALISE_CHINESE:
+        return normalise_characters(step, p, s, next);
+    default:
+        return change_span(step, p, s, next, list);
+    }
+}
+
 int normalise_run(const normalise_step *step, passage *p, passage *next, matcher *m)
 {
     changes list = { 0 };
     int status = LORAC_OK;
     passage_clear(next);
-    for (size_t i = 0; i < p->count && status == LORAC_OK; i++) {
-        const span *s = &p->spans[i];
-        if (s->id >= 0)
-            status = passage_copy_span(next, p, s);
-        else if (step->kind == NORMALISE_REPLACE)
-            status = replace(step, p, s, next, m);
-        else if (step->kind == NORMALISE_PREPEND)
-            status = prepend(step->content, p, s, next);
-        else if (step->kind == NORMALISE_BYTES)
-            status = to_letters(p, s, next);
-        else
-            status = change_span(step, p, s, next, &list);
-    }
+    for (size_t i = 0; i < p->count && status == LORAC_OK; i++)
+        status = normalise_span(step, p, &p->spans[i], next, m, &list);
     mem_free(list.p);
     passage_swap(p, next);
     return status;

@@ -1,5 +1,6 @@
 /* tokenizer_json_steps.c: the components of a tokenizer.json that become steps: normalisers, pre-tokenizers,
  * post-processors (decoders: tokenizer_json_decoder.c). The names and fields are those of Hugging Face's tokenizers. */
+#include "character_sets.h"
 #include "tokenizer_json.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@ int part_type(const tokenizer *t, part p, const char **type)
     return **type ? LORAC_OK : part_fail(t, p, "the component has no type");
 }
 
-/* ---- Patterns and steps */
+/* ---- Patterns */
 
 int part_pattern(tokenizer *t, part p, pattern *out)
 {
@@ -30,6 +31,55 @@ int part_pattern(tokenizer *t, part p, pattern *out)
     return out->literal.n ? LORAC_OK : part_fail(t, text, "an empty pattern matches everywhere and nowhere");
 }
 
+/* ---- Fields; one that is missing or null leaves *out as it is */
+
+int part_bool(tokenizer *t, part p, const char *key, bool *out)
+{
+    part member;
+    TRY(part_member(t, p, key, &member));
+    if (member.json && !json_is_boolean(member.json))
+        return part_fail(t, member, "true or false was expected");
+    *out = member.json ? json_is_true(member.json) : *out;
+    return LORAC_OK;
+}
+
+int part_choice(tokenizer *t, part p, const char *key, const char *const *names, size_t count, size_t *out)
+{
+    part member;
+    buf list = { 0 };
+    TRY(part_member(t, p, key, &member));
+    if (!member.json)
+        return LORAC_OK;
+    const char *name = json_string_value(member.json);
+    for (size_t i = 0; i < count; i++) {
+        if (name && !strcmp(name, names[i])) {
+            *out = i;
+            return LORAC_OK;
+        }
+        buf_format(&list, "%s%s", i ? ", " : "", names[i]);
+    }
+    int status = buf_status(&list);
+    if (status == LORAC_OK)
+        status = fail_at(LORAC_ERROR_DATA,
+                         (fault){ .file = t->path, .key = member.place, .found = name ? name : json_kind(member.json) },
+                         "one of %s was expected", list.p);
+    buf_free(&list);
+    return status;
+}
+
+static int part_character(tokenizer *t, part p, const char *key, slice *out)
+{
+    part member;
+    size_t at = 0;
+    TRY(part_member(t, p, key, &member));
+    TRY(part_text(t, member, out));
+    if (out->n)
+        utf8_next(*out, &at);
+    return at && at == out->n ? LORAC_OK : part_fail(t, member, "a single character was expected");
+}
+
+/* ---- Normalisers */
+
 static int add_normaliser(tokenizer *t, normalise_kind kind, normalise_step **out)
 {
     *out = tokenizer_more_normalise(t);
@@ -39,64 +89,121 @@ static int add_normaliser(tokenizer *t, normalise_kind kind, normalise_step **ou
     return LORAC_OK;
 }
 
-int build_normaliser(tokenizer *t, part p)
+/* Null for strip_accents: as lowercase. */
+static int build_bert_normaliser(tokenizer *t, part p)
 {
-    static const struct {
-        const char *type;
-        normalise_kind kind;
-    } simple[] = {
-        { "NFC", NORMALISE_NFC },
-        { "NFD", NORMALISE_NFD },
-        { "NFKC", NORMALISE_NFKC },
-        { "NFKD", NORMALISE_NFKD },
-        { "Lowercase", NORMALISE_LOWERCASE },
-        { "ByteLevel", NORMALISE_BYTES },
-    };
-    const char *type;
+    bool clean = true, chinese = true, lowercase = true;
     normalise_step *step;
-    part member;
-    TRY(part_type(t, p, &type));
-    if (!strcmp(type, "Sequence"))
-        return part_each(t, p, "normalizers", build_normaliser);
-    for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
-        if (!strcmp(type, simple[i].type))
-            return add_normaliser(t, simple[i].kind, &step);
-    if (!strcmp(type, "Prepend")) {
-        TRY(add_normaliser(t, NORMALISE_PREPEND, &step));
-        TRY(part_member(t, p, "prepend", &member));
-        return part_text(t, member, &step->content);
+    TRY(part_bool(t, p, "clean_text", &clean));
+    TRY(part_bool(t, p, "handle_chinese_chars", &chinese));
+    TRY(part_bool(t, p, "lowercase", &lowercase));
+    bool accents = lowercase;
+    TRY(part_bool(t, p, "strip_accents", &accents));
+    if (clean)
+        TRY(add_normaliser(t, NORMALISE_CLEAN, &step));
+    if (chinese)
+        TRY(add_normaliser(t, NORMALISE_CHINESE, &step));
+    if (accents) {
+        TRY(add_normaliser(t, NORMALISE_NFD, &step));
+        TRY(add_normaliser(t, NORMALISE_STRIP_ACCENTS, &step));
     }
-    if (strcmp(type, "Replace"))
-        return part_refuse(t, p, type);
+    return lowercase ? add_normaliser(t, NORMALISE_LOWERCASE, &step) : LORAC_OK;
+}
+
+static int build_strip(tokenizer *t, part p)
+{
+    bool left = true, right = true;
+    normalise_step *step;
+    TRY(part_bool(t, p, "strip_left", &left));
+    TRY(part_bool(t, p, "strip_right", &right));
+    if (!left && !right)
+        return LORAC_OK;
+    TRY(add_normaliser(t, NORMALISE_STRIP, &step));
+    step->strip_left = left;
+    step->strip_right = right;
+    return LORAC_OK;
+}
+
+static int build_prepend(tokenizer *t, part p)
+{
+    part member;
+    normalise_step *step;
+    TRY(add_normaliser(t, NORMALISE_PREPEND, &step));
+    TRY(part_member(t, p, "prepend", &member));
+    return part_text(t, member, &step->content);
+}
+
+static int build_replace(tokenizer *t, part p)
+{
+    part member;
+    normalise_step *step;
     TRY(add_normaliser(t, NORMALISE_REPLACE, &step));
     TRY(part_pattern(t, p, &step->pattern));
     TRY(part_member(t, p, "content", &member));
     return part_text(t, member, &step->content);
 }
 
-static int add_split(tokenizer *t, split_kind kind, split_behaviour behaviour, split_step **out)
+static int build_normalisers(tokenizer *t, part p)
+{
+    return part_each(t, p, "normalizers", build_normaliser);
+}
+
+int build_normaliser(tokenizer *t, part p)
+{
+    static const struct {
+        const char *type;
+        normalise_kind kind; /* of those without fields */
+        int (*build)(tokenizer *, part);
+    } normalisers[] = {
+        { "NFC", NORMALISE_NFC, NULL },
+        { "NFD", NORMALISE_NFD, NULL },
+        { "NFKC", NORMALISE_NFKC, NULL },
+        { "NFKD", NORMALISE_NFKD, NULL },
+        { "Lowercase", NORMALISE_LOWERCASE, NULL },
+        { "StripAccents", NORMALISE_STRIP_MARKS, NULL },
+        { "ByteLevel", NORMALISE_BYTES, NULL },
+        { "Sequence", 0, build_normalisers },
+        { "BertNormalizer", 0, build_bert_normaliser },
+        { "Strip", 0, build_strip },
+        { "Prepend", 0, build_prepend },
+        { "Replace", 0, build_replace },
+    };
+    const char *type;
+    normalise_step *step;
+    TRY(part_type(t, p, &type));
+    for (size_t i = 0; i < sizeof normalisers / sizeof *normalisers; i++)
+        if (!strcmp(type, normalisers[i].type))
+            return normalisers[i].build ? normalisers[i].build(t, p) : add_normaliser(t, normalisers[i].kind, &step);
+    return part_refuse(t, p, type);
+}
+
+/* ---- Pre-tokenizers */
+
+static int add_split(tokenizer *t, split_kind kind, split_step **out)
 {
     *out = tokenizer_more_split(t);
     if (!*out)
         return fail_memory();
     (*out)->kind = kind;
-    (*out)->behaviour = behaviour;
+    return LORAC_OK;
+}
+
+static int add_character_split(tokenizer *t, bool (*is_match)(uint32_t), split_behaviour behaviour)
+{
+    split_step *step;
+    TRY(add_split(t, SPLIT_CHARACTERS, &step));
+    step->is_match = is_match;
+    step->behaviour = behaviour;
     return LORAC_OK;
 }
 
 static int read_behaviour(tokenizer *t, part p, split_behaviour *out)
 {
     static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous" };
-    const char *name = "";
-    TRY(json_take_text(p.json, "behavior", &name, t->path));
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(name, names[i]))
-            continue;
-        *out = (split_behaviour)i;
-        return LORAC_OK;
-    }
-    return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = p.place, .found = name },
-                   "the behavior is none of Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous");
+    size_t which = *out;
+    TRY(part_choice(t, p, "behavior", names, sizeof names / sizeof *names, &which));
+    *out = (split_behaviour)which;
+    return LORAC_OK;
 }
 
 /* The words of GPT-2 (openai/gpt-2, encoder.py), then its byte alphabet. */
@@ -105,37 +212,168 @@ static int build_byte_level(tokenizer *t, part p)
     static const char words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
     bool add_prefix_space = true, use_regex = true;
     split_step *step;
-    TRY(json_take_bool(p.json, "add_prefix_space", &add_prefix_space, t->path));
-    TRY(json_take_bool(p.json, "use_regex", &use_regex, t->path));
-    if (add_prefix_space)
-        TRY(add_split(t, SPLIT_PREFIX_SPACE, SPLIT_ISOLATED, &step));
+    TRY(part_bool(t, p, "add_prefix_space", &add_prefix_space));
+    TRY(part_bool(t, p, "use_regex", &use_regex));
+    if (add_prefix_space) {
+        TRY(add_split(t, SPLIT_PREFIX, &step));
+        step->content = slice_of(" ");
+    }
     if (use_regex) {
-        TRY(add_split(t, SPLIT_PATTERN, SPLIT_ISOLATED, &step));
+        TRY(add_split(t, SPLIT_PATTERN, &step));
+        step->behaviour = SPLIT_ISOLATED;
         TRY(pattern_compile(&step->pattern, slice_of(words), t->path, p.place));
     }
-    return add_split(t, SPLIT_TO_BYTES, SPLIT_ISOLATED, &step);
+    return add_split(t, SPLIT_TO_BYTES, &step);
+}
+
+/* Files before 2024 say add_prefix_space, later ones prepend_scheme, and some say both. */
+static int read_scheme(tokenizer *t, part p, bool *prefix, bool *only_first)
+{
+    enum { ALWAYS, FIRST, NEVER };
+    static const char *const names[] = { [ALWAYS] = "always", [FIRST] = "first", [NEVER] = "never" };
+    part scheme;
+    bool add_prefix_space = true;
+    TRY(part_bool(t, p, "add_prefix_space", &add_prefix_space));
+    TRY(part_member(t, p, "prepend_scheme", &scheme));
+    size_t which = add_prefix_space ? ALWAYS : NEVER;
+    TRY(part_choice(t, p, "prepend_scheme", names, sizeof names / sizeof *names, &which));
+    if (!add_prefix_space && which != NEVER)
+        return part_fail(t, scheme, "it contradicts add_prefix_space, which is false");
+    *prefix = which != NEVER;
+    *only_first = which == FIRST;
+    return LORAC_OK;
+}
+
+static int build_metaspace(tokenizer *t, part p)
+{
+    slice replacement;
+    bool prefix = false, only_first = false, split = true;
+    split_step *step;
+    TRY(part_character(t, p, "replacement", &replacement));
+    TRY(read_scheme(t, p, &prefix, &only_first));
+    TRY(part_bool(t, p, "split", &split));
+    TRY(add_split(t, SPLIT_BLANKS, &step));
+    step->content = replacement;
+    if (prefix) {
+        TRY(add_split(t, SPLIT_PREFIX, &step));
+        step->content = replacement;
+        step->only_first = only_first;
+    }
+    if (!split)
+        return LORAC_OK;
+    TRY(add_split(t, SPLIT_PATTERN, &step));
+    step->behaviour = SPLIT_MERGED_WITH_NEXT;
+    step->pattern.literal = replacement;
+    return LORAC_OK;
+}
+
+static int build_digits(tokenizer *t, part p)
+{
+    bool individual = false;
+    TRY(part_bool(t, p, "individual_digits", &individual));
+    return add_character_split(t, character_is_number, individual ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS);
+}
+
+static int build_punctuation(tokenizer *t, part p)
+{
+    split_behaviour behaviour = SPLIT_ISOLATED;
+    TRY(read_behaviour(t, p, &behaviour));
+    return add_character_split(t, character_is_punctuation, behaviour);
+}
+
+static int build_whitespace_split(tokenizer *t, part p)
+{
+    (void)p;
+    return add_character_split(t, character_is_space, SPLIT_REMOVED);
+}
+
+static int build_bert_split(tokenizer *t, part p)
+{
+    TRY(build_whitespace_split(t, p));
+    return add_character_split(t, character_is_punctuation, SPLIT_ISOLATED);
+}
+
+static int build_delimiter_split(tokenizer *t, part p)
+{
+    slice delimiter;
+    split_step *step;
+    TRY(part_character(t, p, "delimiter", &delimiter));
+    TRY(add_split(t, SPLIT_PATTERN, &step));
+    step->behaviour = SPLIT_REMOVED;
+    step->pattern.literal = delimiter;
+    return LORAC_OK;
+}
+
+static int build_fixed_length(tokenizer *t, part p)
+{
+    part member;
+    split_step *step;
+    TRY(part_member(t, p, "length", &member));
+    json_int_t length = member.json ? json_integer_value(member.json) : 5;
+    if (length < 1)
+        return part_fail(t, member, "a whole number from 1 on was expected");
+    TRY(add_split(t, SPLIT_LENGTH, &step));
+    step->length = (size_t)length;
+    return LORAC_OK;
+}
+
+static int build_whitespace(tokenizer *t, part p)
+{
+    split_step *step;
+    (void)p;
+    return add_split(t, SPLIT_WORDS, &step);
+}
+
+static int build_scripts(tokenizer *t, part p)
+{
+    split_step *step;
+    (void)p;
+    return add_split(t, SPLIT_SCRIPTS, &step);
+}
+
+static int build_pattern_split(tokenizer *t, part p)
+{
+    split_step *step;
+    part behaviour;
+    TRY(part_member(t, p, "behavior", &behaviour));
+    if (!behaviour.json)
+        return part_fail(t, behaviour, "a behavior was expected");
+    TRY(add_split(t, SPLIT_PATTERN, &step));
+    TRY(read_behaviour(t, p, &step->behaviour));
+    TRY(part_bool(t, p, "invert", &step->invert));
+    return part_pattern(t, p, &step->pattern);
+}
+
+static int build_splits(tokenizer *t, part p)
+{
+    return part_each(t, p, "pretokenizers", build_split);
 }
 
 int build_split(tokenizer *t, part p)
 {
+    static const struct {
+        const char *type;
+        int (*build)(tokenizer *, part);
+    } splits[] = {
+        { "Sequence", build_splits },
+        { "ByteLevel", build_byte_level },
+        { "Metaspace", build_metaspace },
+        { "Split", build_pattern_split },
+        { "Digits", build_digits },
+        { "Punctuation", build_punctuation },
+        { "BertPreTokenizer", build_bert_split },
+        { "Whitespace", build_whitespace },
+        { "WhitespaceSplit", build_whitespace_split },
+        { "CharDelimiterSplit", build_delimiter_split },
+        { "FixedLength", build_fixed_length },
+        { "UnicodeScripts", build_scripts },
+    };
     const char *type;
-    split_step *step;
     TRY(part_type(t, p, &type));
-    if (!strcmp(type, "Sequence"))
-        return part_each(t, p, "pretokenizers", build_split);
-    if (!strcmp(type, "ByteLevel"))
-        return build_byte_level(t, p);
-    if (!strcmp(type, "Digits")) {
-        bool individual = false;
-        TRY(json_take_bool(p.json, "individual_digits", &individual, t->path));
-        return add_split(t, SPLIT_DIGITS, individual ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, &step);
-    }
-    if (strcmp(type, "Split"))
-        return part_refuse(t, p, type);
-    TRY(add_split(t, SPLIT_PATTERN, SPLIT_ISOLATED, &step));
-    TRY(read_behaviour(t, p, &step->behaviour));
-    TRY(json_take_bool(p.json, "invert", &step->invert, t->path));
-    return part_pattern(t, p, &step->pattern);
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
+        if (!strcmp(type, splits[i].type))
+            return splits[i].build(t, p);
+    return part_refuse(t, p, type);
 }
 
 /* ---- Post-processors */

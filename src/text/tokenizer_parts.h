@@ -24,17 +24,25 @@ typedef enum normalise_kind {
     NORMALISE_LOWERCASE,
     NORMALISE_REPLACE,
     NORMALISE_PREPEND,
-    NORMALISE_BYTES
+    NORMALISE_BYTES,
+    NORMALISE_STRIP,
+    NORMALISE_STRIP_MARKS,
+    NORMALISE_STRIP_ACCENTS, /* BERT's: of a text in NFD */
+    NORMALISE_CLEAN,         /* BERT's: no controls, every white space a blank */
+    NORMALISE_CHINESE        /* BERT's: blanks around ideographs */
 } normalise_kind;
 
 typedef struct normalise_step {
     normalise_kind kind;
-    pattern pattern; /* REPLACE */
-    slice content;   /* REPLACE, PREPEND */
+    pattern pattern;              /* REPLACE */
+    slice content;                /* REPLACE, PREPEND */
+    bool strip_left, strip_right; /* STRIP */
 } normalise_step;
 
 /* Every span without an id goes through the step. `next` is scratch. */
 int normalise_run(const normalise_step *step, passage *p, passage *next, matcher *m);
+/* Those of single characters, from STRIP on: one span, added to `next`. */
+int normalise_characters(const normalise_step *step, const passage *p, const span *s, passage *next);
 
 /* ---- Splitting into words */
 
@@ -46,13 +54,26 @@ typedef enum split_behaviour {
     SPLIT_CONTIGUOUS
 } split_behaviour;
 
-typedef enum split_kind { SPLIT_PATTERN, SPLIT_DIGITS, SPLIT_PREFIX_SPACE, SPLIT_TO_BYTES } split_kind;
+typedef enum split_kind {
+    SPLIT_PATTERN,
+    SPLIT_CHARACTERS, /* every character of a kind is a match */
+    SPLIT_WORDS,      /* runs of \w, and of neither \w nor white space */
+    SPLIT_SCRIPTS,    /* where the script changes */
+    SPLIT_LENGTH,     /* every `length` characters */
+    SPLIT_PREFIX,     /* these rewrite the text: `content` in front, unless it is there */
+    SPLIT_BLANKS,     /* every blank is `content` */
+    SPLIT_TO_BYTES    /* the byte alphabet */
+} split_kind;
 
 typedef struct split_step {
     split_kind kind;
-    pattern pattern;           /* PATTERN */
-    split_behaviour behaviour; /* PATTERN, DIGITS */
-    bool invert;               /* PATTERN: the matches are the words, the rest separates */
+    pattern pattern;            /* PATTERN */
+    split_behaviour behaviour;  /* PATTERN, CHARACTERS */
+    bool invert;                /* PATTERN: the matches are the words, the rest separates */
+    bool only_first;            /* PREFIX: where the text begins */
+    bool (*is_match)(uint32_t); /* CHARACTERS */
+    slice content;              /* PREFIX, BLANKS */
+    size_t length;              /* LENGTH */
 } split_step;
 
 int split_run(const split_step *step, passage *p, passage *next, matcher *m);
