@@ -229,9 +229,9 @@ static int32_t letter_id(const word_model *m, bpe_scratch *s, slice word, size_t
         buf_slice(&s->affixed, bytes);
         if (end == word.n)
             buf_slice(&s->affixed, b->suffix);
-        return (int32_t)map_find(&m->vocabulary->ids, buf_slice_of(&s->affixed));
+        return word_model_id(m, buf_slice_of(&s->affixed));
     }
-    return c < 0x200 ? b->letters[c] : (int32_t)map_find(&m->vocabulary->ids, bytes);
+    return c < 0x200 ? b->letters[c] : word_model_id(m, bytes);
 }
 
 static void add_symbol(bpe_scratch *s, int32_t id, size_t begin, size_t end)
@@ -285,7 +285,7 @@ static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
 
 int bpe_word(const word_model *m, bpe_scratch **scratch, slice word, token_list *out)
 {
-    int64_t whole = m->bpe.ignore_merges ? map_find(&m->vocabulary->ids, word) : -1;
+    int32_t whole = m->bpe.ignore_merges ? word_model_id(m, word) : -1;
     if (whole >= 0)
         return token_list_add(out, (int32_t)whole, 0, word.n);
     if (!*scratch && !(*scratch = mem_new(1, sizeof **scratch)))

@@ -126,7 +126,7 @@ static int place_added(tokenizer *t, part p, slice content, int64_t id, uint8_t 
                        "the added token \"%.*s\" leaves a gap in the ids: %lld where there are %d tokens",
                        (int)content.n, content.p, (long long)id, t->vocabulary.count);
     if (known < 0)
-        return tokenizer_put(t, (int32_t)id, content, flags, p.place);
+        return tokenizer_put(t, (int32_t)id, content, flags | TOKEN_FOREIGN, p.place);
     if (t->vocabulary.flags[id] & TOKEN_ADDED)
         return fail_at(LORAC_ERROR_DATA, where, "the added token \"%.*s\" is there twice", (int)content.n, content.p);
     t->vocabulary.flags[id] |= flags;

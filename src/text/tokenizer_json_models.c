@@ -149,6 +149,7 @@ static int read_wordpiece(tokenizer *t, part model)
     TRY(read_affix(t, model, "continuing_subword_prefix", &t->model.wordpiece.prefix));
     TRY(json_take_int(model.json, "max_input_chars_per_word", 0, INT32_MAX, &most, t->path));
     t->model.wordpiece.characters_most = (size_t)most;
+    wordpiece_open(&t->model.wordpiece, &t->vocabulary);
     return need_unknown(t, "WordPiece");
 }
 

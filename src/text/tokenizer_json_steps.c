@@ -43,28 +43,35 @@ int part_bool(tokenizer *t, part p, const char *key, bool *out)
     return LORAC_OK;
 }
 
+static int fail_choice(const tokenizer *t, part p, const char *const *names, size_t count)
+{
+    const char *name = json_string_value(p.json);
+    buf list = { 0 };
+    for (size_t i = 0; i < count; i++)
+        buf_format(&list, "%s%s", i ? ", " : "", names[i]);
+    int status = buf_status(&list);
+    if (status == LORAC_OK)
+        status = fail_at(LORAC_ERROR_DATA,
+                         (fault){ .file = t->path, .key = p.place, .found = name ? name : json_kind(p.json) },
+                         "one of %s was expected", list.p);
+    buf_free(&list);
+    return status;
+}
+
 int part_choice(tokenizer *t, part p, const char *key, const char *const *names, size_t count, size_t *out)
 {
     part member;
-    buf list = { 0 };
     TRY(part_member(t, p, key, &member));
     if (!member.json)
         return LORAC_OK;
     const char *name = json_string_value(member.json);
-    for (size_t i = 0; i < count; i++) {
-        if (name && !strcmp(name, names[i])) {
-            *out = i;
-            return LORAC_OK;
-        }
-        buf_format(&list, "%s%s", i ? ", " : "", names[i]);
+    for (size_t i = 0; name && i < count; i++) {
+        if (strcmp(name, names[i]) != 0)
+            continue;
+        *out = i;
+        return LORAC_OK;
     }
-    int status = buf_status(&list);
-    if (status == LORAC_OK)
-        status = fail_at(LORAC_ERROR_DATA,
-                         (fault){ .file = t->path, .key = member.place, .found = name ? name : json_kind(member.json) },
-                         "one of %s was expected", list.p);
-    buf_free(&list);
-    return status;
+    return fail_choice(t, member, names, count);
 }
 
 static int part_character(tokenizer *t, part p, const char *key, slice *out)

@@ -11,7 +11,8 @@ enum {
     TOKEN_SPECIAL = 2,  /* left out by skip_special */
     TOKEN_VERBATIM = 4, /* decoded as it stands */
     TOKEN_BYTE = 8,     /* "<0xHH>": decoded as that byte */
-    TOKEN_SILENT = 16   /* decoded as nothing */
+    TOKEN_SILENT = 16,  /* decoded as nothing */
+    TOKEN_FOREIGN = 32  /* an added token that the model lacks: no part of a word is this token */
 };
 
 enum { VOCABULARY_MOST = 1 << 24, ADDED_TOKEN_LONGEST = 1024 };

@@ -156,9 +156,15 @@ void model_run_free(model_run *r)
     mem_free(r);
 }
 
+int32_t word_model_id(const word_model *m, slice token)
+{
+    int32_t id = (int32_t)map_find(&m->vocabulary->ids, token);
+    return id >= 0 && m->vocabulary->flags[id] & TOKEN_FOREIGN ? -1 : id;
+}
+
 static int wordlevel_word(const word_model *m, slice word, token_list *out)
 {
-    int32_t id = (int32_t)map_find(&m->vocabulary->ids, word);
+    int32_t id = word_model_id(m, word);
     if (id < 0)
         id = m->unknown.id;
     return id < 0 ? LORAC_OK : token_list_add(out, id, 0, word.n);

@@ -66,7 +66,10 @@ int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice r
 typedef struct wordpiece {
     slice prefix;           /* of tokens that do not begin a word: "##" */
     size_t characters_most; /* longer words are unknown */
+    size_t longest;         /* bytes of the longest token */
 } wordpiece;
+
+void wordpiece_open(wordpiece *w, const vocabulary *v); /* the rest is set by the caller */
 
 /* ---- The whole */
 
@@ -83,6 +86,8 @@ typedef struct word_model {
 } word_model;
 
 void word_model_free(word_model *m);
+/* Or -1. Added tokens that the model lacks are none of its tokens, though the vocabulary has them. */
+int32_t word_model_id(const word_model *m, slice token);
 
 /* Where no token but those that begin with U+2581 (a blank, in SentencePiece's terms) holds one, words can be cut
  * before it: what comes out is the same, but short words are met again and remembered. To be called when the model is
