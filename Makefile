@@ -23,6 +23,7 @@ test-threads: ## the tests under ThreadSanitizer
 
 test-peers: build ## compare with transformers, PEFT, tokenizers and gguf (a 6 GB Python environment, made once)
 	@tools/install-packages.sh peers
+	cmake --build build --target lorac-shared
 	@if [ -e tools/test_peers.sh ]; then tools/test_peers.sh; else echo "SKIPPED: tools/test_peers.sh is not there"; fi
 
 bench: build ## lorac beside PEFT and llama.cpp: speed and memory; ROUNDS=3 LINES=training,merge PEERS=peft

@@ -160,12 +160,12 @@ uint32_t character_known(uint32_t c)
     return low < sizeof later / sizeof *later && later[low].first <= c ? later[low].stand_in : c;
 }
 
-/* U+11DE0 .. U+11DE9 are the digits that came with Unicode 17. */
+/* U+11DE0 .. U+11DE9 and U+16FF4 .. U+16FF6 are the numbers that came with Unicode 17. */
 bool character_is_number(uint32_t c)
 {
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)character_known(c));
     return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO ||
-           (c >= 0x11DE0 && c <= 0x11DE9);
+           (c >= 0x11DE0 && c <= 0x11DE9) || (c >= 0x16FF4 && c <= 0x16FF6);
 }
 
 /* ---- Lower case */
