@@ -9,12 +9,12 @@
 #include "mem.h"
 #include "tokenizer.h"
 
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define GOLDEN SOURCE_DIR "/tests/golden/tokenizers/"
-
-static const char *const names[] = { "gpt2", "roberta", "llama3", "qwen2", "smollm", "lowercase", "unknown" };
-enum { NAMES = sizeof names / sizeof *names };
 
 static json_t *read_json(const char *name, const char *file)
 {
@@ -94,20 +94,37 @@ static void check_row(const tokenizer *t, slice text, const json_t *row, const c
     encoding_free(&e);
 }
 
+/* A row that is null was left out. */
+static void check_golden(const char *name, const json_t *texts)
+{
+    tokenizer *t = open_golden(name);
+    json_t *rows = read_json(name, "/expected.json");
+    assert_int_equal(json_array_size(rows), json_array_size(texts));
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        if (!json_is_null(json_array_get(rows, i)))
+            check_row(t, text_of(json_array_get(texts, i)), json_array_get(rows, i), name, i);
+    json_decref(rows);
+    tokenizer_free(t);
+}
+
+static int is_name(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' && !strchr(entry->d_name, '.');
+}
+
 static void test_goldens(void **state)
 {
     (void)state;
     json_t *texts = read_json("", "texts.json");
     assert_true(json_array_size(texts) > 140);
-    for (int n = 0; n < NAMES; n++) {
-        tokenizer *t = open_golden(names[n]);
-        json_t *rows = read_json(names[n], "/expected.json");
-        assert_int_equal(json_array_size(rows), json_array_size(texts));
-        for (size_t i = 0; i < json_array_size(rows); i++)
-            check_row(t, text_of(json_array_get(texts, i)), json_array_get(rows, i), names[n], i);
-        json_decref(rows);
-        tokenizer_free(t);
+    struct dirent **names;
+    int count = scandir(GOLDEN, &names, is_name, alphasort);
+    assert_true(count >= 25);
+    for (int n = 0; n < count; n++) {
+        check_golden(names[n]->d_name, texts);
+        free(names[n]);
     }
+    free(names);
     json_decref(texts);
 }
 
