@@ -1,38 +1,52 @@
 #!/usr/bin/env python3
-"""Ids of random texts: the program against Hugging Face's tokenizers.
+"""Random texts through many tokenizers: ids, offsets, types and decoded text, lorac against Hugging Face's tokenizers.
 
-    check_tokenizer.py [PROGRAM FOLDER...]
+    check_tokenizer.py [--strings N] [--markdown FILE] [FOLDER...]
 
-A folder holds tokenizer.json. Without arguments: the program under test and the folders of tests/golden/tokenizers, and the real model's
-vocabulary, where it is there, against one put together here as llama.cpp reads it.
+A folder holds tokenizer.json. Without folders: those of tests/golden/tokenizers, and the real model's vocabulary, where it is there,
+against one put together here as llama.cpp reads it. --markdown writes the table to a file.
 """
 
+import argparse
 import json
-import os
+import multiprocessing
 import random
-import subprocess
 import sys
-import tempfile
+import time
+from functools import partial
 from pathlib import Path
 
+import numpy
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lorac"
-COUNT = 2000
+from peer import CACHE, ROOT
+from text_rows import Text, byte_begins, library
+
+PAIRS = 500  # strings that go as pairs, too
+SPEED_BYTES = 1 << 20
+
+
+def characters(*ranges):
+    return [chr(c) for first, last in ranges for c in range(first, last + 1)]
+
 
 POOLS = [
-    [chr(c) for c in range(32, 127)],
-    [" ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", "\u180e", "\u2028", "\x85", "\x0b", "\u200b"],
-    ["'s", "'S", "'ll", "'Ll", "'re", "'VE", "\u2019s", "'t", "don't", " it's"],
-    ["½", "Ⅷ", "१", "𝟘", "123", "4567", "²", "๓", "1,000"],
-    [chr(c) for c in range(0x300, 0x330)] + ["é", "ﬁ", "Å", "ǆ", "İ", "ẞ", "Σ", "가", "각", "ᄀ", "ᅡ", "ᆨ"],
-    [chr(c) for c in range(0x4E00, 0x4E40)],
-    ["שלום", "مرحبا", "नमस्ते", "สวัสดี", "Привет", "γειά"],
-    ["😀", "👩‍👩‍👧", "🇩🇪", "🏽", "\ufe0f"],
-    ["the ", "hello", "world", " and", "ing", "Token", " foo"],
-    ["_", ".", ",", "!", "-", "+", "(", ")", "<", ">", "/", "="],
+    characters((32, 126)),
+    [" ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", *"\u00a0\u1680\u2002\u2009\u200a\u202f\u205f\u3000\u180e\u2028\u2029\x85\x0b\x0c\u200b\ufeff\u2060"],
+    characters((0, 31), (127, 159)) + ["\u00ad", "\u200e", "\u202e", "\ufffd", "\uffff", "\ue000", "\U000f0000", "\U0010fffd", "\U000e0041"],
+    ["'s", "'S", "'ll", "'Ll", "'re", "'VE", "\u2019s", "'t", "don't", " it's", "'", "n't", " 're", "\u017f"],
+    ["½", "Ⅷ", "१", "𝟘", "123", "4567", "²", "๓", "1,000", "1000000", "3.14", "①", "\U00011de0", "\U00016ff4", "４５"],
+    characters((0x300, 0x32f), (0x1ab0, 0x1ac0), (0x20d0, 0x20f0), (0x591, 0x5a0), (0x93e, 0x94d)) + ["é", "ﬁ", "Å", "ǆ", "İ", "ẞ", "Σ", "ς", "ợ"],
+    ["가", "각", "ᄀ", "ᅡ", "ᆨ", "안녕", "ㄱ", *characters((0x4E00, 0x4E40)), "龥", "㐀", "豈", "𠀀", "𪜀", "𫝀", "𫠠", "𫤠", "丽"],
+    ["こんにちは", "カタカナ", "ー", "ｶﾞ", "々", "〇", "、", "。", "「", "」"],
+    ["שלום", "مرحبا", "नमस्ते", "สวัสดี", "Привет", "γειά", "ΣΑΣ", "ქართული", "Բարեւ", "አማርኛ", "தமிழ்", "မြန်မာ", "ភាសា", "ᠮᠣᠩᠭᠣᠯ", "Ω", "K", "ᾳ"],
+    ["😀", "👩‍👩‍👧", "🇩🇪", "🏽", "\ufe0f", "👍🏽", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️", "☃", "™", "🫨", "\u200d", "🇦"],
+    ["the ", "hello", "world", " and", "ing", "Token", " foo", "HELLO", "word", "words", " kettle is on", "The", "éte", "naïve café", "eeee", "ooo"],
+    [*"_.,!-+()<>/=#$%&*@[]^`{|}~:;?\"\\", "…", "“", "”", "—", "¿", "§", "·", "\u0387", "\u061d", "\u2e52", "\u1b4e", "\U0001e95e", "``", "''", "..."],
+    [chr(c) for c in (0x897, 0x1C89, 0xA7CB, 0xA7DC, 0x105C0, 0x10D50, 0x10D70, 0x11380, 0x113B8, 0x11F02, 0x11F50, 0x13440, 0x16D40, 0x1CC00, 0x1CCF0, 0x1E4D0,
+                      0x1E5F1, 0x1FAE8, 0x1FADF, 0x2EBF0, 0x31350, 0x16EA0, 0x11DE3, 0x1E6C0, 0x323B0, 0x10EC5)],
+    ["<0x41>", "<unk>", "\u2581", "\u2581\u2581", "\u2581a", "Ġ", "##", "##a", "</w>", "[UNK]", "<s>"],
 ]
 
 
@@ -43,35 +57,96 @@ def any_character(generator):
 
 def random_text(generator, pools):
     parts = []
-    for _ in range(generator.randint(0, 40)):
+    for _ in range(generator.randint(0, 30)):
         common = generator.random() > 0.05
         parts.append(generator.choice(generator.choice(pools)) if common else any_character(generator))
     return "".join(parts)
 
 
-def ids_of(program, model, texts, special):
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.jsonl"
-        rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-        flag = "--add-special-tokens" if special else "--no-special-tokens"
-        command = [program, "tokenize", "-m", str(model), "--jsonl", str(rows), flag]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"FAIL {' '.join(command)}\nexit code {done.returncode}\n{done.stderr}")
-    return [json.loads(line)["ids"] for line in done.stdout.splitlines()]
-
-
-def compare(program, model, peer):
+def random_texts(peer, count):
     generator = random.Random(20)
     added = [token.content for token in peer.get_added_tokens_decoder().values()]
-    texts = [random_text(generator, POOLS + [added] if added else POOLS) for _ in range(COUNT)]
-    for special in (True, False):
-        got = ids_of(program, model, texts, special)
-        expected = [encoding.ids for encoding in peer.encode_batch(texts, add_special_tokens=special)]
-        wrong = [i for i in range(COUNT) if i >= len(got) or got[i] != expected[i]]
-        print(f"{'FAIL' if wrong else 'ok  '} {model}, special tokens {special}: {COUNT - len(wrong)} of {COUNT} texts alike", flush=True)
-        if wrong:
-            sys.exit(f"first: {ascii(texts[wrong[0]])}\n  got      {got[wrong[0]]}\n  expected {expected[wrong[0]]}")
+    pools = POOLS + [added] if added else POOLS
+    return [random_text(generator, pools) for _ in range(count)]
+
+
+# ---- What differs
+
+
+def peer_offsets(encoding, begins):
+    return begins[numpy.array(encoding.offsets, dtype=int).reshape(-1, 2)]
+
+
+def differs(ours, encoding, begins):
+    """`begins` is None where there are no offsets to compare with."""
+    if not numpy.array_equal(ours[0], encoding.ids):
+        return f"ids {ours[0].tolist()} and not {encoding.ids}"
+    if begins is None:
+        return None
+    expected = peer_offsets(encoding, begins)
+    if not (numpy.array_equal(ours[1], expected[:, 0]) and numpy.array_equal(ours[2], expected[:, 1])):
+        return f"offsets {list(zip(ours[1].tolist(), ours[2].tolist()))} and not {expected.tolist()}"
+    if not numpy.array_equal(ours[3], encoding.type_ids) or not numpy.array_equal(ours[4], encoding.special_tokens_mask):
+        return f"types {ours[3].tolist()} and not {encoding.type_ids}, special {ours[4].tolist()} and not {encoding.special_tokens_mask}"
+    return None
+
+
+def compare_singles(ours, peer, texts, with_offsets):
+    full, bare = peer.encode_batch(texts), peer.encode_batch(texts, add_special_tokens=False)
+    ids = [encoding.ids for encoding in full]
+    decoded = [peer.decode_batch(ids, skip_special_tokens=skip) for skip in (False, True)]
+    for i, text in enumerate(texts):
+        encoded = text.encode()
+        columns = ours.encode(encoded)
+        problem = differs(columns, full[i], byte_begins(text) if with_offsets else None)
+        if not problem and ours.encode(encoded, special=False)[0].tolist() != bare[i].ids:
+            problem = f"without special tokens {ours.encode(encoded, special=False)[0].tolist()} and not {bare[i].ids}"
+        for skip in (False, True):
+            if not problem and ours.decode(ids[i], skip) != decoded[skip][i].encode():
+                problem = f"decoded, skip {skip}: {ascii(ours.decode(ids[i], skip).decode())} and not {ascii(decoded[skip][i])}"
+        if problem:
+            yield f"{ascii(text)}: {problem}"
+
+
+def compare_pairs(ours, peer, texts):
+    for first, second in zip(texts[:PAIRS], texts[PAIRS:]):
+        columns, encoding = ours.encode(first.encode(), pair=second.encode()), peer.encode(first, second)
+        if columns[0].tolist() != encoding.ids or columns[3].tolist() != encoding.type_ids:
+            yield f"{ascii(first)}, {ascii(second)}: {columns[0].tolist()} of {columns[3].tolist()}, not {encoding.ids} of {encoding.type_ids}"
+
+
+def speeds(ours, peer, texts):
+    """MB/s of both, on texts of some thousand characters."""
+    joined, size = [], 0
+    for at in range(0, len(texts), 50):
+        joined.append("\n".join(texts[at:at + 50]))
+        size += len(joined[-1].encode())
+        if size > SPEED_BYTES:
+            break
+    encoded = [text.encode() for text in joined]
+    ours.seconds = 0
+    for text in encoded:
+        ours.encode(text)
+    start = time.perf_counter()
+    for text in joined:
+        peer.encode(text)
+    return size / ours.seconds / 1e6, size / (time.perf_counter() - start) / 1e6
+
+
+# ---- The tokenizers
+
+
+def parts_of(component):
+    """The names of a component and what it is made of."""
+    inner = (component or {}).get("normalizers") or (component or {}).get("pretokenizers")
+    if inner:
+        return [name for part in inner for name in parts_of(part)]
+    return [component["type"]] if component else []
+
+
+def kind_of(saved):
+    parts = parts_of(saved["normalizer"]) + parts_of(saved["pre_tokenizer"])
+    return ": ".join([saved["model"]["type"], ", ".join(dict.fromkeys(parts))]).rstrip(": ")
 
 
 def from_folder(folder):
@@ -96,19 +171,53 @@ def from_smollm(path):
     return peer
 
 
+def compare(count, model):
+    """A row of the table, and what differs."""
+    is_gguf = str(model).endswith(".gguf")  # llama.cpp knows no offsets
+    peer = from_smollm(model) if is_gguf else from_folder(model)
+    texts, ours = random_texts(peer, count), Text(model)
+    problems = list(compare_singles(ours, peer, texts, not is_gguf)) + list(compare_pairs(ours, peer, texts))
+    kind = kind_of(json.loads(peer.to_str()))
+    return (Path(model).stem, kind, count, len(problems), *speeds(ours, peer, texts)), problems
+
+
+def write_markdown(path, rows):
+    lines = ["# Tokenizers compared", "",
+             "Made by `tools/test_peers.sh tokenizer --markdown docs/tokenizer-table.md`: random strings through each tokenizer of",
+             "tests/golden/tokenizers, ids, offsets, types and decoded text against Hugging Face's tokenizers; MB/s on one thread of a busy machine.", "",
+             "| tokenizer | model: normalisers and pre-tokenizers | strings | mismatches | MB/s lorac | MB/s tokenizers |",
+             "|---|---|--:|--:|--:|--:|"]
+    lines += [f"| {name} | {kind} | {count} | {wrong} | {fast:.1f} | {slow:.1f} |" for name, kind, count, wrong, fast, slow in rows]
+    Path(path).write_text("\n".join(lines) + "\n")
+
+
+def models():
+    found = sorted(path.parent for path in (ROOT / "tests" / "golden" / "tokenizers").glob("*/tokenizer.json"))
+    real = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    if real.exists():
+        return [*found, real]
+    print(f"not compared: {real} is not there")
+    return found
+
+
 def main():
-    if len(sys.argv) > 2:
-        for folder in sys.argv[2:]:
-            compare(sys.argv[1], folder, from_folder(folder))
-        return
-    program = os.environ.get("LORAC", str(ROOT / "build" / "lorac"))
-    for folder in sorted((ROOT / "tests" / "golden" / "tokenizers").glob("*/")):
-        compare(program, folder, from_folder(folder))
-    model = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    if model.exists():
-        compare(program, model, from_smollm(model))
-    else:
-        print(f"not compared: {model} is not there")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--strings", type=int, default=10000)
+    parser.add_argument("--markdown")
+    parser.add_argument("folders", nargs="*")
+    arguments = parser.parse_args()
+    library()
+    rows = []
+    with multiprocessing.Pool() as pool:
+        for row, problems in pool.imap(partial(compare, arguments.strings), arguments.folders or models()):
+            name, kind, count, wrong, fast, slow = row
+            print(f"{'FAIL' if wrong else 'ok  '} {name:18} {count} strings, {wrong} differ, {fast:6.1f} MB/s beside {slow:5.1f}, {kind}", flush=True)
+            for problem in problems[:3]:
+                print(f"     {problem}")
+            rows.append(row)
+    if arguments.markdown:
+        write_markdown(arguments.markdown, rows)
+    sys.exit(any(row[3] for row in rows))
 
 
 if __name__ == "__main__":
