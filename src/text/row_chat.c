@@ -5,46 +5,35 @@
 #include "row_chat.h"
 
 #include "err.h"
-#include "json.h"
 #include "mem.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static int chat_fail(const row_place *place, const char *key, const char *found, const char *expected,
-                     const char *sentence)
-{
-    return fail_at(
-        LORAC_ERROR_DATA,
-        (fault){ .file = place->file, .line = place->line, .key = key, .found = found, .expected = expected }, "%s",
-        sentence);
-}
-
-int chat_check(const row_place *place, const json_t *messages, const char *key)
-{
-    char name[64];
-    if (!json_is_array(messages))
-        return chat_fail(place, key, json_kind(messages), "an array of messages",
-                         "the row has a value of the wrong kind");
-    if (!json_array_size(messages))
-        return chat_fail(place, key, "an empty array", "at least one message", "the row has no messages");
-    for (size_t i = 0; i < json_array_size(messages); i++) {
-        const json_t *message = json_array_get(messages, i), *role = json_object_get(message, "role");
-        snprintf(name, sizeof name, "%s[%zu]", key, i);
-        if (!json_is_object(message))
-            return chat_fail(place, name, json_kind(message), "an object with role and content",
-                             "a message is no object");
-        snprintf(name, sizeof name, "%s[%zu].role", key, i);
-        if (!json_is_string(role))
-            return chat_fail(place, name, role ? json_kind(role) : "nothing", "a string", "a message has no role");
-    }
-    return LORAC_OK;
-}
-
 static slice role_token(const tokenizer *t, token_role role)
 {
     int32_t id = t ? tokenizer_role(t, role) : -1;
     return id >= 0 ? tokenizer_token(t, id) : (slice){ NULL, 0 };
+}
+
+static int fail_no_template(const chat *c)
+{
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = c->place.file, .line = c->place.line, .hint = "Give one with --chat-template" },
+                   "the row is a conversation, and the model has no chat template");
+}
+
+int chat_suit(chat *c, json_t *messages)
+{
+    const template *t = c->reader->template;
+    if (!t)
+        return fail_no_template(c);
+    if (c->known != t) {
+        const tokenizer *words = c->reader->tokenizer;
+        TRY(template_habits_find(t, role_token(words, TOKEN_BOS), role_token(words, TOKEN_EOS), &c->habits));
+        c->known = t;
+    }
+    return template_habits_suit(&c->habits, messages);
 }
 
 static int render(chat *c, const json_t *messages, bool add_generation_prompt, buf *out, text_region **regions,
@@ -58,9 +47,7 @@ static int render(chat *c, const json_t *messages, bool add_generation_prompt, b
                              .bos = role_token(t, TOKEN_BOS),
                              .eos = role_token(t, TOKEN_EOS) };
     if (!c->reader->template)
-        return fail_at(LORAC_ERROR_DATA,
-                       (fault){ .file = c->place.file, .line = c->place.line, .hint = "Give one with --chat-template" },
-                       "the row is a conversation, and the model has no chat template");
+        return fail_no_template(c);
     buf_clear(out);
     int status = template_render(c->reader->template, &input, out, regions, count);
     if (status != LORAC_ERROR_DATA)
@@ -90,12 +77,54 @@ static int add_region(region_list *list, size_t begin, size_t end)
     return LORAC_OK;
 }
 
-static int marked_turns(chat *c)
+static int count_marked(chat *c, const json_t *messages, size_t *count)
 {
     text_region *regions = NULL;
-    size_t count = 0;
+    *count = 0;
+    int status = json_array_size(messages) ? render(c, messages, false, &c->prefix, &regions, count) : LORAC_OK;
+    mem_free(regions);
+    return status;
+}
+
+static bool is_assistant(const json_t *message)
+{
+    return strcmp(json_string_value(json_object_get(message, "role")), "assistant") == 0;
+}
+
+/* The place of the assistant's last message, or the number of messages. */
+static size_t last_turn(const chat *c)
+{
+    size_t count = json_array_size(c->messages), i = count;
+    while (i > 0 && !is_assistant(json_array_get(c->messages, i - 1)))
+        i--;
+    return i ? i - 1 : count;
+}
+
+/* How many marked regions stand before the assistant's last message, which may have several. */
+static int regions_before_last(chat *c, size_t *count)
+{
+    json_t *head = json_array(), *message;
+    size_t i, last = last_turn(c);
+    int status = head ? LORAC_OK : fail_memory();
+    json_array_foreach(c->messages, i, message)
+    {
+        if (i < last && status == LORAC_OK && json_array_append(head, message) != 0)
+            status = fail_memory();
+    }
+    if (status == LORAC_OK)
+        status = count_marked(c, head, count);
+    json_decref(head);
+    return status;
+}
+
+static int marked_turns(chat *c, bool last_only)
+{
+    text_region *regions = NULL;
+    size_t count = 0, first = 0;
     int status = render(c, c->messages, false, &c->text, &regions, &count);
-    for (size_t i = 0; status == LORAC_OK && i < count; i++)
+    if (status == LORAC_OK && last_only && count > 1)
+        status = regions_before_last(c, &first);
+    for (size_t i = first < count ? first : 0; status == LORAC_OK && i < count; i++)
         status = add_region(&c->regions, regions[i].begin, regions[i].end);
     mem_free(regions);
     return status;
@@ -132,11 +161,14 @@ static int check_prefix(chat *c, size_t messages, bool with_prompt)
         character += ((unsigned char)part.p[i] & 0xC0) != 0x80;
     return fail_at(
         LORAC_ERROR_DATA,
-        (fault){ .file = c->place.file,
-                 .line = c->place.line,
-                 .found = excerpt(whole, at, found, sizeof found),
-                 .expected = excerpt(part, at, expected, sizeof expected),
-                 .hint = "Mark the assistant's text in the template with {% generation %}, or train on --loss-on all" },
+        (fault){
+            .file = c->place.file,
+            .line = c->place.line,
+            .found = excerpt(whole, at, found, sizeof found),
+            .expected = excerpt(part, at, expected, sizeof expected),
+            .hint =
+                "Mark the assistant's text in the template with {% generation %} (--chat-template), train on the last "
+                "turn alone (--loss-on last) where that is stable, or on everything (--loss-on all)" },
         "the chat template renders the first %zu message(s)%s otherwise alone than as part of the whole conversation, "
         "so the assistant's turns cannot be found; the first difference is at character %zu",
         messages, with_prompt ? " with the generation prompt" : "", character + 1);
@@ -156,18 +188,19 @@ static int prefix_length(chat *c, const json_t *head, bool with_prompt, size_t *
     return LORAC_OK;
 }
 
-static int turns_by_prefixes(chat *c, json_t *head)
+/* The turns from message `first` on. */
+static int turns_by_prefixes(chat *c, size_t first, json_t *head)
 {
     size_t i, begin, end;
     json_t *message;
     json_array_foreach(c->messages, i, message)
     {
-        bool assistant = strcmp(json_string_value(json_object_get(message, "role")), "assistant") == 0;
-        if (assistant)
+        bool turn = i >= first && is_assistant(message);
+        if (turn)
             TRY(prefix_length(c, head, true, &begin));
         if (json_array_append(head, message) != 0)
             return fail_memory();
-        if (!assistant)
+        if (!turn)
             continue;
         TRY(prefix_length(c, head, false, &end));
         if (end > begin)
@@ -176,20 +209,21 @@ static int turns_by_prefixes(chat *c, json_t *head)
     return LORAC_OK;
 }
 
-int chat_find_turns(chat *c)
+int chat_find_turns(chat *c, bool last_only)
 {
     c->regions.count = 0;
     if (c->reader->template && template_has_generation(c->reader->template))
-        return marked_turns(c);
+        return marked_turns(c, last_only);
     TRY(chat_render(c, c->messages, false, &c->text));
     json_t *head = json_array();
-    int status = head ? turns_by_prefixes(c, head) : fail_memory();
+    int status = head ? turns_by_prefixes(c, last_only ? last_turn(c) : 0, head) : fail_memory();
     json_decref(head);
     return status;
 }
 
 void chat_free(chat *c)
 {
+    json_decref(c->tools);
     buf_free(&c->text);
     buf_free(&c->prefix);
     mem_free(c->regions.items);

@@ -3,35 +3,34 @@
 #ifndef LORAC_ROW_CHAT_H
 #define LORAC_ROW_CHAT_H
 
+#include "row_forms.h"
 #include "rows.h"
+#include "template_habits.h"
 
 typedef struct region_list {
     text_region *items;
     size_t count, capacity;
 } region_list;
 
-/* Where a row stands, for messages. */
-typedef struct row_place {
-    const char *file;
-    long line;
-} row_place;
-
 typedef struct chat {
     const row_reader *reader;
     row_place place;
-    const json_t *messages;      /* checked: an array of objects with a role */
-    const json_t *tools, *extra; /* or NULL */
-    buf text;                    /* rendered */
-    buf prefix;                  /* a part of it, rendered alone */
-    region_list regions;         /* the assistant's turns in `text` */
+    const json_t *messages; /* as row_message_list gives them */
+    json_t *tools;          /* ours; or NULL */
+    const json_t *extra;    /* or NULL */
+    buf text;               /* rendered */
+    buf prefix;             /* a part of it, rendered alone */
+    region_list regions;    /* the assistant's turns in `text` */
+    const template *known;  /* whose habits these are, or NULL */
+    template_habits habits;
 } chat;
 
-/* Checks an array of messages; `key` names it. */
-int chat_check(const row_place *place, const json_t *messages, const char *key);
+/* Changes messages that the template cannot take as they are. */
+int chat_suit(chat *c, json_t *messages);
 /* Renders the messages into `out` (cleared first). */
 int chat_render(chat *c, const json_t *messages, bool add_generation_prompt, buf *out);
-/* Renders c->messages into c->text and finds c->regions. */
-int chat_find_turns(chat *c);
+/* Renders c->messages into c->text and finds c->regions: every turn of the assistant, or the last alone. */
+int chat_find_turns(chat *c, bool last_only);
 void chat_free(chat *c);
 
 #endif

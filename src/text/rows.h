@@ -1,6 +1,9 @@
 /* rows.h: one row of training data, from its JSON to ids and labels. Here stand the rules of what is trained: which
  * turns, which tokens, and that the end of a turn is. Knows no files but for their names in errors; a row file's lines
- * come from train/dataset.h. */
+ * come from train/dataset.h.
+ *
+ * The form of a row is that of the first of these keys that it has: input_ids; prompt and completion; messages or
+ * ShareGPT's conversations; text; Alpaca's instruction and output. Other keys are ignored. */
 #ifndef LORAC_ROWS_H
 #define LORAC_ROWS_H
 
@@ -37,6 +40,7 @@ typedef struct row {
     int32_t *ids, *labels; /* labels unshifted, LABEL_NONE = not trained. ROW_CLASS: one, at class_position */
     size_t count, capacity, trained;
     bool truncated;
+    bool end_cut;                /* what was cut off begins within trained tokens: the turn has lost its end */
     int32_t class_label;         /* of a ROW_CLASS */
     double weight;               /* 1 unless the row says otherwise */
     struct row_scratch *scratch; /* rows.c's own */
