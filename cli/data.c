@@ -11,6 +11,7 @@ static lorac_data_options row_options(const arguments *a, int64_t limit)
 {
     return (lorac_data_options){ .loss_on = (lorac_loss_on)a->train.loss_on,
                                  .max_seq_length = limit,
+                                 .threads = a->train.threads,
                                  .task = a->train.task,
                                  .labels = a->train.num_labels };
 }
@@ -27,7 +28,7 @@ static int check_flags(const arguments *a)
 typedef struct findings {
     const arguments *a;
     json_t *errors;
-    int64_t rows, bad, untrained, cut;
+    int64_t rows, bad, cut, turns, untrained; /* untrained: by the cut */
 } findings;
 
 static void add_finding(findings *f, const lorac_error *e)
@@ -39,29 +40,13 @@ static void add_finding(findings *f, const lorac_error *e)
         report_error(f->a, e);
 }
 
-/* A row that is whole and has nothing to train is a mistake; one that the limit left so is dropped by training. */
-static int check_untrained(findings *f, const lorac_text *text, const char *split, size_t index, const lorac_row *row)
+/* A row that is whole and has nothing to train is a mistake. */
+static void add_untrained(findings *f, const lorac_row *row)
 {
-    lorac_data_options options = row_options(f->a, 0);
-    bool by_itself = !row->truncated;
-    char *message;
+    char *message = format_text("%s:%ld:1: the row has no trained token. Look at it with lorac data show, or choose "
+                                "another --loss-on.",
+                                row->file, row->line);
 
-    if (!by_itself) {
-        lorac_data *whole;
-        lorac_row full;
-
-        if (lorac_data_open(&whole, text, f->a->train.data, split, &options) != LORAC_OK)
-            return report(f->a, lorac_last_error()->status);
-        by_itself = lorac_data_row(whole, index, &full) == LORAC_OK && !full.trained;
-        lorac_data_close(whole);
-    }
-    if (!by_itself) {
-        f->untrained++;
-        return LORAC_OK;
-    }
-    message = format_text("%s:%ld:1: the row has no trained token. Look at it with lorac data show, or choose another "
-                          "--loss-on.",
-                          row->file, row->line);
     add_finding(f, &(lorac_error){ .status = LORAC_ERROR_DATA,
                                    .message = message,
                                    .file = row->file,
@@ -70,7 +55,16 @@ static int check_untrained(findings *f, const lorac_text *text, const char *spli
                                    .found = "no trained token",
                                    .expected = "at least one" });
     free(message);
-    return LORAC_OK;
+}
+
+static void check_row(findings *f, const lorac_row *row)
+{
+    f->cut += row->truncated;
+    f->turns += row->turn_cut;
+    if (!row->whole_trained)
+        add_untrained(f, row);
+    else if (!row->trained)
+        f->untrained++;
 }
 
 static int check_split(findings *f, const lorac_text *text, const char *split)
@@ -98,9 +92,7 @@ static int check_split(findings *f, const lorac_text *text, const char *split)
         } else if (status != LORAC_OK) {
             report(f->a, status);
         } else {
-            f->cut += row.truncated;
-            if (!row.trained)
-                status = check_untrained(f, text, split, i, &row);
+            check_row(f, &row);
         }
     }
     lorac_data_close(data);
@@ -144,11 +136,8 @@ static void print_findings(findings *f)
     json_t *o;
 
     if (!f->a->json) {
-        fprintf(stderr, "%lld rows, %lld bad", (long long)f->rows, (long long)f->bad);
-        if (f->cut)
-            fprintf(stderr, "; %lld cut at the sequence length, %lld of them with nothing left to train",
-                    (long long)f->cut, (long long)f->untrained);
-        fputc('\n', stderr);
+        fprintf(stderr, "%lld rows, %lld bad\n", (long long)f->rows, (long long)f->bad);
+        note_cut_rows(f->cut, f->turns, f->untrained);
         return;
     }
     o = json_object();
@@ -157,6 +146,7 @@ static void print_findings(findings *f)
     json_object_set_new(o, "rows", json_integer(f->rows));
     json_object_set_new(o, "bad", json_integer(f->bad));
     json_object_set_new(o, "truncated", json_integer(f->cut));
+    json_object_set_new(o, "cut_turns", json_integer(f->turns));
     json_object_set_new(o, "dropped", json_integer(f->untrained));
     json_object_set(o, "errors", f->errors);
     print_json(o);
@@ -222,7 +212,9 @@ static int show_rows(const arguments *a, const lorac_text *text, lorac_data *dat
             printf("label %lld", (long long)row.label);
         else
             printf("%zu trained", row.trained);
-        printf("%s\n", row.truncated ? ", cut" : "");
+        if (row.truncated)
+            printf(", cut from %zu%s", row.whole_count, row.turn_cut ? " within a trained turn" : "");
+        putchar('\n');
         print_row(stdout, text, &row, 0);
         putchar('\n');
     }
@@ -254,7 +246,7 @@ int command_data_show(arguments *a)
 typedef struct lengths {
     int64_t *counts; /* tokens of each row, sorted */
     size_t rows;
-    int64_t tokens, trained, longer, limit;
+    int64_t tokens, trained, longer, turns, untrained, limit;
 } lengths;
 
 static int compare_counts(const void *a, const void *b)
@@ -267,7 +259,6 @@ static int compare_counts(const void *a, const void *b)
 static int measure(const arguments *a, lorac_data *data, lengths *l)
 {
     l->rows = lorac_data_count(data);
-    l->limit = a->limit ? a->limit : LONG_ROW_STANDARD;
     l->counts = allocate(l->rows, sizeof *l->counts);
     for (size_t i = 0; i < l->rows; i++) {
         lorac_row row;
@@ -275,10 +266,12 @@ static int measure(const arguments *a, lorac_data *data, lengths *l)
 
         if (status != LORAC_OK)
             return report(a, status);
-        l->counts[i] = (int64_t)row.count;
-        l->tokens += (int64_t)row.count;
-        l->trained += (int64_t)row.trained;
-        l->longer += (int64_t)row.count > l->limit;
+        l->counts[i] = (int64_t)row.whole_count;
+        l->tokens += (int64_t)row.whole_count;
+        l->trained += (int64_t)row.whole_trained;
+        l->longer += row.truncated;
+        l->turns += row.turn_cut;
+        l->untrained += row.whole_trained && !row.trained;
     }
     qsort(l->counts, l->rows, sizeof *l->counts, compare_counts);
     return LORAC_OK;
@@ -331,8 +324,13 @@ static void print_lengths(const lengths *l)
         return;
     printf("length      mean %.1f, median %lld, 95 %% below %lld, longest %lld\n", (double)l->tokens / (double)l->rows,
            (long long)quantile(l, 0.5), (long long)quantile(l, 0.95), (long long)quantile(l, 1));
-    printf("too long    %lld rows (%.1f %%) have more than %lld tokens\n\n", (long long)l->longer,
+    printf("too long    %lld rows (%.1f %%) have more than %lld tokens (--max-seq-length)\n", (long long)l->longer,
            100.0 * (double)l->longer / (double)l->rows, (long long)l->limit);
+    if (l->longer)
+        printf(
+            "            %lld would be cut within a trained turn, which loses its end; %lld to nothing left to train\n",
+            (long long)l->turns, (long long)l->untrained);
+    putchar('\n');
     print_bars(l);
 }
 
@@ -354,6 +352,8 @@ static void print_lengths_json(const lengths *l)
     json_object_set_new(o, "longest", json_integer(quantile(l, 1)));
     json_object_set_new(o, "max_seq_length", json_integer(l->limit));
     json_object_set_new(o, "truncated", json_integer(l->longer));
+    json_object_set_new(o, "cut_turns", json_integer(l->turns));
+    json_object_set_new(o, "dropped", json_integer(l->untrained));
     json_object_set_new(o, "truncated_percent", json_number(l->rows ? 100.0 * (double)l->longer / (double)l->rows : 0));
     json_object_set_new(o, "histogram", histogram);
     print_json(o);
@@ -361,8 +361,8 @@ static void print_lengths_json(const lengths *l)
 
 int command_data_stats(arguments *a)
 {
-    lorac_data_options options = row_options(a, 0);
-    lengths l = { 0 };
+    lengths l = { .limit = a->limit ? a->limit : LONG_ROW_STANDARD };
+    lorac_data_options options = row_options(a, l.limit);
     lorac_text *text = NULL;
     lorac_data *data = NULL;
     int status = check_flags(a);

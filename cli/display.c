@@ -112,10 +112,7 @@ static void print_plan(const display *d, const lorac_event *e)
         print_box(d, e->plan);
     fprintf(stderr, "%s\n", line);
     free(line);
-    if (e->plan->truncated_rows)
-        fprintf(stderr,
-                "%lld rows are cut at the sequence length; %lld of them have nothing left to train and are dropped\n",
-                (long long)e->plan->truncated_rows, (long long)e->plan->dropped_rows);
+    note_cut_rows(e->plan->truncated_rows, e->plan->cut_turn_rows, e->plan->dropped_rows);
     if (e->example) {
         fprintf(stderr, "The first row: ");
         print_row_legend(stderr, e->example->label >= 0);

@@ -1,5 +1,5 @@
 /* eval.c: lorac eval and lorac logits: numbers of a model with its adapters. */
-#include "cli.h"
+#include "highlight.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@ static int print_eval(const arguments *a, const lorac_model *model, const lorac_
     lorac_model_info about;
     char tokens[32];
 
+    note_cut_rows(r->truncated_rows, r->cut_turn_rows, r->dropped_rows);
     if (a->json) {
         json_t *o = json_object();
 
@@ -17,6 +18,7 @@ static int print_eval(const arguments *a, const lorac_model *model, const lorac_
         json_object_set_new(o, "tokens", json_integer(r->tokens));
         json_object_set_new(o, "accuracy", json_number(r->accuracy));
         json_object_set_new(o, "rows", json_integer(r->rows));
+        json_object_set_new(o, "truncated", json_integer(r->truncated_rows));
         json_object_set_new(o, "seconds", json_number(r->seconds));
         json_object_set_new(o, "tokens_per_second", json_number(r->tokens_per_second));
         print_json(o);

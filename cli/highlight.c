@@ -54,3 +54,13 @@ void print_row_legend(FILE *out, bool classified)
     fprintf(out, "%s%s%s%s\n", mark(out, true), classified ? "where the label is read" : "trained", mark(out, false),
             classified ? "" : ", not trained");
 }
+
+void note_cut_rows(int64_t cut, int64_t turns, int64_t untrained)
+{
+    if (cut)
+        fprintf(
+            stderr,
+            "%lld row%s longer than --max-seq-length and cut there: %lld within a trained turn, which loses its end; "
+            "%lld with nothing left to train, which training drops\n",
+            (long long)cut, cut == 1 ? " is" : "s are", (long long)turns, (long long)untrained);
+}

@@ -7,5 +7,8 @@
 /* Prints at most `most` tokens of the row (0: all). The trained part is coloured, or stands in ⟦…⟧ (or [[…]]). */
 void print_row(FILE *out, const lorac_text *text, const lorac_row *row, size_t most);
 void print_row_legend(FILE *out, bool classified);
+/* On stderr, if any row was cut: how many were, how many of them within a trained turn, and how many have nothing left
+ * to train; and the flag that changes it. */
+void note_cut_rows(int64_t cut, int64_t turns, int64_t untrained);
 
 #endif

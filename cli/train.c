@@ -39,6 +39,7 @@ static json_t *plan_json(const lorac_plan *p)
     json_object_set_new(o, "tokens_per_epoch", json_integer(p->tokens_per_epoch));
     json_object_set_new(o, "longest_row", json_integer(p->longest_row));
     json_object_set_new(o, "truncated_rows", json_integer(p->truncated_rows));
+    json_object_set_new(o, "cut_turn_rows", json_integer(p->cut_turn_rows));
     json_object_set_new(o, "dropped_rows", json_integer(p->dropped_rows));
     json_object_set_new(o, "tokens_per_pass", json_integer(p->tokens_per_pass));
     json_object_set_new(o, "step_tokens", json_integer(p->step_tokens));
@@ -83,6 +84,7 @@ static void print_plan(const lorac_plan *p)
     print_count("tokens an epoch", p->tokens_per_epoch);
     print_count("longest row", p->longest_row);
     print_count("rows cut", p->truncated_rows);
+    print_count("of them in a turn", p->cut_turn_rows);
     print_count("rows dropped", p->dropped_rows);
     print_count("tokens a pass", p->tokens_per_pass);
     printf("  %-22s %16s\n", "computed in", p->dtype ? p->dtype : "-");

@@ -201,18 +201,22 @@ typedef enum lorac_loss_on {
 typedef struct lorac_data_options {
     lorac_loss_on loss_on;
     int64_t max_seq_length; /* longer rows keep their start; 0: no limit */
+    int64_t threads;        /* that read rows; 0: all. lorac_eval has its own */
     /* Of lorac_data_open: */
     int task;       /* lorac_task; AUTO: as the config.json beside the tokenizer says */
     int64_t labels; /* of a new classifier; 0: as config.json says */
 } lorac_data_options;
 
-/* `labels` are unshifted, -100 = not trained. The pointers live until the next call with this handle. */
+/* `labels` are unshifted, -100 = not trained. The pointers live until the next call with this handle. Rows are best
+ * read one after the other: those behind are read ahead, by several threads. */
 typedef struct lorac_row {
     const int32_t *ids, *labels;
     size_t count;   /* tokens */
     size_t trained; /* tokens with a label, the first apart: nothing predicts it */
     int64_t label;  /* of a classifier's row, whose `labels` have it where the text is classified; -1: none */
     int truncated;  /* 1 when max_seq_length cut it */
+    int turn_cut;   /* 1 when it did so within trained tokens: a turn has lost its end */
+    size_t whole_count, whole_trained; /* count and trained as they were before */
     const char *file;
     long line;
 } lorac_row;
@@ -314,7 +318,10 @@ LORAC_API lorac_status lorac_train_options_load(lorac_train_options *options, co
 /* What the run will do and need, known before it starts. Bytes. */
 typedef struct lorac_plan {
     int64_t trainable_parameters, all_parameters; /* PEFT's counts: the second includes the first */
-    int64_t rows, steps, steps_per_epoch, tokens_per_epoch, longest_row, truncated_rows, dropped_rows;
+    int64_t rows, steps, steps_per_epoch, tokens_per_epoch, longest_row;
+    int64_t truncated_rows; /* cut at max_seq_length; of these: */
+    int64_t cut_turn_rows;  /* within a trained turn, which loses its end */
+    int64_t dropped_rows;   /* with nothing left to train */
     int64_t tokens_per_pass;
     uint64_t weights, adapter, optimizer, activations, other, peak, available;
     int64_t step_tokens; /* of the first step; with the next two only from lorac_train_plan */
@@ -401,6 +408,7 @@ typedef struct lorac_eval_result {
     double loss, perplexity, accuracy;
     int64_t tokens; /* labels: of tokens, or of a classifier's rows; loss is their mean */
     int64_t rows;
+    int64_t truncated_rows, cut_turn_rows, dropped_rows; /* as in lorac_plan */
     double seconds, tokens_per_second;
 } lorac_eval_result;
 

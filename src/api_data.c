@@ -3,6 +3,7 @@
 
 #include "dataset.h"
 #include "examples.h"
+#include "row_window.h"
 
 #include <string.h>
 
@@ -11,8 +12,8 @@ enum { CONFIG_LIMIT = 1 << 20 };
 struct lorac_data {
     dataset *rows;
     row_reader reader;
+    row_window *window;
     label_set labels; /* of a classifier */
-    row row;          /* what the last lorac_data_row gave out */
 };
 
 /* An empty validation file in a folder is fine; any other file without rows is not. */
@@ -77,6 +78,8 @@ lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const cha
     if (status == LORAC_OK)
         status = open_rows(&data->rows, path, split ? split : "train");
     if (status == LORAC_OK)
+        status = row_window_open(&data->window, data->rows, &data->reader, options->threads);
+    if (status == LORAC_OK)
         *out = data;
     else
         lorac_data_close(data);
@@ -87,9 +90,9 @@ void lorac_data_close(lorac_data *data)
 {
     if (!data)
         return;
+    row_window_close(data->window);
     dataset_close(data->rows);
     labels_free(&data->labels);
-    row_free(&data->row);
     mem_free(data);
 }
 
@@ -100,26 +103,24 @@ size_t lorac_data_count(const lorac_data *data)
 
 lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row *out)
 {
-    json_t *object;
     const char *file;
+    const row *r;
     long line;
     int32_t run;
-    int status;
 
     if (index >= dataset_count(data->rows))
         return fail(LORAC_ERROR_USAGE, "row %zu of %zu", index, dataset_count(data->rows));
     dataset_place(data->rows, index, &file, &line);
     *out = (lorac_row){ .file = file, .line = line }; /* so that a bad row can be told from its neighbours */
-    TRY(dataset_row(data->rows, index, &object));
-    status = row_read(&data->reader, object, file, line, &data->row);
-    json_decref(object);
-    if (status != LORAC_OK)
-        return status;
-    out->ids = data->row.ids;
-    out->labels = data->row.labels;
-    out->count = data->row.count;
-    out->trained = (size_t)labels_predicted(data->row.labels, data->row.count, label_shift(&data->reader), &run);
-    out->label = data->row.kind == ROW_CLASS ? data->row.class_label : -1;
-    out->truncated = data->row.truncated;
+    TRY(row_window_get(data->window, index, &r));
+    out->ids = r->ids;
+    out->labels = r->labels;
+    out->count = r->count;
+    out->trained = (size_t)labels_predicted(r->labels, r->count, label_shift(&data->reader), &run);
+    out->label = r->kind == ROW_CLASS ? r->class_label : -1;
+    out->truncated = r->truncated;
+    out->turn_cut = r->end_cut;
+    out->whole_count = r->whole_count;
+    out->whole_trained = r->whole_trained;
     return LORAC_OK;
 }

@@ -111,7 +111,7 @@ typedef struct evaluation {
 } evaluation;
 
 static int read_rows(evaluation *e, const model *m, const char *data, const char *split,
-                     const lorac_data_options *options, int64_t batches, lorac_watch *watch)
+                     const lorac_data_options *options, int64_t batches, int64_t threads, lorac_watch *watch)
 {
     row_reader reader = { .tokenizer = e->text ? e->text->tokenizer : NULL,
                           .labels = model_labels(m),
@@ -125,7 +125,7 @@ static int read_rows(evaluation *e, const model *m, const char *data, const char
     int status;
 
     TRY(dataset_open(&d, data, split, false));
-    status = examples_read(&e->rows, d, &reader, m, UNTRAINED_KEEP, limit, watch ? &watch->cancel : NULL);
+    status = examples_read(&e->rows, d, &reader, m, UNTRAINED_KEEP, limit, threads, watch ? &watch->cancel : NULL);
     dataset_close(d);
     if (status == LORAC_OK && !e->rows.trained)
         status = fail_at(LORAC_ERROR_DATA, (fault){ .file = data }, "no row has a labelled token");
@@ -163,6 +163,9 @@ static int measure(evaluation *e, const model *m, lorac_watch *watch, lorac_eval
                                 .accuracy = (double)loss.hits / (double)loss.count,
                                 .tokens = loss.count,
                                 .rows = e->rows.count,
+                                .truncated_rows = e->rows.truncated,
+                                .cut_turn_rows = e->rows.end_cut,
+                                .dropped_rows = e->rows.dropped,
                                 .seconds = clock_seconds() - began };
     out->tokens_per_second = out->seconds > 0 ? (double)e->rows.tokens / out->seconds : 0;
     return LORAC_OK;
@@ -178,7 +181,8 @@ lorac_status lorac_eval(const lorac_model *base, const lorac_run_options *run, c
 
     *out = (lorac_eval_result){ 0 };
     if (status == LORAC_OK)
-        status = read_rows(&e, base->m, data, split ? split : "test", options ? options : &standard, batches, watch);
+        status = read_rows(&e, base->m, data, split ? split : "test", options ? options : &standard, batches,
+                           run ? run->threads : 0, watch);
     if (status == LORAC_OK)
         status = runner_open(&e.runner, base->m, run);
     if (status == LORAC_OK)

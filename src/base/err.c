@@ -112,6 +112,22 @@ static void append_details(char message[MESSAGE_SIZE], const lorac_error *e)
         append(message, ")");
 }
 
+void error_set_column(long column)
+{
+    char message[MESSAGE_SIZE], place[MESSAGE_SIZE] = "";
+    size_t n;
+
+    append_place(place, &last.error);
+    n = strlen(place);
+    if (!last.error.line || strncmp(last.message, place, n) != 0)
+        return;
+    snprintf(message, sizeof message, "%s", last.message + n);
+    last.error.column = column;
+    last.message[0] = '\0';
+    append_place(last.message, &last.error);
+    append(last.message, "%s", message);
+}
+
 int(fail_at)(int status, fault where, const char *format, ...)
 {
     char sentence[MESSAGE_SIZE];

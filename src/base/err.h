@@ -28,6 +28,9 @@ int fail_memory(void);
 /* A system call failed on `path`: the sentence is "cannot WHAT: strerror(errno)". */
 int fail_errno(const char *path, const char *what);
 
+/* Adds a column to the last error of this thread, which has a file and a line. */
+void error_set_column(long column);
+
 /* Forgets the last error of this thread. */
 void error_clear(void);
 

@@ -110,6 +110,7 @@ static void truncate_text(const row_reader *reader, const encoding *e, row *out)
     while (added < most && e->special[e->count - 1 - added])
         added++;
     memmove(out->ids + most - added, out->ids + out->count - added, added * sizeof *out->ids);
+    out->whole_count = out->count;
     out->count = most;
     out->truncated = true;
 }

@@ -143,16 +143,23 @@ static int read_weight(const reading *r)
     return LORAC_OK;
 }
 
+/* What is beyond the limit goes; how much that was stays known. */
 static void truncate_row(const row_reader *reader, row *out)
 {
-    if (reader->max_seq_length > 0 && out->count > (uint64_t)reader->max_seq_length) {
-        const size_t most = (size_t)reader->max_seq_length;
+    const size_t most = (size_t)reader->max_seq_length;
+    if (!out->truncated)
+        out->whole_count = out->count;
+    for (size_t i = (size_t)label_shift(reader); i < out->count; i++)
+        out->whole_trained += out->labels[i] != LABEL_NONE;
+    if (most && out->count > most) {
         out->end_cut = out->labels[most - 1] != LABEL_NONE && out->labels[most] != LABEL_NONE;
         out->count = most;
         out->truncated = true;
     }
-    if (out->kind == ROW_CLASS)
+    if (out->kind == ROW_CLASS) {
         out->labels[class_position(out->ids, out->count, reader->pad)] = out->class_label;
+        out->whole_trained = 1;
+    }
     for (size_t i = 0; i < out->count; i++)
         out->trained += out->labels[i] != LABEL_NONE;
 }
@@ -165,7 +172,7 @@ int row_read(const row_reader *reader, const json_t *object, const char *file, l
     if (!out->scratch)
         return fail_memory();
     r.scratch = out->scratch;
-    out->count = out->trained = 0;
+    out->count = out->trained = out->whole_count = out->whole_trained = 0;
     out->truncated = out->end_cut = false;
     if (!json_is_object(object))
         return row_failed(&r, NULL, json_kind(object), known_forms(&r), "the row is no object");

@@ -39,8 +39,10 @@ typedef struct row {
     row_kind kind;
     int32_t *ids, *labels; /* labels unshifted, LABEL_NONE = not trained. ROW_CLASS: one, at class_position */
     size_t count, capacity, trained;
+    size_t whole_count;   /* tokens before anything was cut off */
+    size_t whole_trained; /* of these, labels that something predicts */
     bool truncated;
-    bool end_cut;                /* what was cut off begins within trained tokens: the turn has lost its end */
+    bool end_cut;                /* what was cut off begins within trained tokens: a turn has lost its end */
     int32_t class_label;         /* of a ROW_CLASS */
     double weight;               /* 1 unless the row says otherwise */
     struct row_scratch *scratch; /* rows.c's own */

@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "err.h"
 #include "file.h"
+#include "json_place.h"
 #include "mem.h"
 #include "table.h"
 
@@ -239,7 +240,11 @@ static int index_table(dataset *d, source *s, const char *file, slice text, size
         long next = line;
         size_t end;
 
-        TRY(table_record_end(text, at, separator, file, line, &end, &next));
+        if (table_record_end(text, at, separator, file, line, &end, &next) != LORAC_OK) {
+            if (header)
+                return LORAC_ERROR_DATA;
+            return add_row(d, at, text.n, line); /* reading it says what is wrong */
+        }
         if (is_blank(text.p + at, end - at)) {
             /* a blank line is no record */
         } else if (header) {
@@ -387,6 +392,30 @@ void dataset_place(const dataset *d, size_t index, const char **file, long *line
     *line = d->rows[index].line;
 }
 
+size_t dataset_bytes(const dataset *d, size_t index)
+{
+    return (size_t)d->rows[index].length;
+}
+
+static slice text_of(const dataset *d, size_t part, size_t index)
+{
+    return (slice){ (const char *)d->sources[part].map.p + d->rows[index].begin, (size_t)d->rows[index].length };
+}
+
+long dataset_column(const dataset *d, size_t index, const char *key)
+{
+    size_t part = part_of(d, index), end;
+    slice text = text_of(d, part, index);
+    long column = 1;
+
+    if (!key || d->sources[part].kind != FILE_JSONL)
+        return column;
+    end = json_offset(text, key);
+    for (size_t at = 0; at < end; column++)
+        utf8_next(text, &at);
+    return column;
+}
+
 /* A label is a number where it looks like one. */
 static json_t *field_value(const buf *field, bool label)
 {
@@ -455,7 +484,7 @@ int dataset_row(const dataset *d, size_t index, json_t **out)
     const source *s = &d->sources[part];
     const row_index *row = &d->rows[index];
     const char *file = d->parts[part].file;
-    slice text = { (const char *)s->map.p + row->begin, row->length };
+    slice text = text_of(d, part, index);
 
     *out = NULL;
     if (row->length > ROW_BYTES_MOST)

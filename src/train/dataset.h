@@ -29,6 +29,11 @@ size_t dataset_count(const dataset *d);
 const dataset_part *dataset_parts(const dataset *d, size_t *count);
 /* Where a row stands; lines count from 1. */
 void dataset_place(const dataset *d, size_t index, const char **file, long *line);
+/* How long the row is in its file. */
+size_t dataset_bytes(const dataset *d, size_t index);
+/* The column, in characters from 1, of the value that `key` names in the row, as "messages[1].role"; of the row itself
+ * when it is not there, when `key` is NULL, and in a table. */
+long dataset_column(const dataset *d, size_t index, const char *key);
 /* The row as a JSON object, which the caller owns. */
 int dataset_row(const dataset *d, size_t index, json_t **out);
 

@@ -4,6 +4,7 @@
 #include "err.h"
 #include "hash.h"
 #include "mem.h"
+#include "row_window.h"
 
 #include <limits.h>
 #include <string.h>
@@ -117,47 +118,23 @@ static int fail_untrained(const char *file, long line)
         "the row has no token to train on");
 }
 
-/* Was it the truncation that took the labels of this row? Reads it again without a limit. */
-static int whole_row_is_trained(const row_reader *reader, const json_t *object, const char *file, long line,
-                                bool *trained)
+/* Rows without a trained token: those that lost them to the limit are counted, others are refused. */
+static int judge_untrained(examples *e, const row *r, const char *file, long line, untrained_rows untrained)
 {
-    row_reader unlimited = *reader;
-    row whole = { 0 };
-    int32_t run;
-    int status;
-
-    unlimited.max_seq_length = 0;
-    status = row_read(&unlimited, object, file, line, &whole);
-    *trained = status == LORAC_OK && labels_predicted(whole.labels, whole.count, label_shift(reader), &run) > 0;
-    row_free(&whole);
-    return status;
-}
-
-/* Decides on a row without a trained token: kept, dropped or refused. */
-static int judge_untrained(examples *e, const row_reader *reader, const json_t *object, const row *r, const char *file,
-                           long line, bool *dropped)
-{
-    bool trained = false;
-
-    if (r->truncated)
-        TRY(whole_row_is_trained(reader, object, file, line, &trained));
-    if (!trained)
+    if (untrained == UNTRAINED_REFUSE && !r->whole_trained)
         return fail_untrained(file, line);
-    e->dropped++;
-    *dropped = true;
+    e->dropped += r->whole_trained > 0;
     return LORAC_OK;
 }
 
 /* ---- Reading --------------------------------------------------------------------------------------------------- */
 
-static int take_row(examples *e, const row_reader *reader, const model *m, const json_t *object, int32_t part,
-                    long line, untrained_rows untrained, row *r)
+static int take_row(examples *e, const row *r, const model *m, int32_t part, long line, untrained_rows untrained)
 {
     const char *file = e->parts[part].file;
-    bool dropped = false;
     int32_t run;
+    bool trained = labels_predicted(r->labels, r->count, e->shift, &run) > 0;
 
-    TRY(row_read(reader, object, file, line, r));
     if (r->weight != 1)
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = file, .line = line, .key = "weight", .expected = "1, or none" },
@@ -165,9 +142,10 @@ static int take_row(examples *e, const row_reader *reader, const model *m, const
     TRY(check_range(m->config.vocabulary, r->ids, r->count, false, file, line));
     TRY(check_range(model_outputs(m), r->labels, r->count, true, file, line));
     e->truncated += r->truncated;
-    if (untrained == UNTRAINED_REFUSE && !labels_predicted(r->labels, r->count, e->shift, &run))
-        TRY(judge_untrained(e, reader, object, r, file, line, &dropped));
-    return dropped ? LORAC_OK : add_example(e, r, part, line);
+    e->end_cut += r->end_cut;
+    if (!trained)
+        TRY(judge_untrained(e, r, file, line, untrained));
+    return trained || untrained == UNTRAINED_KEEP ? add_example(e, r, part, line) : LORAC_OK;
 }
 
 static int copy_parts(examples *e, const dataset *d)
@@ -188,47 +166,43 @@ static int copy_parts(examples *e, const dataset *d)
     return LORAC_OK;
 }
 
-static int read_part(examples *e, const dataset *d, int32_t part, const row_reader *reader, const model *m,
+static int read_part(examples *e, row_window *rows, const dataset *d, int32_t part, const model *m,
                      untrained_rows untrained, int64_t limit, const volatile int *cancel)
 {
     size_t count;
     const dataset_part *from = &dataset_parts(d, &count)[part];
-    row r = { 0 };
-    json_t *object = NULL;
-    int status = LORAC_OK;
 
     e->parts[part].first = e->count;
     for (size_t i = from->first; i < from->first + from->count && (limit < 0 || (int64_t)i < limit); i++) {
         const char *file;
+        const row *r;
         long line;
 
         if (cancel && *cancel)
-            TRY_GOTO(fail(LORAC_INTERRUPTED, "cancelled while reading rows; nothing was written"));
+            return fail(LORAC_INTERRUPTED, "cancelled while reading rows; nothing was written");
         dataset_place(d, i, &file, &line);
-        TRY_GOTO(dataset_row(d, i, &object));
-        TRY_GOTO(take_row(e, reader, m, object, part, line, untrained, &r));
-        json_decref(object);
-        object = NULL;
+        TRY(row_window_get(rows, i, &r));
+        TRY(take_row(e, r, m, part, line, untrained));
     }
-done:
-    json_decref(object);
-    row_free(&r);
-    return status;
+    return LORAC_OK;
 }
 
 int examples_read(examples *out, const dataset *d, const row_reader *reader, const model *m, untrained_rows untrained,
-                  int64_t limit, const volatile int *cancel)
+                  int64_t limit, int64_t threads, const volatile int *cancel)
 {
+    row_window *rows = NULL;
     int status = LORAC_OK;
 
     *out = (examples){ .fingerprint = HASH_START, .shift = label_shift(reader) };
     TRY_GOTO(copy_parts(out, d));
+    TRY_GOTO(row_window_open(&rows, d, reader, threads));
     for (int32_t part = 0; part < out->part_count; part++)
-        TRY_GOTO(read_part(out, d, part, reader, m, untrained, limit, cancel));
+        TRY_GOTO(read_part(out, rows, d, part, m, untrained, limit, cancel));
     if (untrained == UNTRAINED_REFUSE && out->dropped && !out->count)
         status = fail_at(LORAC_ERROR_DATA, (fault){ .key = "max_seq_length", .hint = "Raise --max-seq-length." },
                          "truncation left no row with a token to train on");
 done:
+    row_window_close(rows);
     if (status != LORAC_OK)
         examples_free(out);
     return status;

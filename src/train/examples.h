@@ -31,21 +31,23 @@ typedef struct examples {
     int32_t shift;         /* label t is predicted by token t - shift (label_shift) */
     example_part *parts;
     int64_t part_count;
-    int64_t tokens, trained, longest, truncated, dropped;
-    uint64_t fingerprint; /* of all ids and labels in order: a resumed run must see the same */
+    int64_t tokens, trained, longest;
+    int64_t truncated, end_cut, dropped; /* cut; of these: in the middle of what is trained; to nothing trained */
+    uint64_t fingerprint;                /* of all ids and labels in order: a resumed run must see the same */
     size_t row_capacity;
     uint64_t token_capacity;
     arena memory;
 } examples;
 
-/* REFUSE: a row that has no trained token by itself is LORAC_ERROR_DATA, one that lost them to truncation is dropped
- * and counted. KEEP: both stay. */
+/* REFUSE: a row that has no trained token by itself is LORAC_ERROR_DATA, one that lost them to truncation is dropped.
+ * KEEP: both stay; one that lost them is counted as dropped all the same. */
 typedef enum untrained_rows { UNTRAINED_REFUSE, UNTRAINED_KEEP } untrained_rows;
 
-/* Reads every row, or the first `limit` (-1: all). `cancel` may be NULL; when it becomes non-zero: LORAC_INTERRUPTED.
+/* Reads every row, or the first `limit` (-1: all), with so many threads (0: all), which changes nothing but the time it
+ * takes. `cancel` may be NULL; when it becomes non-zero: LORAC_INTERRUPTED.
  * Two examples_read into the same struct do not add up: start with {0}. */
 int examples_read(examples *out, const dataset *d, const row_reader *reader, const model *m, untrained_rows untrained,
-                  int64_t limit, const volatile int *cancel);
+                  int64_t limit, int64_t threads, const volatile int *cancel);
 void examples_free(examples *e);
 
 /* How many labels something predicts: those from position `shift` on. *run is an example's. */

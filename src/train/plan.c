@@ -79,6 +79,7 @@ static void count_rows(run *r)
             (int64_t)((double)r->train.tokens * (double)r->sampler.per_epoch / (double)r->train.count);
     p->longest_row = r->train.longest;
     p->truncated_rows = r->train.truncated;
+    p->cut_turn_rows = r->train.end_cut;
     p->dropped_rows = r->train.dropped;
 }
 

@@ -52,7 +52,7 @@ static int read_split(run *r, examples *out, const char *split, bool optional)
 
     TRY(check_length(r));
     TRY(dataset_open(&d, r->options->data, split, optional));
-    status = examples_read(out, d, &reader, r->in->model, UNTRAINED_REFUSE, -1, r->cancel);
+    status = examples_read(out, d, &reader, r->in->model, UNTRAINED_REFUSE, -1, r->options->threads, r->cancel);
     dataset_close(d);
     return status;
 }
