@@ -86,12 +86,16 @@ int row_read_text(const reading *r)
 
 /* ---- Prompt and completion ----------------------------------------------------------------------------- */
 
-/* The completion begins where the ids of the prompt alone and of the whole part. */
+/* The completion begins where the ids of the prompt alone and of the whole part. An EOS that the tokenizer puts behind
+ * the prompt is not the prompt's. */
 static void train_completion(const reading *r)
 {
     const encoding *whole = &r->scratch->whole, *prompt = &r->scratch->prompt;
-    size_t common = 0;
-    while (common < prompt->count && common < whole->count && prompt->ids[common] == whole->ids[common])
+    const int32_t eos = tokenizer_role(r->reader->tokenizer, TOKEN_EOS);
+    size_t common = 0, count = prompt->count;
+    while (count > 0 && prompt->special[count - 1] && prompt->ids[count - 1] == eos)
+        count--;
+    while (common < count && common < whole->count && prompt->ids[common] == whole->ids[common])
         common++;
     row_train_from(r->out, r->reader->loss_on == LORAC_LOSS_ALL ? 0 : common);
 }

@@ -57,7 +57,7 @@ TEXTS = [
     {"text": "Ω≈ç 12345 \u202e\u00a0 tabs\t\t", "id": 4, "source": None},
     {"prompt": "Q: how?\nA:", "completion": " so.\n\n"},
     {"prompt": "trailing blank ", "completion": " and more"},
-    {"prompt": "12", "completion": "345", "text": "not this"},
+    {"prompt": "12", "completion": "345", "source": "x"},
     {"input_ids": [5, 6, 7], "labels": [-100, 6, 7]},
     {"input_ids": [5, 6, 7], "text": "nor this"},
 ]
@@ -105,66 +105,109 @@ def by_lorac(work, job, flags):
     out, path = [], Path(work) / "rows.jsonl"
     command = [PROGRAM, "data", "show", "-m", job["folder"], "--data", str(path), "--json", *flags]
     command += ["--chat-template", job["template"]] if job["template"] else []
-    while len(out) < len(job["rows"]):
-        path.write_text("".join(json.dumps(row) + "\n" for row in job["rows"][len(out):]))
+    while len(out) < len(job["plain"]):
+        path.write_text("".join(json.dumps(row) + "\n" for row in job["plain"][len(out):]))
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode not in (0, 3):
             sys.exit(f"FAIL {' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
         shown = [row for row in map(json.loads, done.stdout.splitlines()) if "input_ids" in row]
         out += [[row["input_ids"], row["labels"]] for row in shown]
-        out += [done.stderr.strip()] if done.returncode else []
+        out += [done.stdout.splitlines()[-1]] if done.returncode else []
     return out
 
 
-def parts_of(row):
-    lists = [row.get(key) for key in ("messages", "prompt", "completion")]
-    return any(isinstance(m.get("content"), list) for l in lists if isinstance(l, list) for m in l)
+ROLES = {"human": "user", "gpt": "assistant"}
 
 
-def written_arguments(row):
-    calls = [c for m in row.get("messages", []) for c in m.get("tool_calls") or []]
-    return any(isinstance(c["function"]["arguments"], str) for c in calls)
+def with_roles(row):
+    """ShareGPT's form as messages with the usual roles."""
+    if "conversations" not in row:
+        return row
+    turns = [{"role": ROLES.get(t["from"], t["from"]), "content": t["value"]} if "from" in t else t for t in row["conversations"]]
+    return {"messages": turns, **{key: value for key, value in row.items() if key != "conversations"}}
 
 
-def without_untrained_space(tokenizer, labels):
-    """Labels apart from line breaks and blanks: whether the newline behind an end of turn is trained is a matter of taste."""
+def with_content(row, change):
+    lists = {key: [{**m, "content": change(m["content"])} if m.get("content") is not None else m for m in row[key]]
+             for key in ("messages", "prompt", "completion") if isinstance(row.get(key), list)}
+    return {**row, **lists}
+
+
+def as_text(content):
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
+
+
+def as_parts(content):
+    return content if isinstance(content, list) else part(content)
+
+
+def with_arguments(row, change):
+    row = json.loads(json.dumps(row))
+    for key in ("messages", "prompt", "completion"):
+        for message in row[key] if isinstance(row.get(key), list) else []:
+            for c in message.get("tool_calls") or []:
+                c["function"]["arguments"] = change(c["function"]["arguments"])
+    return row
+
+
+def other_forms(row):
+    """What lorac may make of a row before the template sees it, by name; TRL takes every row as it is."""
+    contents = {"": lambda c: c, "parts as text": as_text, "text as parts": as_parts}
+    arguments = {"": lambda a: a, "arguments as objects": lambda a: json.loads(a) if isinstance(a, str) else a,
+                 "arguments as text": lambda a: a if isinstance(a, str) else json.dumps(a, ensure_ascii=False)}
+    base = with_roles(row)
+    forms, seen = {}, [row]
+    for content, change in contents.items():
+        for argument, rewrite in arguments.items():
+            other = with_arguments(with_content(base, change), rewrite)
+            if other not in seen:
+                seen.append(other)
+                names = ["conversations as messages" if base != row else "", content, argument]
+                forms[", ".join(filter(None, names))] = other
+    return forms
+
+
+def blank_labels_gone(tokenizer, labels):
+    """Whether the newline behind an end of turn is trained is a matter of taste."""
     return [-100 if label >= 0 and not tokenizer.decode([label]).strip() else label for label in labels]
 
 
-def judge(row, job, expected, got, tokenizer):
-    """The name of the outcome; one that begins with FAIL is none that we mean."""
-    refused = isinstance(got, str)
-    if isinstance(expected, str):
-        if refused:
+def same(expected, got):
+    if expected is None:  # dropped
+        return all(label == -100 for label in got[1])
+    return expected == got
+
+
+def judge(job, expected, others, got, tokenizer):
+    """The name of the outcome; one that begins with FAIL is none that we mean. `others`: what TRL makes of the other forms."""
+    if isinstance(got, str):
+        if isinstance(expected, str):
             return "both refuse"
-        if "get_training_chat_template" in job["mode"] or "not training-compatible" in expected:
-            return "TRL has no template for it"
-        if "no assistant tokens" in expected:
-            return "TRL refuses a row without a turn" if not any(x != -100 for x in got[1]) else "FAIL labels from nowhere"
-        if parts_of(row):
-            return "TRL's template fails on parts, lorac gives it text"
-        if written_arguments(row) or "tool_calls" in json.dumps(row):
-            return "TRL's template fails on the arguments, lorac converts them"
-        return "FAIL TRL refuses"
-    if refused:
-        if "cannot be found" in got:
-            return "lorac refuses: prefixes are not stable"
-        return "FAIL lorac refuses"
-    if expected is None:
-        return "equal" if all(x == -100 for x in got[1]) else "FAIL not dropped"
-    if got == expected:
+        return "refused: not prefix-stable" if "cannot be found" in got and job["original"] else "FAIL lorac refuses"
+    if not isinstance(expected, str) and same(expected, got):
         return "equal"
-    if any(turn.get("from") in ("human", "gpt") for turn in row.get("conversations", [])):
-        return "ShareGPT's roles: TRL leaves human and gpt"
-    if parts_of(row):
-        return "TRL's template prints the list of parts, lorac gives it text"
-    if got[0] == expected[0] and job["original"]:
-        if without_untrained_space(tokenizer, got[1]) == without_untrained_space(tokenizer, expected[1]):
+    for name, other in others.items():
+        if not isinstance(other, str) and same(other, got):
+            why = "TRL refuses the row" if isinstance(expected, str) else "TRL renders the row as it is"
+            return f"equal to TRL with {name}; {why}"
+    if isinstance(expected, str) and "no assistant tokens" in expected and all(x == -100 for x in got[1]):
+        return "no turn to train: TRL refuses"
+    if isinstance(expected, list) and expected[0][-2:] == 2 * [tokenizer.eos_token_id] and same(
+            [numbers[:-2] + numbers[-1:] for numbers in expected], got):
+        return "one EOS where TRL has two: its own and the tokenizer's"
+    if isinstance(expected, list) and expected[0] == got[0] and all(
+            theirs == ours or theirs == -100 and "\ufffd" in tokenizer.decode([ours]) for theirs, ours in zip(expected[1], got[1])):
+        return "a region ends with a character of several tokens, of which TRL trains the first"
+    if not job["original"]:
+        return "FAIL different"
+    if isinstance(expected, str) and "not training-compatible" in expected:
+        return "TRL has no training template"
+    for other in [expected, *others.values()]:
+        if isinstance(other, list) and got[0] == other[0] and blank_labels_gone(tokenizer, got[1]) == blank_labels_gone(
+                tokenizer, other[1]):
             return "equal but for white space behind a turn"
-        return "other labels than with TRL's own template"
-    if job["original"]:
-        return "other text than with TRL's own template"
-    return "FAIL different"
+    texts = [other[0] for other in [expected, *others.values()] if isinstance(other, list)]
+    return "TRL's training template trains other tokens" if got[0] in texts else "TRL's training template has another text"
 
 
 def tokenizers(python, work):
@@ -202,7 +245,8 @@ def main():
         def add(name, group, folder, template, mode, original=False):
             flags, how, rows = MODES[mode]
             jobs.append({"name": name, "group": group, "folder": folder, "template": template and str(template), "mode": mode,
-                         "flags": flags, "rows": rows, "original": original, **how})
+                         "flags": flags, "plain": rows, "original": original, **how,
+                         "rows": [form for row in rows for form in (row, *other_forms(row).values())]})
 
         for name, folder in found:
             own = json.loads((Path(folder) / "tokenizer_config.json").read_text()).get("chat_template") or \
@@ -227,15 +271,18 @@ def compare(jobs, answers, work):
     from transformers import AutoTokenizer
 
     totals = {}
-    for job, expected in zip(jobs, answers):
+    for job, answer in zip(jobs, answers):
         tokenizer = AutoTokenizer.from_pretrained(job["folder"])
         counts = totals.setdefault(job["group"], Counter())
-        for row, wanted, got in zip(job["rows"], expected, by_lorac(work, job, job["flags"])):
-            outcome = judge(row, job, wanted, got, tokenizer)
+        wanted = iter(answer)
+        for row, got in zip(job["plain"], by_lorac(work, job, job["flags"])):
+            expected = next(wanted)
+            others = {name: next(wanted) for name in other_forms(row)}
+            outcome = judge(job, expected, others, got, tokenizer)
             counts[outcome] += 1
             if outcome.startswith("FAIL") or "-v" in sys.argv:
                 print(f"{outcome}: {job['name']}, {job['mode']}: {json.dumps(row, ensure_ascii=False)[:300]}\n"
-                      f"  TRL:   {str(wanted)[:400]}\n  lorac: {str(got)[:400]}")
+                      f"  TRL:   {str(expected)[:400]}\n  lorac: {str(got)[:400]}")
     for group, counts in totals.items():
         print(f"{group}: {sum(counts.values())} rows")
         for outcome, count in counts.most_common():

@@ -36,15 +36,22 @@ class Rows(list):
         return Rows({name: row[name] for name in names} for row in self)
 
 
-def prepare(tokenizer, row, job):
+def training_template(tokenizer, job):
+    """The template that SFTTrainer.__init__ takes instead of the tokenizer's own, or its complaint."""
+    if not job["assistant"] or has_generation_markers(tokenizer.chat_template):
+        return None
+    try:
+        return get_training_chat_template(tokenizer)
+    except Exception as error:
+        return error
+
+
+def prepare(tokenizer, template, row, job, options):
     """As SFTTrainer.__init__ does for one row, in the same order."""
-    template = None
-    if job["assistant"] and not has_generation_markers(tokenizer.chat_template):
-        template = get_training_chat_template(tokenizer)
+    if isinstance(template, Exception):
+        raise template
     completion = "prompt" in row and "completion" in row if job["completion"] is None else job["completion"]
     trainer = SimpleNamespace(_tokenizer=tokenizer, chat_template=template, completion_only_loss=completion)
-    options = SFTConfig(output_dir="unused", max_length=job["length"], assistant_only_loss=job["assistant"], bf16=False,
-                        use_cpu=True, shuffle_dataset=False)
     return SFTTrainer._prepare_dataset(trainer, Rows([row]), tokenizer, options, False, None, "train")
 
 
@@ -62,10 +69,13 @@ def run(job):
     tokenizer = AutoTokenizer.from_pretrained(job["folder"])
     if job["template"]:
         tokenizer.chat_template = Path(job["template"]).read_bytes().decode()
+    template = training_template(tokenizer, job)
+    options = SFTConfig(output_dir="unused", max_length=job["length"], assistant_only_loss=job["assistant"], bf16=False,
+                        use_cpu=True, shuffle_dataset=False)
     out, good = [], []
     for row in job["rows"]:
         try:
-            prepared = prepare(tokenizer, row, job)
+            prepared = prepare(tokenizer, template, row, job, options)
         except Exception as error:
             out.append(f"{type(error).__name__}: {error}"[:300])
             continue
