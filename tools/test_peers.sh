@@ -3,8 +3,8 @@
 # pinned versions. The environment (about 6 GB) is made once and kept in the cache. Exits 0 when nothing failed; what
 # could not be run is named. LORAC is the program to test; without it, build/lorac.
 #     tools/test_peers.sh                      all checks
-#     tools/test_peers.sh --more               the same, and makes the environments of mlx-lm and of PEFT 0.10 (another 7 GB),
-#                                              without which their checks are skipped
+#     tools/test_peers.sh --more               the same, and makes the environments of mlx-lm, of PEFT 0.10 and of TRL (another
+#                                              8 GB), without which their checks are skipped
 #     tools/test_peers.sh NAME [ARGUMENT]...   check_NAME.py alone, with these arguments
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -20,7 +20,7 @@ tools/make_peers.sh || code=$?
 
 if [ "${1-}" = --more ]; then
     shift
-    for more in mlx peft-0.10; do
+    for more in mlx peft-0.10 trl; do
         code=0
         tools/make_peers.sh "$more" || code=$?
         [ "$code" -eq 0 ] || [ "$code" -eq 77 ] || exit "$code"

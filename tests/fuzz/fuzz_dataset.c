@@ -23,6 +23,8 @@ static void read_lines(const char *path)
             ALWAYS(json_is_object(row));
         else
             ALWAYS(lorac_last_error()->line == line);
+        ALWAYS(dataset_column(d, i, "messages[1].content[0].type") >= 1 &&
+               (size_t)dataset_column(d, i, "text") <= dataset_bytes(d, i) + 1);
         json_decref(row);
     }
     dataset_close(d);

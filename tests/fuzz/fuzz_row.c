@@ -34,7 +34,8 @@ static void check(const reader *r)
         ALWAYS(w->labels[i] == LABEL_NONE || w->kind == ROW_IDS || w->labels[i] == w->ids[i]);
         trained += w->labels[i] != LABEL_NONE;
     }
-    ALWAYS(trained == w->trained);
+    ALWAYS(trained == w->trained && w->count <= w->whole_count);
+    ALWAYS(w->truncated == (w->count < w->whole_count) && (w->truncated || !w->end_cut));
 }
 
 static void read_one(reader *r, const json_t *object, uint8_t way)

@@ -212,16 +212,22 @@ static void test_truncation(void **state)
     assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, 0));
     size_t count = f.row.count, trained = f.row.trained;
     int32_t first = f.row.ids[0];
+    assert_int_equal(f.row.whole_count, count);
+    assert_int_equal(f.row.whole_trained, trained);
     assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, (int64_t)count - 1));
     assert_true(f.row.truncated);
+    assert_true(f.row.end_cut);
+    assert_int_equal(f.row.whole_count, count);
+    assert_int_equal(f.row.whole_trained, trained);
     assert_int_equal(f.row.count, count - 1);
     assert_int_equal(f.row.trained, trained - 1);
     assert_int_equal(f.row.ids[0], first);
     assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, 2));
     assert_int_equal(f.row.count, 2);
     assert_int_equal(f.row.trained, 0);
+    assert_false(f.row.end_cut);
     assert_ok(read_row(&f, CHAT, LORAC_LOSS_AUTO, (int64_t)count));
-    assert_false(f.row.truncated);
+    assert_false(f.row.truncated || f.row.end_cut);
     close_fixture(&f);
 }
 
@@ -262,7 +268,7 @@ static void test_bad_rows(void **state)
     expect_bad(&f, "{\"prompt\":\"a\"}", LORAC_LOSS_AUTO, "\"completion\"");
     expect_bad(&f, "{}", LORAC_LOSS_AUTO, "no keys");
     expect_bad(&f, "[1]", LORAC_LOSS_AUTO, "array");
-    expect_bad(&f, "{\"text\":\"a\",\"messages\":[]}", LORAC_LOSS_AUTO, "more than one form");
+    expect_bad(&f, "{\"text\":\"a\",\"messages\":[]}", LORAC_LOSS_AUTO, "at least one message");
     expect_bad(&f, "{\"text\":5}", LORAC_LOSS_AUTO, "text");
     expect_bad(&f, "{\"text\":null}", LORAC_LOSS_AUTO, "null");
     expect_bad(&f, "{\"prompt\":\"a\",\"completion\":null}", LORAC_LOSS_AUTO, "completion");
@@ -292,6 +298,209 @@ static void test_bad_rows(void **state)
     tokenizer_free(f.t);
     f.t = NULL;
     expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_AUTO, "no tokenizer");
+    close_fixture(&f);
+}
+
+static void test_bad_forms(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    expect_bad(&f, "{\"conversations\":[{\"from\":\"human\"}]}", LORAC_LOSS_AUTO, "conversations[0].value");
+    expect_bad(&f, "{\"conversations\":[{\"from\":1,\"value\":\"a\"}]}", LORAC_LOSS_AUTO, "conversations[0].from");
+    expect_bad(&f, "{\"conversations\":[{\"from\":\"function_call\",\"value\":\"f(1)\"}]}", LORAC_LOSS_AUTO,
+               "conversations[0].value");
+    expect_bad(&f, "{\"conversations\":[{\"role\":\"user\",\"content\":\"a\"}],\"system\":1}", LORAC_LOSS_AUTO,
+               "system");
+    expect_bad(&f, "{\"instruction\":1,\"output\":\"a\"}", LORAC_LOSS_AUTO, "instruction");
+    expect_bad(&f, "{\"instruction\":\"a\",\"output\":null}", LORAC_LOSS_AUTO, "output");
+    expect_bad(&f, "{\"instruction\":\"a\",\"output\":\"b\",\"input\":[]}", LORAC_LOSS_AUTO, "input");
+    expect_bad(&f, "{\"instruction\":\"a\",\"output\":\"b\",\"history\":[[\"c\"]]}", LORAC_LOSS_AUTO, "history[0]");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":[\"a\"]}]}", LORAC_LOSS_AUTO,
+               "messages[0].content[0]");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", LORAC_LOSS_AUTO,
+               "messages[0].content[0].text");
+    expect_bad(
+        &f,
+        "{\"prompt\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\"}]}],"
+        "\"completion\":[{\"role\":\"assistant\",\"content\":\"b\"}]}",
+        LORAC_LOSS_AUTO, "prompt[0].content[1].type; found image_url");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":\"[\"}", LORAC_LOSS_AUTO, "tools");
+    expect_bad(&f, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":\"{}\"}", LORAC_LOSS_AUTO, "tools");
+    assert_ok(read_row(&f, "{\"text\":\"a\",\"tools\":5,\"history\":6}", LORAC_LOSS_AUTO, 0)); /* not of this form */
+    close_fixture(&f);
+}
+
+/* The order of the forms, and what is ignored. */
+static void test_several_forms(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    expect(&f, "{\"text\":\"no\",\"prompt\":\"one\",\"completion\":\" two\"}", LORAC_LOSS_AUTO, "one[ two<|im_end|>]");
+    expect(&f, "{\"text\":\"no\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", LORAC_LOSS_ALL,
+           "[<|im_start|>user\nq<|im_end|>\n]");
+    expect(&f, "{\"text\":\"one\",\"prompt\":\"alone\",\"instruction\":\"i\",\"output\":\"o\"}", LORAC_LOSS_AUTO,
+           "[one<|im_end|>]");
+    assert_ok(read_row(&f, "{\"input_ids\":[5,6],\"text\":\"no\",\"prompt\":1}", LORAC_LOSS_AUTO, 0));
+    assert_int_equal(f.row.count, 2);
+    close_fixture(&f);
+}
+
+static void test_sharegpt(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    const char *expected = "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n"
+                           "[a<|im_end|>\n]";
+    expect(&f,
+           "{\"conversations\":[{\"from\":\"system\",\"value\":\"s\"},{\"from\":\"human\",\"value\":\"q\",\"x\":null},"
+           "{\"from\":\"gpt\",\"value\":\"a\"}]}",
+           LORAC_LOSS_AUTO, expected);
+    assert_int_equal(f.row.kind, ROW_MESSAGES);
+    expect(&f,
+           "{\"system\":\"s\",\"tools\":\"\",\"conversations\":[{\"role\":\"user\",\"content\":\"q\"},"
+           "{\"role\":\"assistant\",\"content\":\"a\",\"name\":null}]}",
+           LORAC_LOSS_AUTO, expected);
+    expect(&f,
+           "{\"messages\":[{\"from\":\"system\",\"value\":\"s\"},{\"from\":\"human\",\"value\":\"q\"},"
+           "{\"from\":\"assistant\",\"value\":\"a\"}],\"system\":5}",
+           LORAC_LOSS_AUTO, expected);
+    close_fixture(&f);
+    open_fixture(&f, "plain",
+                 "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% for c in m.tool_calls or [] %}"
+                 "{{ c.function.name }}({{ c.function.arguments|tojson }}){% endfor %}{% endfor %}"
+                 "{% if add_generation_prompt %}<assistant>{% endif %}");
+    expect(&f,
+           "{\"conversations\":[{\"from\":\"function_call\",\"value\":\"{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":"
+           "{\\\"a\\\":1}}\"},{\"from\":\"observation\",\"value\":\"r\"}]}",
+           LORAC_LOSS_AUTO, "<assistant>[f({\"a\": 1})]<tool>r");
+    close_fixture(&f);
+}
+
+#define ALPACA "{\"instruction\":\"do\",\"input\":\"this\",\"output\":\"done\",\"history\":[[\"q\",\"a\"]]"
+
+static void test_alpaca(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain", NULL);
+    expect(&f, ALPACA ",\"system\":\"s\"}", LORAC_LOSS_AUTO,
+           "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n[a<|im_end|>\n]"
+           "<|im_start|>user\ndo\nthis<|im_end|>\n<|im_start|>assistant\n[done<|im_end|>\n]");
+    expect(&f, "{\"instruction\":\"do\",\"input\":\"\",\"output\":\"done\",\"history\":null}", LORAC_LOSS_AUTO,
+           "<|im_start|>user\ndo<|im_end|>\n<|im_start|>assistant\n[done<|im_end|>\n]");
+    template_free(f.template);
+    f.template = NULL;
+    expect(
+        &f, "{\"instruction\":\"do\",\"output\":\"done\"}", LORAC_LOSS_AUTO,
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+        "### Instruction:\ndo\n\n### Response:\n[done<|im_end|>]");
+    assert_int_equal(f.row.kind, ROW_COMPLETION);
+    expect(&f, ALPACA ",\"system\":\"s\"}", LORAC_LOSS_AUTO,
+           "s\n\n### Instruction:\nq\n\n### Response:\na\n\n### Instruction:\ndo\n\n### Input:\nthis\n\n### Response:\n"
+           "[done<|im_end|>]");
+    close_fixture(&f);
+}
+
+/* Content is given as the template takes it: found out by trying. */
+static void test_content_forms(void **state)
+{
+    (void)state;
+    const char *with_parts = "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"q\"},"
+                             "{\"type\":\"text\",\"text\":\"r\"}]},{\"role\":\"assistant\",\"content\":\"a\"}]}";
+    const char *turns = "{% if add_generation_prompt %}<assistant>{% endif %}";
+    buf source = { 0 };
+    fixture f;
+    open_fixture(&f, "plain", NULL); /* fails on lists */
+    expect(&f, with_parts, LORAC_LOSS_AUTO, "<|im_start|>user\nq\nr<|im_end|>\n<|im_start|>assistant\n[a<|im_end|>\n]");
+    close_fixture(&f);
+    buf_format(&source, "{%% for m in messages %%}<{{ m.role }}>{{ m.content }}{%% endfor %%}%s",
+               turns); /* prints them */
+    open_fixture(&f, "plain", source.p);
+    expect(&f, with_parts, LORAC_LOSS_AUTO, "<user>q\nr<assistant>[a]");
+    close_fixture(&f);
+    buf_clear(&source);
+    buf_format(
+        &source,
+        "{%% for m in messages %%}<{{ m.role }}>{%% for p in m.content %%}{{ p.text }};{%% endfor %%}{%% endfor %%}%s",
+        turns); /* loses strings */
+    open_fixture(&f, "plain", source.p);
+    expect(&f, with_parts, LORAC_LOSS_AUTO, "<user>q;r;<assistant>[a;]");
+    close_fixture(&f);
+    buf_clear(&source);
+    buf_format(&source,
+               "{%% for m in messages %%}<{{ m.role }}>{%% if m.content is string %%}{{ m.content }}{%% else %%}"
+               "{%% for p in m.content %%}{{ p.text }};{%% endfor %%}{%% endif %%}{%% endfor %%}%s",
+               turns); /* takes both, and both as they are */
+    open_fixture(&f, "plain", source.p);
+    expect(&f, with_parts, LORAC_LOSS_AUTO, "<user>q;r;<assistant>[a]");
+    close_fixture(&f);
+    buf_free(&source);
+}
+
+/* Arguments of a call are changed only for a template that fails on them. */
+static void test_argument_forms(void **state)
+{
+    (void)state;
+    const char *const rows[] = {
+        "{\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"type\":\"function\",\"function\":"
+        "{\"name\":\"f\",\"arguments\":{\"a\":\"b\"}}}]}]}",
+        "{\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"type\":\"function\",\"function\":"
+        "{\"name\":\"f\",\"arguments\":\"{\\\"a\\\": \\\"b\\\"}\"}}]}]}",
+    };
+    const char *head = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% for c in m.tool_calls or [] %}";
+    const char *tail = "{% endfor %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+    const char *const bodies[][3] = {
+        { "{{ 'x' + c.function.arguments }}", "<assistant>[x{\"a\": \"b\"}]", "<assistant>[x{\"a\": \"b\"}]" },
+        { "{% for k, v in c.function.arguments|items %}{{ k }}={{ v }}{% endfor %}", "<assistant>[a=b]",
+          "<assistant>[a=b]" },
+        { "{{ c.function.arguments|tojson }}", "<assistant>[{\"a\": \"b\"}]",
+          "<assistant>[\"{\\\"a\\\": \\\"b\\\"}\"]" },
+    };
+    for (size_t i = 0; i < 3; i++) {
+        buf source = { 0 };
+        fixture f;
+        buf_text(&source, head);
+        buf_text(&source, bodies[i][0]);
+        buf_text(&source, tail);
+        open_fixture(&f, "plain", source.p);
+        for (size_t k = 0; k < 2; k++)
+            expect(&f, rows[k], LORAC_LOSS_AUTO, bodies[i][1 + k]);
+        close_fixture(&f);
+        buf_free(&source);
+    }
+}
+
+/* A text that begins with BOS has one; EOS is trained though it may also be the padding. */
+static void test_one_bos(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "bos", NULL);
+    expect(&f, "{\"text\":\"<s>one\"}", LORAC_LOSS_AUTO, "[<s>one<|im_end|>]");
+    expect(&f, "{\"prompt\":\"<s>one\",\"completion\":\" two\"}", LORAC_LOSS_AUTO, "<s>one[ two<|im_end|>]");
+    close_fixture(&f);
+}
+
+/* The last turn may be marked by several regions. A template that changes earlier turns is stable for the last one. */
+static void test_last_turn(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "plain",
+                 "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}{% generation %}(think)"
+                 "{% endgeneration %}:{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}"
+                 "{% endif %}{% endfor %}");
+    expect(&f, CHAT, LORAC_LOSS_LAST, "<user>q1<assistant>(think):a1<user>q2<assistant>[(think)]:[a2]");
+    expect(&f, CHAT, LORAC_LOSS_AUTO, "<user>q1<assistant>[(think)]:[a1]<user>q2<assistant>[(think)]:[a2]");
+    close_fixture(&f);
+    open_fixture(&f, "plain",
+                 "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}(think){% endif %}"
+                 "{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}");
+    expect_bad(&f, CHAT, LORAC_LOSS_AUTO, "the first difference is at character 20");
+    expect(&f, CHAT, LORAC_LOSS_LAST, "<user>q1<assistant>a1<user>q2<assistant>[(think)a2]");
     close_fixture(&f);
 }
 
@@ -343,6 +552,14 @@ int main(void)
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_bad_forms),
+        cmocka_unit_test(test_several_forms),
+        cmocka_unit_test(test_sharegpt),
+        cmocka_unit_test(test_alpaca),
+        cmocka_unit_test(test_content_forms),
+        cmocka_unit_test(test_argument_forms),
+        cmocka_unit_test(test_one_bos),
+        cmocka_unit_test(test_last_turn),
         cmocka_unit_test(test_unstable_template),
         cmocka_unit_test(test_memory),
     };
