@@ -72,7 +72,8 @@ int json_parse(json_t **out, slice text, const char *file, long line, int flags)
                    (fault){ .file = file,
                             .line = line + (error.line > 0 ? error.line - 1 : 0),
                             .column = error.column > 0 ? error.column : 1 },
-                   "not valid JSON: %s", error.text);
+                   "not valid JSON: %s",
+                   json_error_code(&error) == json_error_null_character ? "\\u0000 is not allowed" : error.text);
 }
 
 int json_read(json_t **out, const char *path, size_t limit, int flags)

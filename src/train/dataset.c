@@ -187,6 +187,8 @@ static int check_utf8(slice text, const char *file, long line)
         place.line += line_break;
         place.column = line_break ? 1 : place.column + 1;
     }
+    if (bad == 0 && (slice_starts(text, "\xff\xfe") || slice_starts(text, "\xfe\xff")))
+        place.hint = "The file looks like UTF-16.";
     snprintf(found, sizeof found, "byte 0x%02X", (unsigned char)text.p[bad]);
     place.found = found;
     return fail_at(LORAC_ERROR_DATA, place, "the text is not UTF-8");
