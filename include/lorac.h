@@ -179,7 +179,8 @@ typedef struct lorac_template_options {
     const char *date;      /* YYYY-MM-DD for strftime_now; NULL: today */
 } lorac_template_options;
 
-/* Renders a conversation. `messages_json` is {"messages": [...], "tools": [...]?}. The caller owns *utf8.
+/* Renders a conversation. `messages_json` is {"messages": [...], "tools": [...]?, "chat_template_kwargs": {...}?}; the
+ * last are further variables of the template ("enable_thinking", "documents"). The caller owns *utf8.
  * raise_exception in a template is LORAC_ERROR_DATA with its message. */
 LORAC_API lorac_status lorac_text_render(const lorac_text *text, const char *messages_json,
                                          const lorac_template_options *options, char **utf8, size_t *length);

@@ -212,6 +212,7 @@ static int render(const lorac_text *text, const json_t *root, const lorac_templa
     template_input input = {
         .messages = json_object_get(root, "messages"),
         .tools = json_object_get(root, "tools"),
+        .extra = json_object_get(root, "chat_template_kwargs"),
         .add_generation_prompt = options->add_generation_prompt,
         .bos = role_text(text, TOKEN_BOS, options->bos),
         .eos = role_text(text, TOKEN_EOS, options->eos),
@@ -222,6 +223,12 @@ static int render(const lorac_text *text, const json_t *root, const lorac_templa
             LORAC_ERROR_DATA,
             (fault){ .file = file, .key = "messages", .found = json_kind(input.messages), .expected = "an array" },
             "not a conversation");
+    if (input.extra && !json_is_object(input.extra))
+        return fail_at(
+            LORAC_ERROR_DATA,
+            (fault){
+                .file = file, .key = "chat_template_kwargs", .found = json_kind(input.extra), .expected = "an object" },
+            "not the variables of a template");
     if (json_is_null(input.tools))
         input.tools = NULL;
     return template_render(text->template, &input, out, NULL, NULL);

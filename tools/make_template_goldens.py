@@ -194,6 +194,11 @@ STATEMENTS = [
     "{% for i in range(3) %}{% set t %}{{ i }}{% if i == 1 %}{% break %}{% endif %}{% endset %}{{ t }}{% endfor %}",
 ]
 
+SELF = [
+    "{{ self.x }}|{{ self is defined }}|{{ self['x'] is undefined }}|{{ self }}|{{ [self] }}",
+    "{% if self %}yes{% endif %}{{ self == self }}{% set self = 3 %}{{ self }}",
+    "{{ self() }}", "{{ self | length }}", "{% for a in self %}{% endfor %}", "{{ self.x.y }}",
+]
 HIDDEN = [
     # A name that a scope sets is undefined in the scopes inside until it is set.
     "{% for i in [1] %}[{{ x }}]{% endfor %}{% set x = 1 %}{% for i in [1] %}[{{ x }}]{% endfor %}",
@@ -411,7 +416,7 @@ def main():
     import transformers.utils.chat_template_utils as utils
 
     utils.datetime = Midnight  # strftime_now reads the module's name
-    groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
+    groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, SELF, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
               FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, ERRORS, STYLES]
     table = [CONTEXT] + contexts(STYLES)
     rows = []

@@ -45,7 +45,8 @@ typedef enum value_kind {
     VALUE_METHOD, /* bound to its object */
     VALUE_FUNCTION,
     VALUE_CYCLER,
-    VALUE_JOINER
+    VALUE_JOINER,
+    VALUE_SELF /* jinja2's reference to the template's blocks, of which chat templates have none */
 } value_kind;
 
 /* What the text of an undefined value is. */

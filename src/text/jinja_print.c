@@ -109,6 +109,8 @@ static int repr_object(machine *m, builder *b, value v)
                               value_type(v.method->self));
     case VALUE_FUNCTION:
         return builder_format(m, b, "<function %s>", v.function->name);
+    case VALUE_SELF:
+        return builder_text(m, b, "<TemplateReference None>");
     default:
         return builder_format(m, b, "<%s object>", value_type(v));
     }

@@ -130,16 +130,27 @@ int64_t value_as_int(value number)
 static const char *kind_type(uint8_t kind)
 {
     static const char *const names[] = {
-        [VALUE_ABSENT] = "missing",   [VALUE_UNDEFINED] = "Undefined",
-        [VALUE_NONE] = "NoneType",    [VALUE_BOOL] = "bool",
-        [VALUE_INT] = "int",          [VALUE_FLOAT] = "float",
-        [VALUE_TEXT] = "str",         [VALUE_LIST] = "list",
-        [VALUE_TUPLE] = "tuple",      [VALUE_DICT] = "dict",
-        [VALUE_VIEW] = "dict view",   [VALUE_ITERATOR] = "generator",
-        [VALUE_RANGE] = "range",      [VALUE_NAMESPACE] = "Namespace",
-        [VALUE_LOOP] = "LoopContext", [VALUE_MACRO] = "Macro",
-        [VALUE_METHOD] = "method",    [VALUE_FUNCTION] = "function",
-        [VALUE_CYCLER] = "Cycler",    [VALUE_JOINER] = "Joiner",
+        [VALUE_ABSENT] = "missing",
+        [VALUE_UNDEFINED] = "Undefined",
+        [VALUE_NONE] = "NoneType",
+        [VALUE_BOOL] = "bool",
+        [VALUE_INT] = "int",
+        [VALUE_FLOAT] = "float",
+        [VALUE_TEXT] = "str",
+        [VALUE_LIST] = "list",
+        [VALUE_TUPLE] = "tuple",
+        [VALUE_DICT] = "dict",
+        [VALUE_VIEW] = "dict view",
+        [VALUE_ITERATOR] = "generator",
+        [VALUE_RANGE] = "range",
+        [VALUE_NAMESPACE] = "Namespace",
+        [VALUE_LOOP] = "LoopContext",
+        [VALUE_MACRO] = "Macro",
+        [VALUE_METHOD] = "method",
+        [VALUE_FUNCTION] = "function",
+        [VALUE_CYCLER] = "Cycler",
+        [VALUE_JOINER] = "Joiner",
+        [VALUE_SELF] = "TemplateReference",
     };
     return names[kind];
 }

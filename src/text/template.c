@@ -35,14 +35,15 @@ enum {
     NAME_GENERATION_PROMPT,
     NAME_BOS,
     NAME_EOS,
+    NAME_SELF,
     FIRST_FUNCTION
 };
 
 static int intern_names(template *t)
 {
-    static const char *const names[] = { "loop",      "caller",   "kwargs",    "varargs",
-                                         "messages",  "tools",    "documents", "add_generation_prompt",
-                                         "bos_token", "eos_token" };
+    static const char *const names[] = { "loop",      "caller",    "kwargs",    "varargs",
+                                         "messages",  "tools",     "documents", "add_generation_prompt",
+                                         "bos_token", "eos_token", "self" };
     size_t count;
     uint32_t id;
     const function *functions = function_list(&count);
@@ -167,20 +168,21 @@ static int bind_input(machine *m, const template_input *input)
     memset(m->globals, 0, m->t->name_count * sizeof *m->globals);
     for (size_t i = 0; i < count; i++)
         m->globals[FIRST_FUNCTION + i] = (value){ .kind = VALUE_FUNCTION, .function = &functions[i] };
+    if (input->bos.p)
+        m->globals[NAME_BOS] = value_of_slice(input->bos);
+    if (input->eos.p)
+        m->globals[NAME_EOS] = value_of_slice(input->eos);
     json_object_foreach((json_t *)input->extra, key, item)
     {
         int64_t id = map_find(&m->t->names, slice_of(key));
         if (id >= 0)
             m->globals[id] = value_of_json(item);
     }
+    m->globals[NAME_SELF] = (value){ .kind = VALUE_SELF, .identity = m->t };
     m->globals[NAME_TOOLS] = json_or_none(input->tools);
     if (m->globals[NAME_DOCUMENTS].kind == VALUE_ABSENT)
         m->globals[NAME_DOCUMENTS] = value_none();
     m->globals[NAME_GENERATION_PROMPT] = value_of_bool(input->add_generation_prompt);
-    if (input->bos.p)
-        m->globals[NAME_BOS] = value_of_slice(input->bos);
-    if (input->eos.p)
-        m->globals[NAME_EOS] = value_of_slice(input->eos);
     if (!input->messages)
         return LORAC_OK;
     m->globals[NAME_MESSAGES] = value_of_json(input->messages);

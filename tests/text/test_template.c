@@ -173,6 +173,23 @@ static void test_generation_in_macro(void **state)
     template_free(t);
 }
 
+/* As keyword arguments of apply_chat_template, further variables win over the model's tokens. */
+static void test_variables(void **state)
+{
+    (void)state;
+    json_t *context = json_pack("{ssss}", "bos_token", "<x>", "mood", "calm");
+    template_input input = { .extra = context, .bos = slice_of("<s>"), .eos = slice_of("</s>") };
+    buf out = { 0 };
+    template *t;
+    assert_ok(
+        template_parse(&t, slice_of("{{ bos_token }} {{ mood }} {{ eos_token }} {{ tools }} {{ documents }}"), NULL));
+    assert_ok(template_render(t, &input, &out, NULL, NULL));
+    assert_string_equal(out.p, "<x> calm </s> None None");
+    buf_free(&out);
+    template_free(t);
+    json_decref(context);
+}
+
 /* ---- Limits ------------------------------------------------------------------------------------------- */
 
 static void expect_limit(const char *source, const char *part)
@@ -346,9 +363,16 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens), cmocka_unit_test(test_error_places), cmocka_unit_test(test_generation_in_macro),
-        cmocka_unit_test(test_limits),  cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_deep_expressions),
-        cmocka_unit_test(test_speed),   cmocka_unit_test(test_today),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_error_places),
+        cmocka_unit_test(test_generation_in_macro),
+        cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_deep_expressions),
+        cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_today),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

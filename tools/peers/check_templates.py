@@ -1,145 +1,256 @@
 #!/usr/bin/env python3
 """Published chat templates, rendered by lorac and by jinja2 as transformers sets it up, over conversations of every shape.
 
-    check_templates.py [FOLDER or FILE.jinja]...
+    tools/test_peers.sh templates [--markdown FILE] [FOLDER or FILE.jinja]...
 
-Without arguments: the templates that the TRL package carries (fetched with pip into the cache, nothing of it is kept in the
-repository) and the small ones of tools/make_template_goldens.py.
+Without arguments: every template of published_templates.py, and the small ones of make_template_goldens.py. A text must be equal
+byte by byte. What jinja2 refuses must be refused, with the same words where they are the template's own (raise_exception). The
+library is called directly: one process for each of some 100,000 renderings would take an hour.
 """
 
+import argparse
+import collections
+import ctypes
+import importlib.metadata
 import json
-import subprocess
-import sys
+import multiprocessing
+import os
+import re
 import tempfile
-import zipfile
 from pathlib import Path
 
 from transformers.utils import chat_template_utils
 
+from conversations import CONVERSATIONS
 from make_template_goldens import STYLES, Midnight
-from peer import CACHE, PROGRAM
+from peer import PROGRAM, laid_out
+from published_templates import published
 
-TRL = "1.16.0"
-
-TOOLS = [
-    {"type": "function", "function": {
-        "name": "get_weather", "description": "Weather <now> & \"later\"",
-        "parameters": {"type": "object", "required": ["city"], "properties": {
-            "city": {"type": "string", "description": "The city"}, "days": {"type": ["integer", "null"]},
-            "unit": {"type": "string", "enum": ["c", "f"]},
-            "more": {"type": "object", "properties": {"list": {"type": "array", "items": {"type": "number"}}}}}},
-        "return": {"type": "string", "description": "text"}}},
-    {"type": "function", "function": {"name": "nothing", "description": "", "parameters": {"type": "object", "properties": {}}}},
-]
-CALL = {"type": "function", "id": "call00001", "function": {
-    "name": "get_weather", "arguments": {"city": "Åre", "days": 2, "x": 1.5, "ok": True, "n": None, "l": [1, "a"]}}}
+LIBRARY = Path(PROGRAM).resolve().parent / "liblorac.so"
+DATE = "2026-03-04"  # Midnight's
+KINDS = ["equal", "both refuse", "refused here only", "different"]
+DATA_ERROR = 3
 
 
-def user(content):
-    return {"role": "user", "content": content}
+# ---- lorac
 
 
-def system(content):
-    return {"role": "system", "content": content}
+class Error(ctypes.Structure):
+    _fields_ = [("status", ctypes.c_int), ("message", ctypes.c_char_p)]  # and more
 
 
-def assistant(content, **more):
-    return {"role": "assistant", "content": content, **more}
+class Options(ctypes.Structure):
+    _fields_ = [("add_generation_prompt", ctypes.c_int), ("bos", ctypes.c_char_p), ("eos", ctypes.c_char_p), ("date", ctypes.c_char_p)]
 
 
-def result(content):
-    return {"role": "tool", "name": "get_weather", "tool_call_id": "call00001", "content": content}
+class Refused(Exception):
+    pass
 
 
-def part(text):
-    return [{"type": "text", "text": text}]
+class Library:
+    def __init__(self):
+        self.library = ctypes.CDLL(str(LIBRARY))
+        self.library.lorac_last_error.restype = ctypes.POINTER(Error)
+        self.library.lorac_text_open.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+        self.library.lorac_text_close.argtypes = self.library.lorac_free.argtypes = [ctypes.c_void_p]
+        self.library.lorac_text_render.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(Options), ctypes.c_void_p, ctypes.c_void_p]
+
+    def check(self, status):
+        if status:
+            error = self.library.lorac_last_error().contents
+            message = error.message.decode()
+            assert status == error.status == DATA_ERROR, message
+            raise Refused(message)
+
+    def open(self, template):
+        text = ctypes.c_void_p()
+        self.check(self.library.lorac_text_open(ctypes.byref(text), None, os.fsencode(template)))
+        return text
+
+    def close(self, text):
+        self.library.lorac_text_close(text)
+
+    def render(self, text, conversation, prompt):
+        out, length = ctypes.c_void_p(), ctypes.c_size_t()
+        options = Options(prompt, b"<s>", b"</s>", DATE.encode())
+        self.check(self.library.lorac_text_render(text, conversation, ctypes.byref(options), ctypes.byref(out), ctypes.byref(length)))
+        rendered = ctypes.string_at(out, length.value)
+        self.library.lorac_free(out)
+        return rendered.decode()
 
 
-# (messages, tools, add_generation_prompt)
-CONVERSATIONS = [
-    ([user("Hi")], None, False),
-    ([user("Hi")], None, True),
-    ([system("Be brief."), user("Hi"), assistant("Hello!"), user("More?"), assistant("No.")], None, False),
-    ([system("Be brief."), user("Hi"), assistant("Hello!"), user("More?")], None, True),
-    ([user("  spaced \n"), assistant("\n\nanswer\n "), user("é😀 <|im_end|>"), assistant("ok")], None, False),
-    ([user(part("part one")), assistant(part("part two"))], None, False),
-    ([system(part("sys")), user(part("part one") + [{"type": "image"}]), assistant(part("part two"))], None, True),
-    ([user("w?"), assistant("", tool_calls=[CALL]), result("sunny"), assistant("It is sunny.")], TOOLS, False),
-    ([user("w?"), assistant(None, tool_calls=[CALL, CALL]), result("{\"t\": 1}"), result("b")], TOOLS, True),
-    ([system("s"), user("w?")], TOOLS, True),
-    ([user("think"), assistant("<think>\nhm\n</think>\n\nfine"), user("again"), assistant("<think>x</think>y")], None, False),
-    ([user("think"), assistant("fine", reasoning_content="hm"), user("again"), assistant("y", reasoning_content="deep")], None, False),
-    ([user("think"), assistant("fine", thinking="hm"), user("again")], None, True),
-    ([user("think"), assistant("fine", reasoning="hm"), user("again")], None, True),
-    ([user("a"), user("b")], None, False),
-    ([assistant("a"), user("b")], None, False),
-    ([{"role": "developer", "content": "d"}, user("x"), assistant("y")], None, True),
-    ([user("w?"), assistant("calling", tool_calls=[{"function": {"name": "nothing", "arguments": "{}"}}]), result("r")], TOOLS, False),
-    ([system("s"), user("u"), assistant(""), user("u2"), assistant("a2", tool_calls=[])], None, False),
-    ([user([{"type": "image_url", "image_url": {"url": "u"}}, {"type": "text", "text": "what"}]), assistant("x")], None, False),
-]
+# ---- The comparison
 
 
-def published():
-    """The folder of TRL's templates, or nothing when it cannot be fetched."""
-    folder = CACHE / f"trl-{TRL}"
-    if not folder.exists():
-        with tempfile.TemporaryDirectory() as temporary:
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", temporary, f"trl=={TRL}"]
-            subprocess.run(command, capture_output=True)
-            for wheel in Path(temporary).glob("*.whl"):
-                with zipfile.ZipFile(wheel) as archive:
-                    archive.extractall(folder, [name for name in archive.namelist() if name.endswith(".jinja")])
-    return sorted(folder.rglob("*.jinja"))
-
-
-def by_jinja(source, messages, tools, prompt):
-    """The text, or the exception: whatever jinja2, the sandbox or Python raises."""
+def attempt(action, *arguments):
+    """What it gives, or the exception: jinja2, the sandbox and Python raise many kinds."""
     try:
-        template = chat_template_utils._compile_jinja_template(source)
-        return template.render(messages=chat_template_utils._alias_reasoning_fields(messages), tools=tools, documents=None,
-                               add_generation_prompt=prompt, bos_token="<s>", eos_token="</s>")
+        return action(*arguments)
     except Exception as error:
         return error
 
 
-def by_lorac(file, messages, tools, prompt, folder):
-    path = Path(folder) / "messages.json"
-    path.write_text(json.dumps({"messages": messages, "tools": tools} if tools else {"messages": messages}))
-    command = [PROGRAM, "template", "--chat-template", str(file), "--messages", str(path), "--bos", "<s>", "--eos", "</s>",
-               "--date", "2026-03-04"] + (["--add-generation-prompt"] if prompt else [])
-    done = subprocess.run(command, capture_output=True)
-    if done.returncode not in (0, 3):
-        sys.exit(f"FAIL {' '.join(command)}: exit code {done.returncode}\n{done.stderr.decode()}")
-    return done.stdout.decode() if done.returncode == 0 else RuntimeError(done.stderr.decode().strip())
+def by_jinja(template, messages, tools, prompt, more):
+    if isinstance(template, Exception):
+        raise template
+    given = {"bos_token": "<s>", "eos_token": "</s>", "documents": None, **more}
+    return template.render(messages=chat_template_utils._alias_reasoning_fields(messages), tools=tools, add_generation_prompt=prompt, **given)
 
 
-def check(file, folder, counts):
-    source = file.read_bytes().decode()
-    for number, (messages, tools, prompt) in enumerate(CONVERSATIONS):
-        expected, got = by_jinja(source, messages, tools, prompt), by_lorac(file, messages, tools, prompt, folder)
-        both_refuse = isinstance(expected, Exception) and isinstance(got, Exception)
-        kind = "refused by both" if both_refuse else "equal" if expected == got else "different"
-        counts[kind] = counts.get(kind, 0) + 1
-        if kind == "different":
-            print(f"FAIL {file.name}, conversation {number}\n  jinja2: {expected!r}\n  lorac:  {got!r}")
+def by_lorac(library, text, conversation, prompt):
+    if isinstance(text, Exception):
+        raise text
+    return library.render(text, conversation, prompt)
+
+
+def own_words(error):
+    """What a template says with raise_exception, or nothing."""
+    return str(error) if type(error).__name__ == "TemplateError" else ""
+
+
+def verdict(expected, got):
+    if isinstance(expected, Exception):
+        same = isinstance(got, Exception) and own_words(expected) in str(got)
+        return "both refuse" if same else "different"
+    if isinstance(got, Exception):
+        return "refused here only"
+    return "equal" if expected == got else "different"
+
+
+def encoded():
+    """The conversations as lorac takes them."""
+    return [json.dumps({"messages": messages, "tools": tools, "chat_template_kwargs": more}).encode()
+            for messages, tools, _, more in CONVERSATIONS]
+
+
+def shown(expected, got):
+    """Both answers from shortly before the first difference on."""
+    if isinstance(expected, str) and isinstance(got, str):
+        start = max(len(os.path.commonprefix([expected, got])) - 60, 0)
+        expected, got = expected[start:], got[start:]
+    return repr(expected)[:300], repr(got)[:300]
+
+
+def compare(path):
+    """What becomes of every conversation: [(verdict, jinja2's answer, lorac's)]."""
+    chat_template_utils.datetime = Midnight
+    library = Library()
+    template = attempt(chat_template_utils._compile_jinja_template, path.read_bytes().decode())
+    text = attempt(library.open, path)
+    rows = []
+    for (messages, tools, prompt, more), conversation in zip(CONVERSATIONS, encoded()):
+        expected = attempt(by_jinja, template, messages, tools, prompt, more)
+        got = attempt(by_lorac, library, text, conversation, prompt)
+        kind = verdict(expected, got)
+        fine = kind in ("equal", "both refuse")
+        rows.append((kind, type(expected).__name__, "") if fine else (kind, *shown(expected, got)))
+    if not isinstance(text, Exception):
+        library.close(text)
+    return rows
+
+
+def report(path, rows):
+    """One line for each way in which a template differs."""
+    seen = set()
+    for number, (kind, expected, got) in enumerate(rows):
+        reason = re.sub(r"^.*?\.jinja", "", got)
+        if kind in ("refused here only", "different") and (kind, reason if kind != "different" else "") not in seen:
+            seen.add((kind, reason if kind != "different" else ""))
+            print(f"{'FAIL ' if kind == 'different' else ''}{path}, conversation {number}, {kind}\n  jinja2: {expected}\n  lorac:  {got}")
+
+
+# ---- The tables
+
+
+def tabulate(packages, results):
+    head = ["package", "templates", "new", *KINDS]
+    rows, seen, whole = [], set(), collections.Counter()
+    for name, files in packages.items():
+        counts = collections.Counter(kind for path in files for kind, _, _ in results[path.read_bytes()])
+        sources = {path.read_bytes() for path in files}
+        new = sources - seen
+        seen |= new
+        whole += collections.Counter(kind for source in new for kind, _, _ in results[source])
+        rows.append([name, len(files), len(new), *[counts[kind] for kind in KINDS]])
+    rows.append(["all, each template once", "", len(seen), *[whole[kind] for kind in KINDS]])
+    return head, [[str(cell) for cell in row] for row in rows], whole
+
+
+def reasons(results):
+    """How often jinja2 raised what, and what is refused here only, with the construct."""
+    raised = collections.Counter(expected for rows in results.values() for kind, expected, _ in rows if kind == "both refuse")
+    here = collections.Counter(re.sub(r"^.*?\.jinja(:\d+)*: |'\)$", "", got) for rows in results.values() for kind, _, got in rows
+                               if kind == "refused here only")
+    return raised, here
+
+
+PAGE = """<!-- Made by `tools/test_peers.sh templates --markdown docs/template-table.md`; do not edit. -->
+# Published chat templates, beside jinja2
+
+The chat templates that Python packages carry, each rendered for {conversations} conversations by lorac and by jinja2 {jinja2} as
+transformers {transformers} sets it up: with and without a system message, tools (also bare functions), tool calls with arguments
+as objects and as strings, tool results, parts, reasoning fields, empty and missing contents, unusual roles, further variables,
+with and without the generation prompt.
+
+- *new*: templates that no package above has;
+- *equal*: the same text, byte by byte;
+- *both refuse*: jinja2 raises an error and lorac exits with code 3; where the template says why, in the same words;
+- *refused here only*, *different*: what would be a fault of lorac's.
+
+{table}
+
+What jinja2 raised where both refuse: {raised}.
+
+{here}
+"""
+
+
+def as_markdown(head, rows):
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_markdown(path, head, rows, raised, here):
+    versions = {name: importlib.metadata.version(name) for name in ("jinja2", "transformers")}
+    path.write_text(PAGE.format(
+        conversations=len(CONVERSATIONS), **versions, table=as_markdown(head, rows),
+        raised=", ".join(f"{name} {count}" for name, count in raised.most_common()),
+        here="\n".join(f"- refused here only, {count} times: {reason}" for reason, count in here.most_common())
+        or "Nothing is refused here only."))
 
 
 def main():
-    given = [Path(argument) for argument in sys.argv[1:]]
-    files = [file for path in given for file in (sorted(path.rglob("*.jinja")) if path.is_dir() else [path])] or published()
-    chat_template_utils.datetime = Midnight
-    counts = {}
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("paths", type=Path, nargs="*")
+    options = parser.parse_args()
+    missing = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, style in enumerate([] if given else STYLES):
-            path = Path(folder) / f"style-{number}.jinja"
-            path.write_text(style)
-            files.append(path)
-        for file in files:
-            check(file, folder, counts)
-    print(f"{len(files)} templates, {len(CONVERSATIONS)} conversations:", counts)
-    sys.exit(1 if counts.get("different") or not counts.get("equal") else 0)
+        if options.paths:
+            packages = {str(path): sorted(path.rglob("*.jinja")) if path.is_dir() else [path] for path in options.paths}
+        else:
+            packages, missing = published()
+            own = [Path(folder) / f"style-{number}.jinja" for number in range(len(STYLES))]
+            for path, style in zip(own, STYLES):
+                path.write_text(style)
+            packages["make_template_goldens.py"] = own
+        paths = {path.read_bytes(): path for files in packages.values() for path in files}
+        with multiprocessing.Pool() as pool:
+            results = dict(zip(paths, pool.map(compare, paths.values(), chunksize=8)))
+        for source, rows in results.items():
+            report(paths[source], rows)
+        head, rows, whole = tabulate(packages, results)
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        print(laid_out(row, widths))
+    raised, here = reasons(results)
+    print(f"{len(CONVERSATIONS)} conversations; jinja2 raised {dict(raised)}")
+    for name in missing:
+        print(f"SKIPPED: the package {name} cannot be fetched")
+    if options.markdown:
+        write_markdown(options.markdown, head, rows, raised, here)
+    return 1 if whole["different"] or whole["refused here only"] or not whole["equal"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
