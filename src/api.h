@@ -4,10 +4,10 @@
 #define LORAC_API_H
 
 #include "adapter_set.h"
+#include "chat_templates.h"
 #include "err.h"
 #include "json.h"
 #include "mem.h"
-#include "template.h"
 #include "tokenizer.h"
 
 struct lorac_model {
@@ -19,8 +19,7 @@ struct lorac_text {
     gguf vocabulary; /* open when is_gguf */
     bool is_gguf;
     tokenizer *tokenizer; /* NULL: only templates can be rendered */
-    template *template;   /* NULL: the model has none */
-    buf template_source;  /* when it came from a file of its own */
+    chat_templates templates;
 };
 
 /* As lorac_text_open, but a folder without tokenizer files gives *out NULL: pre-tokenised rows need none. */

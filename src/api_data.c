@@ -71,7 +71,7 @@ lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const cha
     if (!options)
         options = &standard;
     data->reader = (row_reader){ .tokenizer = text ? text->tokenizer : NULL,
-                                 .template = text ? text->template : NULL,
+                                 .templates = text ? &text->templates : NULL,
                                  .loss_on = options->loss_on,
                                  .max_seq_length = options->max_seq_length };
     status = settle_task(data, text, options);

@@ -5,21 +5,6 @@
 
 #include <string.h>
 
-enum { TEMPLATE_LIMIT = 4 << 20 };
-
-static int open_template(lorac_text *text, const char *chat_template)
-{
-    if (chat_template) {
-        TRY(file_read(&text->template_source, chat_template, TEMPLATE_LIMIT));
-        return template_parse(&text->template, buf_slice_of(&text->template_source), chat_template);
-    }
-    if (!text->tokenizer)
-        return LORAC_OK;
-    const char *file;
-    slice source = tokenizer_chat_template(text->tokenizer, &file);
-    return source.n ? template_parse(&text->template, source, file) : LORAC_OK;
-}
-
 /* A model folder may come without a tokenizer: pre-tokenised rows and ids need none. */
 static bool has_tokenizer(const char *folder)
 {
@@ -71,7 +56,7 @@ static int open_text(lorac_text **out, const char *path, const char *chat_templa
     if (path && status == LORAC_OK)
         status = open_tokenizer(text, path);
     if (status == LORAC_OK)
-        status = open_template(text, chat_template);
+        status = chat_templates_open(&text->templates, text->tokenizer, chat_template);
     if (status != LORAC_OK) {
         lorac_text_close(text);
         return status;
@@ -95,11 +80,10 @@ void lorac_text_close(lorac_text *text)
 {
     if (!text)
         return;
-    template_free(text->template);
+    chat_templates_free(&text->templates);
     tokenizer_free(text->tokenizer);
     if (text->is_gguf)
         gguf_close(&text->vocabulary);
-    buf_free(&text->template_source);
     mem_free(text->path);
     mem_free(text);
 }
@@ -188,34 +172,24 @@ const char *lorac_text_token(const lorac_text *text, int32_t id)
 
 int lorac_text_has_template(const lorac_text *text)
 {
-    return text->template != NULL;
-}
-
-/* The text of a special token; undefined when the model has none. */
-static slice role_text(const lorac_text *text, token_role role, const char *given)
-{
-    if (given)
-        return slice_of(given);
-    int32_t id = text->tokenizer ? tokenizer_role(text->tokenizer, role) : -1;
-    return id < 0 ? (slice){ 0 } : tokenizer_token(text->tokenizer, id);
+    return text->templates.plain != NULL;
 }
 
 static int render(const lorac_text *text, const json_t *root, const lorac_template_options *options, buf *out)
 {
     static const lorac_template_options standard;
+    const template *chosen;
     const char *file = "messages";
     if (!options)
         options = &standard;
-    if (!text->template)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .hint = "give one with --chat-template FILE" },
-                       "the model has no chat template");
     template_input input = {
         .messages = json_object_get(root, "messages"),
         .tools = json_object_get(root, "tools"),
+        .model = text->tokenizer ? tokenizer_template_variables(text->tokenizer) : NULL,
         .extra = json_object_get(root, "chat_template_kwargs"),
         .add_generation_prompt = options->add_generation_prompt,
-        .bos = role_text(text, TOKEN_BOS, options->bos),
-        .eos = role_text(text, TOKEN_EOS, options->eos),
+        .bos = { options->bos, options->bos ? strlen(options->bos) : 0 },
+        .eos = { options->eos, options->eos ? strlen(options->eos) : 0 },
         .date = options->date,
     };
     if (!json_is_array(input.messages))
@@ -231,7 +205,8 @@ static int render(const lorac_text *text, const json_t *root, const lorac_templa
             "not the variables of a template");
     if (json_is_null(input.tools))
         input.tools = NULL;
-    return template_render(text->template, &input, out, NULL, NULL);
+    TRY(chat_templates_choose(&text->templates, input.tools, (fault){ 0 }, &chosen));
+    return template_render(chosen, &input, out, NULL, NULL);
 }
 
 lorac_status lorac_text_render(const lorac_text *text, const char *messages_json, const lorac_template_options *options,

@@ -62,7 +62,7 @@ static int with_input(const lorac_model *m, const lorac_train_options *options, 
     in.text = text;
     in.words = text ? text->tokenizer : NULL;
     in.vocabulary = text && text->is_gguf ? &text->vocabulary : NULL;
-    in.template = text ? text->template : NULL;
+    in.templates = text ? &text->templates : NULL;
     status = plan ? trainer_plan(&in, plan) : trainer_run(&in);
     lorac_text_close(text);
     return status;
@@ -117,7 +117,7 @@ static int read_rows(evaluation *e, const model *m, const char *data, const char
                           .labels = model_labels(m),
                           .pad = m->config.pad,
                           .vocabulary = (int32_t)m->config.vocabulary,
-                          .template = e->text ? e->text->template : NULL,
+                          .templates = e->text ? &e->text->templates : NULL,
                           .loss_on = options->loss_on,
                           .max_seq_length = options->max_seq_length };
     int64_t limit = batches < 0 || batches > INT64_MAX / EVAL_BATCH_ROWS ? -1 : batches * EVAL_BATCH_ROWS;

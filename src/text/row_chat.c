@@ -10,28 +10,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static slice role_token(const tokenizer *t, token_role role)
+static int choose(const chat *c, const template **out)
 {
-    int32_t id = t ? tokenizer_role(t, role) : -1;
-    return id >= 0 ? tokenizer_token(t, id) : (slice){ NULL, 0 };
-}
-
-static int fail_no_template(const chat *c)
-{
-    return fail_at(LORAC_ERROR_DATA,
-                   (fault){ .file = c->place.file, .line = c->place.line, .hint = "Give one with --chat-template" },
-                   "the row is a conversation, and the model has no chat template");
+    fault where = { .file = c->place.file, .line = c->place.line };
+    return chat_templates_choose(c->reader->templates, c->tools, where, out);
 }
 
 int chat_suit(chat *c, json_t *messages)
 {
-    const template *t = c->reader->template;
-    if (!t)
-        return fail_no_template(c);
-    if (c->known != t) {
-        const tokenizer *words = c->reader->tokenizer;
-        TRY(template_habits_find(t, role_token(words, TOKEN_BOS), role_token(words, TOKEN_EOS), &c->habits));
-        c->known = t;
+    const tokenizer *t = c->reader->tokenizer;
+    const template *chosen;
+    TRY(choose(c, &chosen));
+    if (c->known != chosen) {
+        TRY(template_habits_find(chosen, t ? tokenizer_template_variables(t) : NULL, &c->habits));
+        c->known = chosen;
     }
     return template_habits_suit(&c->habits, messages);
 }
@@ -40,16 +32,15 @@ static int render(chat *c, const json_t *messages, bool add_generation_prompt, b
                   size_t *count)
 {
     const tokenizer *t = c->reader->tokenizer;
+    const template *chosen;
     template_input input = { .messages = messages,
                              .tools = c->tools,
+                             .model = t ? tokenizer_template_variables(t) : NULL,
                              .extra = c->extra,
-                             .add_generation_prompt = add_generation_prompt,
-                             .bos = role_token(t, TOKEN_BOS),
-                             .eos = role_token(t, TOKEN_EOS) };
-    if (!c->reader->template)
-        return fail_no_template(c);
+                             .add_generation_prompt = add_generation_prompt };
+    TRY(choose(c, &chosen));
     buf_clear(out);
-    int status = template_render(c->reader->template, &input, out, regions, count);
+    int status = template_render(chosen, &input, out, regions, count);
     if (status != LORAC_ERROR_DATA)
         return status;
     char reason[1024];
@@ -211,8 +202,10 @@ static int turns_by_prefixes(chat *c, size_t first, json_t *head)
 
 int chat_find_turns(chat *c, bool last_only)
 {
+    const template *chosen;
     c->regions.count = 0;
-    if (c->reader->template && template_has_generation(c->reader->template))
+    TRY(choose(c, &chosen));
+    if (template_has_generation(chosen))
         return marked_turns(c, last_only);
     TRY(chat_render(c, c->messages, false, &c->text));
     json_t *head = json_array();

@@ -7,19 +7,18 @@
 #ifndef LORAC_ROWS_H
 #define LORAC_ROWS_H
 
+#include "chat_templates.h"
 #include "labels.h"
 #include "lorac.h"
-#include "template.h"
-#include "tokenizer.h"
 
 enum { LABEL_NONE = -100 };
 
 typedef enum row_kind { ROW_TEXT, ROW_COMPLETION, ROW_MESSAGES, ROW_IDS /* pre-tokenised */, ROW_CLASS } row_kind;
 
-/* What a row is read with. tokenizer may be NULL for pre-tokenised rows; template NULL where there is none. */
+/* What a row is read with. tokenizer may be NULL for pre-tokenised rows; templates NULL where there are none. */
 typedef struct row_reader {
     const tokenizer *tokenizer;
-    const template *template;
+    const chat_templates *templates;
     lorac_loss_on loss_on;
     int32_t vocabulary;     /* of the model, which may be larger than the tokenizer's; 0: the tokenizer's */
     int64_t max_seq_length; /* 0: no limit */

@@ -156,10 +156,20 @@ static value json_or_none(const json_t *json)
     return json ? value_of_json(json) : value_none();
 }
 
-static int bind_input(machine *m, const template_input *input)
+static void bind_object(machine *m, const json_t *object)
 {
     const char *key;
     json_t *item;
+    json_object_foreach((json_t *)object, key, item)
+    {
+        int64_t id = map_find(&m->t->names, slice_of(key));
+        if (id >= 0)
+            m->globals[id] = value_of_json(item);
+    }
+}
+
+static int bind_input(machine *m, const template_input *input)
+{
     size_t count;
     const function *functions = function_list(&count);
     m->globals = work_new(m, m->t->name_count, sizeof *m->globals);
@@ -168,16 +178,12 @@ static int bind_input(machine *m, const template_input *input)
     memset(m->globals, 0, m->t->name_count * sizeof *m->globals);
     for (size_t i = 0; i < count; i++)
         m->globals[FIRST_FUNCTION + i] = (value){ .kind = VALUE_FUNCTION, .function = &functions[i] };
+    bind_object(m, input->model);
     if (input->bos.p)
         m->globals[NAME_BOS] = value_of_slice(input->bos);
     if (input->eos.p)
         m->globals[NAME_EOS] = value_of_slice(input->eos);
-    json_object_foreach((json_t *)input->extra, key, item)
-    {
-        int64_t id = map_find(&m->t->names, slice_of(key));
-        if (id >= 0)
-            m->globals[id] = value_of_json(item);
-    }
+    bind_object(m, input->extra);
     m->globals[NAME_SELF] = (value){ .kind = VALUE_SELF, .identity = m->t };
     m->globals[NAME_TOOLS] = json_or_none(input->tools);
     if (m->globals[NAME_DOCUMENTS].kind == VALUE_ABSENT)

@@ -25,9 +25,10 @@ typedef struct text_region {
 typedef struct template_input {
     const json_t *messages; /* an array */
     const json_t *tools;    /* an array, or NULL: None */
-    const json_t *extra;    /* an object of further variables, or NULL */
+    /* Objects of further variables, or NULL: the model's own ("bos_token"), and above them those of a conversation. */
+    const json_t *model, *extra;
     bool add_generation_prompt;
-    slice bos, eos;   /* p NULL: undefined */
+    slice bos, eos;   /* in the place of the model's own; p NULL: those */
     const char *date; /* YYYY-MM-DD for strftime_now; NULL: today */
 } template_input;
 

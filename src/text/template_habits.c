@@ -14,9 +14,9 @@ static const char *const roles[HABIT_ROLES] = { "system", "user", "assistant" };
 /* ---- Finding ----------------------------------------------------------------------------------------------- */
 
 /* What the template makes of the messages; it may refuse them. `messages` is taken over. */
-static int try_render(const template *t, slice bos, slice eos, json_t *messages, buf *out)
+static int try_render(const template *t, const json_t *model, json_t *messages, buf *out)
 {
-    const template_input input = { .messages = messages, .bos = bos, .eos = eos };
+    const template_input input = { .messages = messages, .model = model };
     buf_clear(out);
     int status = messages ? template_render(t, &input, out, NULL, NULL) : fail_memory();
     json_decref(messages);
@@ -65,17 +65,17 @@ static json_t *conversation(bool system, bool parts)
 }
 
 /* A template that refuses system messages is asked without one. */
-static int find_content(const template *t, slice bos, slice eos, bool parts, buf *text, template_habits *out)
+static int find_content(const template *t, const json_t *model, bool parts, buf *text, template_habits *out)
 {
-    TRY(try_render(t, bos, eos, conversation(true, parts), text));
+    TRY(try_render(t, model, conversation(true, parts), text));
     if (!text->n)
-        TRY(try_render(t, bos, eos, conversation(false, parts), text));
+        TRY(try_render(t, model, conversation(false, parts), text));
     for (size_t i = 0; i < HABIT_ROLES; i++)
         *(parts ? &out->content[i].parts : &out->content[i].text) = has_clean_word(text, words[i]);
     return LORAC_OK;
 }
 
-static int find_arguments(const template *t, slice bos, slice eos, bool object, bool parts, buf *text, bool *takes)
+static int find_arguments(const template *t, const json_t *model, bool object, bool parts, buf *text, bool *takes)
 {
     json_t *arguments = object ? json_pack("{s:s}", "city", "harbours") : json_string("{\"city\": \"harbours\"}");
     json_t *list = json_array();
@@ -83,21 +83,21 @@ static int find_arguments(const template *t, slice bos, slice eos, bool object, 
     json_array_append_new(list, json_pack("{s:s, s:s, s:[{s:s, s:s, s:{s:s, s:o}}]}", "role", "assistant", "content",
                                           "", "tool_calls", "id", "call00001", "type", "function", "function", "name",
                                           "weather", "arguments", arguments));
-    TRY(try_render(t, bos, eos, list, text));
+    TRY(try_render(t, model, list, text));
     *takes = has_word(text, "harbours");
     return LORAC_OK;
 }
 
-int template_habits_find(const template *t, slice bos, slice eos, template_habits *out)
+int template_habits_find(const template *t, const json_t *model, template_habits *out)
 {
     buf text = { 0 };
     int status;
     *out = (template_habits){ 0 };
-    TRY_GOTO(find_content(t, bos, eos, false, &text, out));
-    TRY_GOTO(find_content(t, bos, eos, true, &text, out));
+    TRY_GOTO(find_content(t, model, false, &text, out));
+    TRY_GOTO(find_content(t, model, true, &text, out));
     const bool parts = !out->content[HABIT_USER].text;
-    TRY_GOTO(find_arguments(t, bos, eos, true, parts, &text, &out->argument_object));
-    TRY_GOTO(find_arguments(t, bos, eos, false, parts, &text, &out->argument_text));
+    TRY_GOTO(find_arguments(t, model, true, parts, &text, &out->argument_object));
+    TRY_GOTO(find_arguments(t, model, false, parts, &text, &out->argument_text));
 done:
     buf_free(&text);
     return status;

@@ -16,7 +16,8 @@ typedef struct template_habits {
     bool argument_text, argument_object;
 } template_habits;
 
-int template_habits_find(const template *t, slice bos, slice eos, template_habits *out);
+/* `model`: the model's own variables, as in template_input. */
+int template_habits_find(const template *t, const json_t *model, template_habits *out);
 /* Replaces messages of the array, which may be shared, by such as the template takes. */
 int template_habits_suit(const template_habits *habits, json_t *messages);
 

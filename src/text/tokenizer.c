@@ -39,6 +39,8 @@ void tokenizer_free(tokenizer *t)
     mem_free(t->split);
     mem_free(t->post);
     mem_free(t->ends);
+    mem_free(t->templates);
+    json_decref(t->variables);
     mem_free(t->vocabulary.token);
     mem_free(t->vocabulary.flags);
     map_free(&t->vocabulary.ids);
@@ -319,10 +321,4 @@ size_t tokenizer_ends(const tokenizer *t, const int32_t **ids)
 {
     *ids = t->ends;
     return t->end_count;
-}
-
-slice tokenizer_chat_template(const tokenizer *t, const char **file)
-{
-    *file = t->chat_template_file;
-    return t->chat_template;
 }

@@ -1,11 +1,13 @@
 /* tokenizer.h: text to ids and back, equal to what the model file's own tool gives (Hugging Face tokenizers for
- * tokenizer.json, llama.cpp for GGUF metadata). Knows nothing of templates, rows or models. A tokenizer is immutable
- * and may be shared by threads. */
+ * tokenizer.json, llama.cpp for GGUF metadata). Keeps the texts of chat templates for others, but knows nothing of them,
+ * nor of rows or models. A tokenizer is immutable and may be shared by threads. */
 #ifndef LORAC_TOKENIZER_H
 #define LORAC_TOKENIZER_H
 
 #include "gguf.h"
 #include "str.h"
+
+#include <jansson.h>
 
 typedef struct tokenizer tokenizer;
 
@@ -58,7 +60,10 @@ typedef enum token_role { TOKEN_BOS, TOKEN_EOS, TOKEN_UNK, TOKEN_PAD } token_rol
 int32_t tokenizer_role(const tokenizer *t, token_role role);
 /* Every id that ends a generation: eos, eot and generation_config.json's. */
 size_t tokenizer_ends(const tokenizer *t, const int32_t **ids);
-/* The chat template's text, with the file it stands in; empty when there is none. */
-slice tokenizer_chat_template(const tokenizer *t, const char **file);
+/* Chat templates by name ("default", "tool_use", ...), with the file each stands in; p NULL when there is none. */
+slice tokenizer_chat_template(const tokenizer *t, const char *name, const char **file);
+const char *tokenizer_chat_template_name(const tokenizer *t, size_t i); /* NULL after the last */
+/* What templates find under "bos_token", "eos_token" and so on: an object of texts, or NULL. */
+const json_t *tokenizer_template_variables(const tokenizer *t);
 
 #endif

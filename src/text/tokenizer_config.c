@@ -1,6 +1,6 @@
 /* tokenizer_config.c: what a Hugging Face folder says about a tokenizer beside tokenizer.json: which tokens begin, end,
- * pad, whether a text is surrounded by them, and the chat template. All of it is optional. Where files repeat each
- * other, tokenizer_config.json comes first. */
+ * pad, and whether a text is surrounded by them. All of it is optional. Where files repeat each other,
+ * tokenizer_config.json comes first. The chat templates in them: tokenizer_templates.c. */
 #include "tokenizer_json.h"
 
 #include <string.h>
@@ -79,60 +79,20 @@ static int read_surroundings(tokenizer *t, const json_t *json, const char *file)
     return says ? replace_templates(t, add_bos, add_eos) : LORAC_OK;
 }
 
-/* ---- The chat template */
-
-static int set_template(tokenizer *t, const char *text, const char *file)
-{
-    if (!text || t->chat_template.p)
-        return LORAC_OK;
-    size_t n = strlen(text);
-    t->chat_template = (slice){ arena_text(&t->memory, text, n), n };
-    t->chat_template_file = file;
-    return t->chat_template.p ? LORAC_OK : fail_memory();
-}
-
-/* A string, or a list of {"name", "template"} of which "default" is meant, otherwise the first. */
-static int read_template(tokenizer *t, const json_t *json, const char *file)
-{
-    const json_t *value = json_object_get(json, "chat_template");
-    const char *text = NULL;
-    if (!json_is_array(value)) {
-        TRY(json_take_text(json, "chat_template", &text, file));
-        return set_template(t, text, file);
-    }
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        const json_t *entry = json_array_get(value, i);
-        const char *name = "", *source = NULL;
-        TRY(json_take_text(entry, "name", &name, file));
-        TRY(json_take_text(entry, "template", &source, file));
-        if (source && (!text || !strcmp(name, "default")))
-            text = source;
-    }
-    return set_template(t, text, file);
-}
-
-static int read_template_file(tokenizer *t, const char *folder)
-{
-    buf path = { 0 }, text = { 0 };
-    int status = member_path(&path, folder, "chat_template.jinja");
-    if (status == LORAC_OK && path_exists(path.p)) {
-        const char *file = arena_text(&t->memory, path.p, path.n);
-        status = file ? file_read(&text, file, CONFIG_BYTES_MOST) : fail_memory();
-        if (status == LORAC_OK)
-            status = set_template(t, text.p ? text.p : "", file);
-    }
-    buf_free(&path);
-    buf_free(&text);
-    return status;
-}
-
 /* ---- The files */
 
 static int read_tokenizer_config(tokenizer *t, const json_t *json, const char *file)
 {
     TRY(read_roles(t, json, file));
     TRY(read_surroundings(t, json, file));
-    return read_template(t, json, file);
+    TRY(tokenizer_read_variables(t, json));
+    return tokenizer_read_templates(t, json, file);
+}
+
+static int read_special_tokens(tokenizer *t, const json_t *json, const char *file)
+{
+    TRY(read_roles(t, json, file));
+    return tokenizer_read_variables(t, json);
 }
 
 /* "eos_token_id": an id or a list of them. */
@@ -164,9 +124,9 @@ static int read_one(tokenizer *t, const char *folder, const char *name,
 
 int tokenizer_read_config(tokenizer *t, const char *folder)
 {
-    TRY(read_template_file(t, folder));
+    TRY(tokenizer_read_template_files(t, folder));
     TRY(read_one(t, folder, "tokenizer_config.json", read_tokenizer_config));
-    TRY(read_one(t, folder, "special_tokens_map.json", read_roles));
+    TRY(read_one(t, folder, "special_tokens_map.json", read_special_tokens));
     TRY(tokenizer_add_end(t, t->roles[TOKEN_EOS]));
     return read_one(t, folder, "generation_config.json", read_generation_config);
 }

@@ -112,12 +112,14 @@ static json_t *tokenizer_config(const tokenizer *t)
 {
     json_t *root = json_pack("{s:s,s:b,s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
                              "clean_up_tokenization_spaces", 0, "add_prefix_space", 0);
+    const char *file;
     set_role(root, "bos_token", t, TOKEN_BOS);
     set_role(root, "eos_token", t, TOKEN_EOS);
     set_role(root, "unk_token", t, TOKEN_UNK);
     set_role(root, "pad_token", t, TOKEN_PAD);
-    if (t->chat_template.n)
-        json_object_set_new(root, "chat_template", text_of(t->chat_template));
+    slice template = tokenizer_chat_template(t, "default", &file);
+    if (template.p)
+        json_object_set_new(root, "chat_template", text_of(template));
     return root;
 }
 
@@ -134,17 +136,6 @@ static json_t *generation_config(const tokenizer *t)
     return root;
 }
 
-static int write_template(const tokenizer *t, const char *folder)
-{
-    if (!t->chat_template.n)
-        return LORAC_OK;
-    buf path = { 0 };
-    const char *file = path_join(&path, folder, "chat_template.jinja");
-    int status = file ? file_write(file, t->chat_template.p, t->chat_template.n) : fail_memory();
-    buf_free(&path);
-    return status;
-}
-
 int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder)
 {
     slice pre = slice_of("default");
@@ -156,7 +147,7 @@ int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder)
     TRY(write_json(root, folder, "tokenizer.json"));
     TRY(write_json(tokenizer_config(t), folder, "tokenizer_config.json"));
     TRY(write_json(generation_config(t), folder, "generation_config.json"));
-    return write_template(t, folder);
+    return tokenizer_write_templates(t, folder);
 }
 
 /* ---- A folder to a folder ---- */
@@ -177,7 +168,7 @@ int tokenizer_copy_folder(const char *from, const char *to)
     }
     buf_free(&source);
     buf_free(&target);
-    return status;
+    return status == LORAC_OK ? tokenizer_copy_templates(from, to) : status;
 }
 
 /* ---- A folder to GGUF ---- */
@@ -322,9 +313,7 @@ static int put_all(const tokenizer *t, const json_t *root, const char *file, ggu
     TRY(put_tokens(t, w, rows));
     TRY(put_merges(model, w));
     put_roles(t, w);
-    if (t->chat_template.n)
-        gguf_put_text(w, "tokenizer.chat_template", t->chat_template);
-    return LORAC_OK;
+    return tokenizer_put_templates(t, w);
 }
 
 int tokenizer_put_gguf(const tokenizer *t, const char *folder, gguf_writer *w, int64_t rows)

@@ -204,17 +204,6 @@ static int build_post(tokenizer *t, const gguf *g, bool add_bos)
     return tokenizer_surround(t, add_bos ? roles[TOKEN_BOS] : -1, add_eos ? roles[TOKEN_EOS] : -1);
 }
 
-static int read_chat_template(tokenizer *t, const gguf *g)
-{
-    slice text = { 0 };
-    TRY(gguf_take_text(g, "tokenizer.chat_template", &text));
-    if (!text.p)
-        return LORAC_OK;
-    t->chat_template = (slice){ arena_text(&t->memory, text.p, text.n), text.n };
-    t->chat_template_file = t->path;
-    return t->chat_template.p ? LORAC_OK : fail_memory();
-}
-
 static int read_all(tokenizer *t, const gguf *g)
 {
     slice model = { 0 }, pre = slice_of("default");
@@ -240,7 +229,7 @@ static int read_all(tokenizer *t, const gguf *g)
     TRY(build_post(t, g, r->add_bos));
     if (!tokenizer_more_decode(t, DECODE_BYTES))
         return fail_memory();
-    return read_chat_template(t, g);
+    return tokenizer_gguf_templates(t, g);
 }
 
 int tokenizer_open_gguf(tokenizer **out, const gguf *g)

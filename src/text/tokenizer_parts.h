@@ -173,6 +173,12 @@ int byte_of_token(slice token); /* "<0xHH>", or -1 */
 
 enum { ROLE_COUNT = 4 };
 
+/* A chat template and the file it stands in, for messages. */
+typedef struct named_template {
+    const char *name, *file;
+    slice text;
+} named_template;
+
 struct tokenizer {
     const char *path;  /* for messages */
     const char *notes; /* NULL, or lines on what was left out */
@@ -189,8 +195,9 @@ struct tokenizer {
     int32_t roles[ROLE_COUNT];
     int32_t *ends;
     size_t end_count;
-    slice chat_template;
-    const char *chat_template_file;
+    named_template *templates;
+    size_t template_count;
+    json_t *variables; /* of templates: "bos_token" and the like; or NULL */
 };
 
 /* An empty one, named `path` in messages. On failure of what follows: tokenizer_free. */
@@ -205,6 +212,15 @@ post_step *tokenizer_more_post(tokenizer *t);
 decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind);
 /* Puts these ids around every text; -1: none. */
 int tokenizer_surround(tokenizer *t, int32_t before, int32_t after);
+
+/* Chat templates and their variables, from a folder's files, from what its JSON files say, and from a GGUF file. What
+ * came first counts; the files shut out those of the JSON. */
+int tokenizer_read_template_files(tokenizer *t, const char *folder);
+int tokenizer_read_templates(tokenizer *t, const json_t *config, const char *file);
+int tokenizer_read_variables(tokenizer *t, const json_t *config);
+int tokenizer_gguf_templates(tokenizer *t, const gguf *g);
+int tokenizer_write_templates(const tokenizer *t, const char *folder);
+int tokenizer_put_templates(const tokenizer *t, gguf_writer *w);
 
 /* From the text of a tokenizer.json alone. */
 int tokenizer_open_json(tokenizer **out, slice text, const char *path);

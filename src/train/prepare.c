@@ -25,7 +25,7 @@ static row_reader make_reader(const run *r)
                          .labels = model_labels(r->in->model),
                          .pad = r->in->model->config.pad,
                          .vocabulary = (int32_t)r->in->model->config.vocabulary,
-                         .template = r->in->template,
+                         .templates = r->in->templates,
                          .loss_on = (lorac_loss_on)r->options->loss_on,
                          .max_seq_length = most };
 }

@@ -14,7 +14,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { RUN_JSON_BYTES_MOST = 1 << 20, TEMPLATE_BYTES_MOST = 4 << 20 };
+enum { RUN_JSON_BYTES_MOST = 1 << 20 };
 
 /* ---- Who may write --------------------------------------------------------------------------------------------- */
 
@@ -91,7 +91,7 @@ int run_folder_clear(const char *output)
         "run.yaml",      "run.json",  "adapter_model.safetensors", "adapter_config.json",
         "metrics.jsonl", "README.md", "chat_template.jinja"
     };
-    static const char *const folders[] = { "best", "best.part", "checkpoints" };
+    static const char *const folders[] = { "best", "best.part", "checkpoints", "additional_chat_templates" };
     buf path = { 0 };
     int status = LORAC_OK;
 
@@ -207,25 +207,26 @@ static int write_card(const char *output, const model *m, const lorac_train_opti
     return status;
 }
 
-static int copy_template(const char *output, const char *chat_template)
+/* The only one: a row with tools was rendered with it too. */
+static int write_template(const char *output, slice text)
 {
     buf path = { 0 };
     const char *target = path_join(&path, output, "chat_template.jinja");
-    int status = target ? file_copy(chat_template, target, TEMPLATE_BYTES_MOST) : fail_memory();
+    int status = target ? file_write(target, text.p, text.n) : fail_memory();
 
     buf_free(&path);
-    return status;
+    return status == LORAC_OK ? tokenizer_drop_templates(output) : status;
 }
 
 int run_folder_complete(const char *output, const model *m, const tokenizer *words, const gguf *vocabulary,
-                        const lorac_train_options *options, const run_facts *facts, int64_t steps)
+                        const lorac_train_options *options, const run_facts *facts, slice chat_template, int64_t steps)
 {
     TRY(write_card(output, m, options, facts, steps));
     if (!m->is_gguf)
         TRY(tokenizer_copy_folder(m->path, output));
     else if (words && vocabulary)
         TRY(tokenizer_save_folder(words, vocabulary, output));
-    if (options->chat_template)
-        TRY(copy_template(output, options->chat_template));
+    if (chat_template.p)
+        TRY(write_template(output, chat_template));
     return LORAC_OK;
 }

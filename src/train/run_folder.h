@@ -29,8 +29,8 @@ int run_facts_write(const char *output, const run_facts *facts, const model *m, 
 int run_facts_read(const char *output, run_facts *facts);
 
 /* The card and the tokenizer's files: copies of a model folder's, or what a GGUF file's metadata say. `words` and
- * `vocabulary` may be NULL. */
+ * `vocabulary` may be NULL; `chat_template` replaces the model's own unless its p is NULL. */
 int run_folder_complete(const char *output, const model *m, const tokenizer *words, const gguf *vocabulary,
-                        const lorac_train_options *options, const run_facts *facts, int64_t steps);
+                        const lorac_train_options *options, const run_facts *facts, slice chat_template, int64_t steps);
 
 #endif

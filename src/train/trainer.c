@@ -306,9 +306,10 @@ static int resume_folder(run *r)
 static int finish(run *r)
 {
     const char *output = r->options->output;
+    slice chat_template = r->in->templates ? r->in->templates->asked : (slice){ NULL, 0 };
 
     TRY(check_finite(r));
-    TRY(run_folder_complete(output, r->in->model, r->in->words, r->in->vocabulary, r->options, &r->facts,
+    TRY(run_folder_complete(output, r->in->model, r->in->words, r->in->vocabulary, r->options, &r->facts, chat_template,
                             r->state.step));
     TRY(adapter_save(r->adapter, r->in->model, &r->config, output));
     r->facts.finished = true;

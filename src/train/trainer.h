@@ -3,16 +3,16 @@
 #ifndef LORAC_TRAINER_H
 #define LORAC_TRAINER_H
 
+#include "chat_templates.h"
 #include "model.h"
-#include "template.h"
 #include "tokenizer.h"
 
 typedef struct trainer_input {
     const model *model;
-    const tokenizer *words;   /* NULL: only pre-tokenised rows can be read */
-    const template *template; /* NULL: the model has none */
-    const gguf *vocabulary;   /* the file that `words` came from; NULL when that is a folder */
-    const lorac_text *text;   /* both of them as the caller of the library knows them, for events; may be NULL */
+    const tokenizer *words;          /* NULL: only pre-tokenised rows can be read */
+    const chat_templates *templates; /* NULL: there are none */
+    const gguf *vocabulary;          /* the file that `words` came from; NULL when that is a folder */
+    const lorac_text *text;          /* both of them as the caller of the library knows them, for events; may be NULL */
     const lorac_train_options *options;
     lorac_watch *watch; /* may be NULL */
     bool resume;        /* go on with the run in options->output */

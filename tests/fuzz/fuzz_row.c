@@ -11,17 +11,14 @@
 
 typedef struct reader {
     tokenizer *t;
-    template *template;
+    chat_templates templates;
     row row;
 } reader;
 
 static void open_reader(reader *r, const char *folder)
 {
-    const char *file;
-
     ALWAYS(tokenizer_open_folder(&r->t, folder) == LORAC_OK);
-    slice source = tokenizer_chat_template(r->t, &file);
-    ALWAYS(template_parse(&r->template, source, file) == LORAC_OK);
+    ALWAYS(chat_templates_open(&r->templates, r->t, NULL) == LORAC_OK);
 }
 
 static void check(const reader *r)
@@ -41,7 +38,7 @@ static void check(const reader *r)
 static void read_one(reader *r, const json_t *object, uint8_t way)
 {
     row_reader how = { .tokenizer = r->t,
-                       .template = r->template,
+                       .templates = &r->templates,
                        .loss_on = (lorac_loss_on)(way % 5),
                        .max_seq_length = way & 64 ? 5 : 0 };
     int status = row_read(&how, object, "fuzz.jsonl", 3, &r->row);

@@ -10,32 +10,34 @@
 
 typedef struct fixture {
     tokenizer *t;
-    template *template;
+    chat_templates templates;
     row row;
 } fixture;
 
 static void open_fixture(fixture *f, const char *name, const char *chat_template)
 {
     char folder[256];
-    const char *file = "chat.jinja";
     *f = (fixture){ 0 };
     snprintf(folder, sizeof folder, SOURCE_DIR "/tests/golden/rows/%s", name);
     assert_ok(tokenizer_open_folder(&f->t, folder));
-    slice source = chat_template ? slice_of(chat_template) : tokenizer_chat_template(f->t, &file);
-    assert_true(source.n > 0);
-    assert_ok(template_parse(&f->template, source, file));
+    assert_ok(chat_templates_open(&f->templates, f->t, NULL));
+    if (chat_template) {
+        template_free(f->templates.plain);
+        assert_ok(template_parse(&f->templates.plain, slice_of(chat_template), "chat.jinja"));
+    }
+    assert_non_null(f->templates.plain);
 }
 
 static void close_fixture(fixture *f)
 {
     row_free(&f->row);
-    template_free(f->template);
+    chat_templates_free(&f->templates);
     tokenizer_free(f->t);
 }
 
 static int read_json(fixture *f, const json_t *object, lorac_loss_on on, int64_t limit)
 {
-    row_reader reader = { .tokenizer = f->t, .template = f->template, .loss_on = on, .max_seq_length = limit };
+    row_reader reader = { .tokenizer = f->t, .templates = &f->templates, .loss_on = on, .max_seq_length = limit };
     return row_read(&reader, object, "train.jsonl", 7, &f->row);
 }
 
@@ -292,8 +294,8 @@ static void test_bad_rows(void **state)
     expect_bad(&f, "{\"text\":\"a\",\"weight\":-1}", LORAC_LOSS_AUTO, "weight");
     expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_COMPLETION, "no completion");
     expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_LAST, "assistant");
-    template_free(f.template);
-    f.template = NULL;
+    template_free(f.templates.plain);
+    f.templates.plain = NULL;
     expect_bad(&f, CHAT, LORAC_LOSS_AUTO, "no chat template");
     tokenizer_free(f.t);
     f.t = NULL;

@@ -391,7 +391,7 @@ static void test_config(void **state)
     assert_int_equal(tokenizer_ends(t, &ends), 2);
     assert_int_equal(ends[0], 1);
     assert_int_equal(ends[1], 2);
-    assert_true(slice_is(tokenizer_chat_template(t, &file), "D"));
+    assert_true(slice_is(tokenizer_chat_template(t, "default", &file), "D"));
     assert_contains(file, "tokenizer_config.json");
     encoding e = { 0 };
     assert_ok(tokenizer_encode(t, slice_of("ab"), -1, &e));
@@ -403,7 +403,7 @@ static void test_config(void **state)
 
     write_text(folder, "chat_template.jinja", "J");
     assert_ok(tokenizer_open_folder(&t, folder));
-    assert_true(slice_is(tokenizer_chat_template(t, &file), "J"));
+    assert_true(slice_is(tokenizer_chat_template(t, "default", &file), "J"));
     assert_contains(file, "chat_template.jinja");
     tokenizer_free(t);
 

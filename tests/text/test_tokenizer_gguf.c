@@ -317,7 +317,7 @@ static void test_special(void **state)
     assert_int_equal(ends[1], 2);
     assert_int_equal(tokenizer_role(t, TOKEN_EOS), 2);
     assert_int_equal(tokenizer_role(t, TOKEN_BOS), -1);
-    assert_true(slice_is(tokenizer_chat_template(t, &file), "{{ x }}"));
+    assert_true(slice_is(tokenizer_chat_template(t, "default", &file), "{{ x }}"));
     assert_contains(file, "x.gguf");
     buf_free(&text);
     tokenizer_free(t);

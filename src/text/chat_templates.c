@@ -1,0 +1,116 @@
+/* chat_templates.c: choosing as transformers does: "tool_use" where there are tools and the model has such a template,
+ * "default" otherwise. */
+#include "chat_templates.h"
+
+#include "builtin_templates.h"
+#include "file.h"
+
+#include <string.h>
+
+enum { TEMPLATE_BYTES_MOST = 4 << 20 };
+
+/* ---- What was asked for ---------------------------------------------------------------------------- */
+
+static bool looks_like_file(const char *asked)
+{
+    size_t n = strlen(asked);
+    return strchr(asked, '/') || (n > 6 && strcmp(asked + n - 6, ".jinja") == 0) || path_exists(asked);
+}
+
+static void list_names(buf *out, const tokenizer *t)
+{
+    const char *name;
+    for (size_t i = 0; t && (name = tokenizer_chat_template_name(t, i)); i++)
+        buf_format(out, "%s%s", i ? ", " : "the model's own ", name);
+    buf_text(out, out->n ? "; built in are " : "the built-in ");
+    for (size_t i = 0; (name = builtin_template_name(i)); i++)
+        buf_format(out, "%s%s", i ? ", " : "", name);
+}
+
+static int fail_unknown(const tokenizer *t, const char *asked)
+{
+    buf names = { 0 };
+    list_names(&names, t);
+    int status = buf_status(&names);
+    if (status == LORAC_OK)
+        status =
+            fail_at(LORAC_ERROR_USAGE,
+                    (fault){ .key = "chat-template", .found = asked, .expected = names.p, .hint = "or give a file" },
+                    "there is no such chat template");
+    buf_free(&names);
+    return status;
+}
+
+/* Names come first: the model's own, then the built-in ones. */
+static int find_asked(chat_templates *c, const char *asked, const char **file)
+{
+    *file = asked;
+    if (c->tokenizer)
+        c->asked = tokenizer_chat_template(c->tokenizer, asked, file);
+    if (!c->asked.p)
+        c->asked = builtin_template(slice_of(asked));
+    if (c->asked.p) {
+        *file = *file ? *file : asked;
+        return LORAC_OK;
+    }
+    *file = asked;
+    if (!looks_like_file(asked))
+        return fail_unknown(c->tokenizer, asked);
+    TRY(file_read(&c->file, asked, TEMPLATE_BYTES_MOST));
+    c->asked = c->file.p ? buf_slice_of(&c->file) : slice_of("");
+    return LORAC_OK;
+}
+
+/* ---- Opening and choosing -------------------------------------------------------------------------- */
+
+/* One of the model's own; none is fine. An empty one counts as none. */
+static int parse_own(const tokenizer *t, const char *name, template **out)
+{
+    const char *file;
+    slice text = tokenizer_chat_template(t, name, &file);
+    return text.n ? template_parse(out, text, file) : LORAC_OK;
+}
+
+int chat_templates_open(chat_templates *out, const tokenizer *t, const char *asked)
+{
+    const char *file;
+    *out = (chat_templates){ .tokenizer = t };
+    if (asked) {
+        TRY(find_asked(out, asked, &file));
+        return template_parse(&out->plain, out->asked, file);
+    }
+    if (!t)
+        return LORAC_OK;
+    TRY(parse_own(t, "default", &out->plain));
+    return parse_own(t, "tool_use", &out->with_tools);
+}
+
+void chat_templates_free(chat_templates *c)
+{
+    template_free(c->plain);
+    template_free(c->with_tools);
+    buf_free(&c->file);
+    *c = (chat_templates){ 0 };
+}
+
+static int fail_none(const chat_templates *c, fault where)
+{
+    buf names = { 0 };
+    where.hint = "Give one with --chat-template, a file or a name";
+    if (!c || !c->tokenizer || !tokenizer_chat_template_name(c->tokenizer, 0))
+        return fail_at(LORAC_ERROR_DATA, where, "the model has no chat template for a conversation");
+    list_names(&names, c->tokenizer);
+    int status = buf_status(&names);
+    where.expected = names.p;
+    if (status == LORAC_OK)
+        status =
+            fail_at(LORAC_ERROR_DATA, where, "the model has several chat templates and none of them is the default");
+    buf_free(&names);
+    return status;
+}
+
+int chat_templates_choose(const chat_templates *c, const json_t *tools, fault where, const template **out)
+{
+    *out = c && c->with_tools && tools ? c->with_tools : c ? c->plain : NULL;
+    return *out ? LORAC_OK : fail_none(c, where);
+}
