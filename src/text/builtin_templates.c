@@ -1,5 +1,5 @@
 /* builtin_templates.c: chat templates in the project's own words, one for each family of models. For texts by system,
- * user and assistant each gives what the family's published template gives (tools/peers/check_builtin_templates.py
+ * user and assistant each gives what a published template of its family gives (tools/peers/builtin_templates.py
  * compares); what a family has no words for, other roles or tools, is refused. What the assistant says, its end of turn
  * included, stands in {% generation %}, so that exactly this is trained. */
 #include "builtin_templates.h"
@@ -116,7 +116,8 @@ static const struct {
       EACH ALIKE("'<|im_start|>' + role + '<|im_sep|>'", "content + '<|im_end|>'") END
       PROMPT("'<|im_start|>assistant<|im_sep|>'") },
     { "seed_oss",
-      EACH ALIKE("'<seed:bos>' + role + '\\n'", "(content | trim if role == 'assistant' else content) + '<seed:eos>'") END
+      EACH ALIKE("'<seed:bos>' + role + '\\n'",
+                 "(content | trim if role == 'assistant' else content) + '<seed:eos>'") END
       PROMPT("'<seed:bos>assistant\\n'") },
     { "vicuna", VICUNA("content + '\\n\\n'") },
     { "vicuna-orca", VICUNA("'SYSTEM: ' + content + '\\n'") },

@@ -5,7 +5,8 @@
 
 Without arguments: every template of published_templates.py, and the small ones of make_template_goldens.py. A text must be equal
 byte by byte. What jinja2 refuses must be refused, with the same words where they are the template's own (raise_exception). The
-library is called directly: one process for each of some 100,000 renderings would take an hour.
+library is called directly: one process for each of some 50,000 renderings would take an hour. Then the built-in templates, beside
+the published ones.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from transformers.utils import chat_template_utils
 
+import builtin_templates
 from conversations import CONVERSATIONS
 from make_template_goldens import STYLES, Midnight
 from peer import PROGRAM, laid_out
@@ -70,9 +72,9 @@ class Library:
     def close(self, text):
         self.library.lorac_text_close(text)
 
-    def render(self, text, conversation, prompt):
+    def render(self, text, conversation, prompt, bos="<s>", eos="</s>"):
         out, length = ctypes.c_void_p(), ctypes.c_size_t()
-        options = Options(prompt, b"<s>", b"</s>", DATE.encode())
+        options = Options(prompt, bos.encode(), eos.encode(), DATE.encode())
         self.check(self.library.lorac_text_render(text, conversation, ctypes.byref(options), ctypes.byref(out), ctypes.byref(length)))
         rendered = ctypes.string_at(out, length.value)
         self.library.lorac_free(out)
@@ -132,7 +134,7 @@ def shown(expected, got):
 
 
 def compare(path):
-    """What becomes of every conversation: [(verdict, jinja2's answer, lorac's)]."""
+    """What becomes of every conversation, [(verdict, jinja2's answer, lorac's)], and jinja2's texts for the built-in ones."""
     chat_template_utils.datetime = Midnight
     library = Library()
     template = attempt(chat_template_utils._compile_jinja_template, path.read_bytes().decode())
@@ -146,7 +148,19 @@ def compare(path):
         rows.append((kind, type(expected).__name__, "") if fine else (kind, *shown(expected, got)))
     if not isinstance(text, Exception):
         library.close(text)
-    return rows
+    plain = [[attempt(by_jinja, template, talk, None, prompt, {}) for talk, prompt in kind] for kind in builtin_templates.KINDS]
+    return rows, [[None if isinstance(answer, Exception) else answer for answer in kind] for kind in plain]
+
+
+def compare_builtin(published):
+    library, opened = Library(), {}
+
+    def render(name, messages, prompt, bos, eos):
+        if name not in opened:
+            opened[name] = library.open(name)
+        return library.render(opened[name], json.dumps({"messages": messages}).encode(), prompt, bos, eos)
+
+    return builtin_templates.compare(render, published)
 
 
 def report(path, rows):
@@ -202,7 +216,21 @@ with and without the generation prompt.
 What jinja2 raised where both refuse: {raised}.
 
 {here}
+
+## The built-in templates
+
+`--chat-template NAME` beside the published templates above, and beside what llama.cpp writes for the same name, on conversations of
+texts by user, assistant and system: how many published ones give the same text for all of them, how many only for those without
+or with a system message.
+
+{builtin}
 """
+
+
+def show_table(head, rows):
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        print(laid_out(row, widths))
 
 
 def as_markdown(head, rows):
@@ -210,10 +238,11 @@ def as_markdown(head, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_markdown(path, head, rows, raised, here):
+def write_markdown(path, head, rows, raised, here, builtin):
     versions = {name: importlib.metadata.version(name) for name in ("jinja2", "transformers")}
     path.write_text(PAGE.format(
         conversations=len(CONVERSATIONS), **versions, table=as_markdown(head, rows),
+        builtin=as_markdown(builtin_templates.HEAD, [builtin_templates.shown(row) for row in builtin]),
         raised=", ".join(f"{name} {count}" for name, count in raised.most_common()),
         here="\n".join(f"- refused here only, {count} times: {reason}" for reason, count in here.most_common())
         or "Nothing is refused here only."))
@@ -236,20 +265,24 @@ def main():
             packages["make_template_goldens.py"] = own
         paths = {path.read_bytes(): path for files in packages.values() for path in files}
         with multiprocessing.Pool() as pool:
-            results = dict(zip(paths, pool.map(compare, paths.values(), chunksize=8)))
+            answers = pool.map(compare, paths.values(), chunksize=8)
+        results = {source: rows for source, (rows, _) in zip(paths, answers)}
+        builtin = compare_builtin({path.name: plain for path, (_, plain) in zip(paths.values(), answers)})
         for source, rows in results.items():
             report(paths[source], rows)
         head, rows, whole = tabulate(packages, results)
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
-        print(laid_out(row, widths))
+    show_table(head, rows)
     raised, here = reasons(results)
     print(f"{len(CONVERSATIONS)} conversations; jinja2 raised {dict(raised)}")
+    show_table(builtin_templates.HEAD, [builtin_templates.shown(row) for row in builtin])
+    unproved = [row[0] for row in builtin if not builtin_templates.proved(row)] if not missing and not options.paths else []
+    if unproved:
+        print("FAIL built-in templates that are as no other:", *unproved)
     for name in missing:
         print(f"SKIPPED: the package {name} cannot be fetched")
     if options.markdown:
-        write_markdown(options.markdown, head, rows, raised, here)
-    return 1 if whole["different"] or whole["refused here only"] or not whole["equal"] else 0
+        write_markdown(options.markdown, head, rows, raised, here, builtin)
+    return 1 if unproved or whole["different"] or whole["refused here only"] or not whole["equal"] else 0
 
 
 if __name__ == "__main__":
