@@ -139,9 +139,10 @@ typedef struct lorac_text lorac_text;
 
 /* Opens the tokenizer and chat template of a model folder, a GGUF file (vocabulary-only too) or a
  * folder that has only tokenizer files. Weights and config.json's architecture are not looked at.
- * `chat_template`: NULL, or a template file that replaces the model's own.
- * A model folder without a tokenizer opens too; only pre-tokenised rows can be read with it. `path` may be NULL when
- * only templates are to be rendered. */
+ * `chat_template`: NULL, or what replaces the model's own: a template file, the name of a built-in one ("chatml"), or
+ * of another of the model's own ("tool_use", which conversations with tools take by themselves). docs/templates.md. A
+ * model folder without a tokenizer opens too; only pre-tokenised rows can be read with it. `path` may be NULL when only
+ * templates are to be rendered. */
 LORAC_API lorac_status lorac_text_open(lorac_text **out, const char *path, const char *chat_template);
 LORAC_API void lorac_text_close(lorac_text *text);
 

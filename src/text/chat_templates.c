@@ -17,26 +17,34 @@ static bool looks_like_file(const char *asked)
     return strchr(asked, '/') || (n > 6 && strcmp(asked + n - 6, ".jinja") == 0) || path_exists(asked);
 }
 
-static void list_names(buf *out, const tokenizer *t)
+static void list_own(buf *out, const tokenizer *t)
 {
     const char *name;
     for (size_t i = 0; t && (name = tokenizer_chat_template_name(t, i)); i++)
         buf_format(out, "%s%s", i ? ", " : "the model's own ", name);
-    buf_text(out, out->n ? "; built in are " : "the built-in ");
+}
+
+static void list_builtin(buf *out)
+{
+    const char *name;
     for (size_t i = 0; (name = builtin_template_name(i)); i++)
-        buf_format(out, "%s%s", i ? ", " : "", name);
+        buf_format(out, "%s%s", i ? ", " : "the built-in ", name);
 }
 
 static int fail_unknown(const tokenizer *t, const char *asked)
 {
     buf names = { 0 };
-    list_names(&names, t);
+    list_own(&names, t);
+    buf_text(&names, names.n ? ", or " : "");
+    list_builtin(&names);
     int status = buf_status(&names);
     if (status == LORAC_OK)
-        status =
-            fail_at(LORAC_ERROR_USAGE,
-                    (fault){ .key = "chat-template", .found = asked, .expected = names.p, .hint = "or give a file" },
-                    "there is no such chat template");
+        status = fail_at(LORAC_ERROR_USAGE,
+                         (fault){ .key = "chat-template",
+                                  .found = asked,
+                                  .expected = names.p,
+                                  .hint = "A file's name ends in .jinja or has a slash" },
+                         "there is no such chat template");
     buf_free(&names);
     return status;
 }
@@ -99,7 +107,7 @@ static int fail_none(const chat_templates *c, fault where)
     where.hint = "Give one with --chat-template, a file or a name";
     if (!c || !c->tokenizer || !tokenizer_chat_template_name(c->tokenizer, 0))
         return fail_at(LORAC_ERROR_DATA, where, "the model has no chat template for a conversation");
-    list_names(&names, c->tokenizer);
+    list_own(&names, c->tokenizer);
     int status = buf_status(&names);
     where.expected = names.p;
     if (status == LORAC_OK)

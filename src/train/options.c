@@ -36,7 +36,7 @@ static const lorac_option table[] = {
     {"peft-config", NULL, TEXT, FIELD(peft_config), NULL, 0, 0, NULL, "Input and output",
      "take rank, alpha, dropout and targets from this adapter_config.json"},
     {"chat-template", NULL, TEXT, FIELD(chat_template), NULL, 0, 0, NULL, "Input and output",
-     "template file that replaces the model's own"},
+     "instead of the model's own: a file, a built-in name (chatml, llama3, ...) or another of the model's own"},
     {"overwrite", NULL, FLAG, FIELD(overwrite), "false", 0, 0, NULL, "Input and output",
      "replace what is in the output folder"},
 

@@ -50,6 +50,21 @@ same "$out" "$work/expected"
 printf "\n{{ raise_exception('no such role') }}" >"$work/template.jinja"
 run 3 template --chat-template "$work/template.jinja" --messages "$work/messages.json"
 err_has 'no such role'
+run 0 template --chat-template chatml --messages "$work/messages.json" --add-generation-prompt
+printf '<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n' >"$work/expected"
+same "$out" "$work/expected"
+run 2 template -m "$model" --chat-template chatnl --messages "$work/messages.json"
+err_has 'chatml.*llama3'
+cp -r "$model" "$work/named"
+printf '{"messages":[{"role":"user","content":"Hello"}],"tools":[],"chat_template_kwargs":{"mood":"calm"}}' >"$work/tools.json"
+mkdir "$work/named/additional_chat_templates"
+printf 'tools, {{ mood }}' >"$work/named/additional_chat_templates/tool_use.jinja"
+run 0 template -m "$work/named" --messages "$work/tools.json"
+out_is 'tools, calm'
+run 0 template -m "$work/named" --messages "$work/messages.json" --chat-template tool_use
+out_is 'tools, '
+run 0 data show -m "$model" --data "$work/rows.jsonl" --chat-template llama3 --json
+lines "$out" 5
 printf '{"messages":' >"$work/broken.json"
 run 3 template -m "$model" --messages "$work/broken.json"
 

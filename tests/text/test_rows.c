@@ -294,8 +294,7 @@ static void test_bad_rows(void **state)
     expect_bad(&f, "{\"text\":\"a\",\"weight\":-1}", LORAC_LOSS_AUTO, "weight");
     expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_COMPLETION, "no completion");
     expect_bad(&f, "{\"text\":\"a\"}", LORAC_LOSS_LAST, "assistant");
-    template_free(f.templates.plain);
-    f.templates.plain = NULL;
+    chat_templates_free(&f.templates);
     expect_bad(&f, CHAT, LORAC_LOSS_AUTO, "no chat template");
     tokenizer_free(f.t);
     f.t = NULL;
