@@ -194,6 +194,20 @@ STATEMENTS = [
     "{% for i in range(3) %}{% set t %}{{ i }}{% if i == 1 %}{% break %}{% endif %}{% endset %}{{ t }}{% endfor %}",
 ]
 
+SANDBOX = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ x['__class__'] }}|{{ x | attr('__class__') }}|{{ words | map(attribute='__class__') | list }}",
+    "{{ '{0.__class__}'.format(x) }}", "{{ '{0.__class__.__mro__}'.format(x) }}", "{{ '{x.__init__.__globals__}'.format(x=range) }}",
+    "{{ '{0[_a]}'.format({'_a': 1}) }}",
+    "{{ ('{0.__class__}' | format)('x') }}", "{{ 'a'.format.__self__ }}", "{{ raise_exception.__globals__ }}",
+    "{{ range.__class__ }}", "{{ dict.__base__ }}", "{{ namespace.__init__ }}", "{% set n = namespace(_a=1) %}", "{% set n = namespace() %}{% set n._a = 1 %}",
+    "{% set n = namespace({'__class__': 1}) %}", "{% set n = namespace(a=1) %}{{ n.__dict__ }}|{{ n._Namespace__attrs }}",
+    "{% for i in [1] %}{{ loop._iterator }}|{{ loop.__class__ }}{% endfor %}", "{% macro m() %}{% endmacro %}{{ m.__globals__ }}|{{ m._func }}",
+    "{{ words.append(1) }}", "{{ words.clear() }}", "{{ words.extend([1]) }}", "{{ words.insert(0, 1) }}", "{{ words.sort() }}", "{{ words.reverse() }}",
+    "{{ words.remove('fig') }}", "{{ d.popitem() }}", "{{ d.clear() }}", "{{ d.setdefault('q', 1) }}", "{{ words.append is defined }}",
+    "{{ words['append'](1) }}", "{{ (words | attr('append'))(1) }}", "{{ users | map(attribute='pop') | list }}", "{{ cycler.__init__ }}",
+    "{{ config }}", "{{ self._TemplateReference__context }}", "{{ range(100001) | length }}", "{{ 'a' * 3 }}",
+    "{{ 'a'.__add__('b') }}", "{{ n.__class__(1) }}", "{{ ().__class__ is defined }}",
+]
 SELF = [
     "{{ self.x }}|{{ self is defined }}|{{ self['x'] is undefined }}|{{ self }}|{{ [self] }}",
     "{% if self %}yes{% endif %}{{ self == self }}{% set self = 3 %}{{ self }}",
@@ -335,6 +349,7 @@ METHODS = [
     "{{ ('a b' | upper).split(' ')[0] }} {{ 'x'.upper().lower() }} {{ 'a'.join(['1', '2']).upper() }}",
 ]
 
+PERCENT = ["{{ 'pear' % range(3) }} {{ 'a' % [1] }} {{ 'a' % missing }} {{ '%s' % missing }}|", "{{ 'a' % d.keys() }}", "{{ 'a' % namespace() }}"]
 ERRORS = [
     "{{ raise_exception('my message') }}", "{% if no %}{{ raise_exception('x') }}{% endif %}fine",
     "{{", "{% if %}", "{% if x %}", "{% endif %}", "{% for %}{% endfor %}", "{% for x %}{% endfor %}", "{% nope %}", "{% if x %}{% endfor %}", "{{ x", "{% if x }}", "{{ x %}", "{# never", "{% raw %} x",
@@ -416,8 +431,8 @@ def main():
     import transformers.utils.chat_template_utils as utils
 
     utils.datetime = Midnight  # strftime_now reads the module's name
-    groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, SELF, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
-              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, ERRORS, STYLES]
+    groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, SELF, SANDBOX, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
+              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, PERCENT, ERRORS, STYLES]
     table = [CONTEXT] + contexts(STYLES)
     rows = []
     for group in groups:

@@ -266,6 +266,12 @@ static int percent_one(percent *x)
     return format_text(x->m, &x->out, (slice){ text.p, text.n }, &f, f.align == '<' ? '<' : '>');
 }
 
+/* What Python takes for a mapping, of which not all need be used: anything with subscripts but texts and tuples. */
+static bool is_mapping(value v)
+{
+    return v.kind == VALUE_DICT || v.kind == VALUE_LIST || v.kind == VALUE_RANGE || v.kind == VALUE_UNDEFINED;
+}
+
 int text_percent(machine *m, value format, value operand, value *out)
 {
     percent x = { .m = m, .format = value_slice(format), .arguments = operand };
@@ -278,8 +284,7 @@ int text_percent(machine *m, value format, value operand, value *out)
         x.at += (size_t)(sign - rest.p) + 1;
         TRY(percent_one(&x));
     }
-    if (operand.kind == VALUE_TUPLE ? x.next < operand.sequence->count
-                                    : !x.next && operand.kind != VALUE_DICT && operand.kind != VALUE_LIST)
+    if (operand.kind == VALUE_TUPLE ? x.next < operand.sequence->count : !x.next && !is_mapping(operand))
         return machine_fail(m, "not all arguments converted during string formatting");
     *out = builder_value(&x.out);
     out->markup = format.markup;

@@ -65,6 +65,11 @@ run 0 template -m "$work/named" --messages "$work/messages.json" --chat-template
 out_is 'tools, '
 run 0 data show -m "$model" --data "$work/rows.jsonl" --chat-template llama3 --json
 lines "$out" 5
+run 0 train -m "$work/named" --data "$work/rows.jsonl" --steps 0 --chat-template chatml -o "$work/chatml"
+grep -q 'im_start' "$work/chatml/chat_template.jinja" || fail "the template of the training is not kept"
+missing "$work/chatml/additional_chat_templates"
+run 0 train -m "$work/named" --data "$work/rows.jsonl" --steps 0 -o "$work/own"
+exists "$work/own/additional_chat_templates/tool_use.jinja"
 printf '{"messages":' >"$work/broken.json"
 run 3 template -m "$model" --messages "$work/broken.json"
 
