@@ -1,6 +1,6 @@
 /* tokenizer.h: text to ids and back, equal to what the model file's own tool gives (Hugging Face tokenizers for
- * tokenizer.json, llama.cpp for GGUF metadata). Keeps the texts of chat templates for others, but knows nothing of them,
- * nor of rows or models. A tokenizer is immutable and may be shared by threads. */
+ * tokenizer.json, llama.cpp for GGUF metadata). Keeps the texts of chat templates for others, but knows nothing of
+ * them, nor of rows or models. A tokenizer is immutable and may be shared by threads. */
 #ifndef LORAC_TOKENIZER_H
 #define LORAC_TOKENIZER_H
 
