@@ -349,7 +349,8 @@ METHODS = [
     "{{ ('a b' | upper).split(' ')[0] }} {{ 'x'.upper().lower() }} {{ 'a'.join(['1', '2']).upper() }}",
 ]
 
-PERCENT = ["{{ 'pear' % range(3) }} {{ 'a' % [1] }} {{ 'a' % missing }} {{ '%s' % missing }}|", "{{ 'a' % d.keys() }}", "{{ 'a' % namespace() }}"]
+PERCENT = ["{{ 'pear' % range(3) }} {{ 'a' % [1] }} {{ 'a' % missing }} {{ '%s' % missing }}|", "{{ 'a' % d.keys() }}", "{{ 'a' % namespace() }}", "{{ [] is filter }}", "{{ {} is test }}",
+           "{{ 3 is filter }}{{ 'upper' is filter }}{{ none is test }}{{ 'odd' is test }}"]
 ERRORS = [
     "{{ raise_exception('my message') }}", "{% if no %}{{ raise_exception('x') }}{% endif %}fine",
     "{{", "{% if %}", "{% if x %}", "{% endif %}", "{% for %}{% endfor %}", "{% for x %}{% endfor %}", "{% nope %}", "{% if x %}{% endfor %}", "{{ x", "{% if x }}", "{{ x %}", "{# never", "{% raw %} x",
