@@ -172,7 +172,7 @@ const char *lorac_text_token(const lorac_text *text, int32_t id)
 
 int lorac_text_has_template(const lorac_text *text)
 {
-    return text->templates.plain != NULL;
+    return chat_templates_any(&text->templates);
 }
 
 static int render(const lorac_text *text, const json_t *root, const lorac_template_options *options, buf *out)

@@ -101,6 +101,11 @@ void chat_templates_free(chat_templates *c)
     *c = (chat_templates){ 0 };
 }
 
+bool chat_templates_any(const chat_templates *c)
+{
+    return c && c->plain;
+}
+
 static int fail_none(const chat_templates *c, fault where)
 {
     buf names = { 0 };

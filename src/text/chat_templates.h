@@ -21,6 +21,7 @@ typedef struct chat_templates {
  * NULL; it must outlive *out. Free *out in any case. */
 int chat_templates_open(chat_templates *out, const tokenizer *t, const char *asked);
 void chat_templates_free(chat_templates *c);
+bool chat_templates_any(const chat_templates *c); /* for conversations without tools; `c` may be NULL */
 /* The one for a conversation with these tools (or NULL: none). Where there is none: LORAC_ERROR_DATA, at `where`. */
 int chat_templates_choose(const chat_templates *c, const json_t *tools, fault where, const template **out);
 

@@ -262,7 +262,7 @@ int row_read_alpaca(const reading *r)
 {
     json_t *messages;
     TRY(row_need_tokenizer(r));
-    if (!r->reader->templates)
+    if (!chat_templates_any(r->reader->templates))
         return read_alpaca_strings(r);
     TRY(alpaca_messages(&r->place, r->object, &messages));
     return read_chat(r, messages);

@@ -392,8 +392,7 @@ static void test_alpaca(void **state)
            "<|im_start|>user\ndo\nthis<|im_end|>\n<|im_start|>assistant\n[done<|im_end|>\n]");
     expect(&f, "{\"instruction\":\"do\",\"input\":\"\",\"output\":\"done\",\"history\":null}", LORAC_LOSS_AUTO,
            "<|im_start|>user\ndo<|im_end|>\n<|im_start|>assistant\n[done<|im_end|>\n]");
-    template_free(f.template);
-    f.template = NULL;
+    chat_templates_free(&f.templates);
     expect(
         &f, "{\"instruction\":\"do\",\"output\":\"done\"}", LORAC_LOSS_AUTO,
         "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
