@@ -212,7 +212,7 @@ static void test_bad_rows(void **state)
         { "{\"text\": \"\", \"label\": 1}", "no token" },
         { "{\"input_ids\": [], \"label\": 1}", "no token" },
         { "{\"input_ids\": [1, -100], \"label\": 1}", "input_ids[1]" },
-        { "{\"input_ids\": [1], \"text\": \"a\", \"label\": 1}", "more than one form" },
+        { "{\"input_ids\": 1, \"text\": \"a\", \"label\": 1}", "input_ids" }, /* the first of both forms */
         { "{\"messages\": [], \"label\": 1}", "no form" },
         { "{\"prompt\": \"a\", \"completion\": \"b\", \"label\": 1}", "no form" },
         { "{\"label\": 1}", "no form" },
