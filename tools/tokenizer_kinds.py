@@ -1,5 +1,7 @@
 """Small tokenizers of many kinds, each put together as a well-known one is and trained on the corpus of make_tokenizer_goldens.py."""
 
+import json
+
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, WordLevel, WordPiece
 from tokenizers.trainers import BpeTrainer, WordLevelTrainer, WordPieceTrainer
@@ -185,8 +187,6 @@ def bytes_as_tokens(pre_tokenizer, normalizer):
 
 
 def merges_of(tokenizer):
-    import json
-
     return [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 
@@ -268,6 +268,26 @@ def normalised_bytes():
     """The byte alphabet as a normaliser."""
     tokenizer = byte_bpe(split("[^\u0120]+|\u0120"), normalizer=normalizers.Sequence([normalizers.NFD(), normalizers.ByteLevel()]))
     return tokenizer
+
+
+# ---- Folders without tokenizer.json: vocab.txt and the files beside it
+
+
+def vocab_txt(trained):
+    """name: files, with the vocabulary of a tokenizer.json. BERT's as it was published, and two of which the files say more."""
+    vocabulary = json.loads(trained.read_text())["model"]["vocab"]
+    lines = "\n".join(sorted(vocabulary, key=vocabulary.get)) + "\n"
+    mask = {"content": "<m>", "lstrip": True, "rstrip": False, "single_word": False, "normalized": False, "__type": "AddedToken"}
+    config = {"tokenizer_class": "BertTokenizerFast", "do_lower_case": False, "strip_accents": True, "tokenize_chinese_chars": False,
+              "mask_token": mask, "additional_special_tokens": ["<end>"], "model_max_length": int(1e30)}
+    decoder = {"0": {"content": "[PAD]", "special": True, "normalized": False},
+               "900": {"content": "two words", "special": False, "normalized": True, "rstrip": True}}
+    return {
+        "vocab_txt": {"vocab.txt": lines, "tokenizer_config.json": {"tokenizer_class": "DistilBertTokenizer"}},
+        "vocab_txt_cased": {"vocab.txt": lines.replace("\n", "\r\n"), "tokenizer_config.json": config, "added_tokens.json": {"word": 301, "plumber": 300},
+                            "special_tokens_map.json": {"cls_token": "<s>", "sep_token": "The"}},
+        "vocab_txt_added": {"vocab.txt": lines, "tokenizer_config.json": {"tokenizer_class": "ElectraTokenizer", "added_tokens_decoder": decoder}},
+    }
 
 
 MAKERS = {maker.__name__: maker for maker in (

@@ -219,18 +219,25 @@ static int open_file(tokenizer **out, const char *path)
     return status;
 }
 
+static int open_any(tokenizer **out, const char *folder, buf *path)
+{
+    if (!path_join(path, folder, "tokenizer.json"))
+        return fail_memory();
+    if (path_exists(path->p))
+        return open_file(out, path->p);
+    buf_clear(path);
+    if (!path_join(path, folder, "vocab.txt"))
+        return fail_memory();
+    return path_exists(path->p) ? tokenizer_open_vocab_txt(out, path->p, folder)
+                                : fail_at(LORAC_ERROR_DATA, (fault){ .file = folder },
+                                          "the folder has no tokenizer.json and no vocab.txt");
+}
+
 int tokenizer_open_folder(tokenizer **out, const char *folder)
 {
     buf path = { 0 };
-    const char *file = path_join(&path, folder, "tokenizer.json");
-    int status;
     *out = NULL;
-    if (!file)
-        status = fail_memory();
-    else if (path_exists(file))
-        status = open_file(out, file);
-    else
-        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = folder }, "the folder has no tokenizer.json");
+    int status = open_any(out, folder, &path);
     buf_free(&path);
     if (status == LORAC_OK)
         status = tokenizer_read_config(*out, folder);

@@ -224,6 +224,8 @@ int tokenizer_put_templates(const tokenizer *t, gguf_writer *w);
 
 /* From the text of a tokenizer.json alone. */
 int tokenizer_open_json(tokenizer **out, slice text, const char *path);
+/* From vocab.txt at `path` and what is beside it in `folder`: BERT's tokenizers from before tokenizer.json. */
+int tokenizer_open_vocab_txt(tokenizer **out, const char *path, const char *folder);
 /* tokenizer_config.json and its companions, beside tokenizer.json. */
 int tokenizer_read_config(tokenizer *t, const char *folder);
 

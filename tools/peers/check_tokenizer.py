@@ -3,7 +3,7 @@
 
     check_tokenizer.py [--strings N] [--markdown FILE] [FOLDER...]
 
-A folder holds tokenizer.json. Without folders: those of tests/golden/tokenizers, and the real model's vocabulary, where it is there,
+A folder holds tokenizer.json, or files from before it. Without folders: those of tests/golden/tokenizers, and the real model's vocabulary, where it is there,
 against one put together here as llama.cpp reads it. --markdown writes the table to a file.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
+from transformers import AutoTokenizer
 
 from peer import CACHE, ROOT
 from text_rows import Text, byte_begins, library
@@ -150,7 +151,8 @@ def kind_of(saved):
 
 
 def from_folder(folder):
-    peer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    path = Path(folder) / "tokenizer.json"
+    peer = Tokenizer.from_file(str(path)) if path.exists() else AutoTokenizer.from_pretrained(folder).backend_tokenizer
     peer.no_truncation()
     peer.no_padding()
     return peer
@@ -192,7 +194,7 @@ def write_markdown(path, rows):
 
 
 def models():
-    found = sorted(path.parent for path in (ROOT / "tests" / "golden" / "tokenizers").glob("*/tokenizer.json"))
+    found = sorted(path.parent for path in (ROOT / "tests" / "golden" / "tokenizers").glob("*/expected.json"))
     real = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
     if real.exists():
         return [*found, real]
