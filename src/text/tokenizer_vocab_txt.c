@@ -68,8 +68,8 @@ static int read_lines(reading *r)
 /* Tokenizers of other classes read a vocab.txt otherwise. */
 static int check_class(const reading *r)
 {
-    static const char *const classes[] = { "Bert",        "DistilBert", "Electra",   "MobileBert", "ConvBert",
-                                           "SqueezeBert", "LayoutLM",   "RetriBert", "PreTrained", "Tokenizers" };
+    static const char *const classes[] = { "Bert",     "DistilBert",  "Electra",  "MobileBert",
+                                           "ConvBert", "SqueezeBert", "LayoutLM", "Lxmert" };
     const char *name = NULL;
     TRY(json_take_text(r->config, "tokenizer_class", &name, r->folder));
     for (size_t i = 0; name && i < sizeof classes / sizeof *classes; i++) {

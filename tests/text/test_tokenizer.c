@@ -263,6 +263,41 @@ static const bad bad_files[] = {
       "normalizer.pattern.String", "empty pattern" },
     { "+,\"pre_tokenizer\":{\"type\":\"Metaspace\"}}", "pre_tokenizer.replacement", "a string was expected" },
     { "+,\"pre_tokenizer\":{}}", "pre_tokenizer", "no type" },
+    { "+,\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":1}}", "normalizer.lowercase", "true or false" },
+    { "+,\"normalizer\":{\"type\":\"BertNormalizer\",\"strip_accents\":\"x\"}}", "normalizer.strip_accents",
+      "true or false" },
+    { "+,\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Strip\",\"strip_left\":["
+      "]}]}}",
+      "normalizer.normalizers[1].strip_left", "true or false" },
+    { "+,\"normalizer\":{\"type\":\"Sequence\"}}", "normalizer.normalizers", "an array" },
+    { "+,\"normalizer\":{\"type\":\"Prepend\"}}", "normalizer.prepend", "a string" },
+    { "+,\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":1}}", "normalizer.content",
+      "a string" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Whitespace\"},{\"type\":\"Metaspace\","
+      "\"replacement\":\"ab\"}]}}",
+      "pre_tokenizer.pretokenizers[1].replacement", "a single character" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Whitespace\"},{\"type\":\"Metaspace\","
+      "\"replacement\":\"_\",\"prepend_scheme\":\"last\"}]}}",
+      "pre_tokenizer.pretokenizers[1].prepend_scheme", "one of always, first, never" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"first\",\"add_prefix_"
+      "space\":false}}",
+      "pre_tokenizer.prepend_scheme", "contradicts add_prefix_space" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"split\":0}}", "pre_tokenizer.split",
+      "true or false" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Whitespace\"},{\"type\":"
+      "\"Punctuation\",\"behavior\":7}]}}",
+      "pre_tokenizer.pretokenizers[1].behavior", "one of Removed" },
+    { "+,\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\"}}", "pre_tokenizer.delimiter", "a string" },
+    { "+,\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"\"}}", "pre_tokenizer.delimiter",
+      "a single character" },
+    { "+,\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0}}", "pre_tokenizer.length", "from 1 on" },
+    { "+,\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":\"x\"}}", "pre_tokenizer.length", "from 1 on" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Digits\",\"individual_digits\":\"yes\"}}", "pre_tokenizer.individual_digits",
+      "true or false" },
+    { "+,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"use_regex\":0}}", "pre_tokenizer.use_regex", "true or false" },
+    { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"}}}", "pre_tokenizer.behavior",
+      "a behavior was expected" },
+    { "+,\"pre_tokenizer\":{\"type\":\"RandomSplit\"}}", "pre_tokenizer", "\"RandomSplit\" is not supported" },
     { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(\"}}}",
       "pre_tokenizer.pattern.Regex", "does not compile" },
     { "+,\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"[a[^b]]\"}}}",
@@ -323,6 +358,50 @@ static void test_bad_files(void **state)
         write_tokenizer(folder, bad_files[i].json);
         expect_refusal(folder, "tokenizer.json", bad_files[i].place, bad_files[i].sentence);
     }
+    folder_remove(folder);
+}
+
+/* ---- vocab.txt */
+
+static const char vocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b \n";
+
+static const struct {
+    const char *vocabulary, *config, *place, *sentence;
+} bad_vocab_txt[] = {
+    { "[UNK]\na\nb\na\n", "{}", "vocab.txt:4", "\"a\" is on line 2 already" },
+    { "[UNK]\n\n\n", "{}", "vocab.txt:3", "\"\" is on line 2 already" },
+    { "[UNK]\n\xFF\n", "{}", "vocab.txt:2", "not UTF-8" },
+    { "", "{}", "vocab.txt", "model.vocab" },
+    { "a\n", "{}", "vocab.txt", "unknown token is not in the vocabulary" },
+    { vocabulary, "[]", "tokenizer_config.json", "an object" },
+    { vocabulary, "{\"tokenizer_class\":\"BertJapaneseTokenizer\"}", "BertJapaneseTokenizer", "BERT's classes only" },
+    { vocabulary, "{\"do_lower_case\":1}", "do_lower_case", "true or false" },
+    { vocabulary, "{\"mask_token\":7}", "a number", "an added token is a string" },
+    { vocabulary, "{\"added_tokens_decoder\":{\"7\":{}}}", "an object", "an added token is a string" },
+};
+
+static void test_vocab_txt(void **state)
+{
+    (void)state;
+    const char *folder = test_folder();
+    tokenizer *t;
+    encoding e = { 0 };
+    for (size_t i = 0; i < sizeof bad_vocab_txt / sizeof *bad_vocab_txt; i++) {
+        write_text(folder, "vocab.txt", bad_vocab_txt[i].vocabulary);
+        write_text(folder, "tokenizer_config.json", bad_vocab_txt[i].config);
+        expect_refusal(folder, folder, bad_vocab_txt[i].place, bad_vocab_txt[i].sentence);
+    }
+    write_text(folder, "vocab.txt", vocabulary);
+    write_text(folder, "tokenizer_config.json", "{}");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_int_equal(tokenizer_role(t, TOKEN_UNK), 1);
+    assert_int_equal(tokenizer_role(t, TOKEN_PAD), 0);
+    assert_ok(tokenizer_encode(t, slice_of("AB x"), -1, &e));
+    static const int32_t expected[] = { 2, 5, 6, 1, 3 };
+    assert_int_equal(e.count, 5);
+    assert_memory_equal(e.ids, expected, sizeof expected);
+    encoding_free(&e);
+    tokenizer_free(t);
     folder_remove(folder);
 }
 
@@ -435,24 +514,26 @@ static int open_and_encode(const char *folder)
 static void test_memory(void **state)
 {
     (void)state;
-    const char *folder = GOLDEN "lowercase";
-    mem_fail_at(0);
-    assert_ok(open_and_encode(folder));
-    long count = mem_count();
-    assert_true(count > 50);
-    for (long n = 1; n <= count; n++) {
-        mem_fail_at(n);
-        assert_int_equal(open_and_encode(folder), LORAC_ERROR_RUNTIME);
+    static const char *const folders[] = { GOLDEN "lowercase", GOLDEN "metaspace_first", GOLDEN "vocab_txt_cased" };
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        mem_fail_at(0);
+        assert_ok(open_and_encode(folders[i]));
+        long count = mem_count();
+        assert_true(count > 50);
+        for (long n = 1; n <= count; n++) {
+            mem_fail_at(n);
+            assert_int_equal(open_and_encode(folders[i]), LORAC_ERROR_RUNTIME);
+        }
+        mem_fail_at(0);
     }
-    mem_fail_at(0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),   cmocka_unit_test(test_gpt2),   cmocka_unit_test(test_encoding),
-        cmocka_unit_test(test_long),      cmocka_unit_test(test_config), cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_goldens),   cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding),
+        cmocka_unit_test(test_long),      cmocka_unit_test(test_config),    cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_vocab_txt), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
