@@ -5,21 +5,6 @@
 
 #include <string.h>
 
-/* A model folder may come without a tokenizer: pre-tokenised rows and ids need none. */
-static bool has_tokenizer(const char *folder)
-{
-    static const char *const signs[] = { "tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt",
-                                         "tokenizer_config.json" };
-    bool any = false;
-    buf name = { 0 };
-    for (size_t i = 0; i < sizeof signs / sizeof *signs && !any; i++) {
-        const char *joined = path_join(&name, folder, signs[i]);
-        any = joined && path_exists(joined);
-    }
-    buf_free(&name);
-    return any;
-}
-
 static bool is_model_folder(const char *folder)
 {
     buf name = { 0 };
@@ -36,7 +21,8 @@ static int open_tokenizer(lorac_text *text, const char *path)
                        (fault){ .file = path,
                                 .hint = "give a model folder, a GGUF file or a name that `lorac pull --list` shows" },
                        "there is no such model");
-    if (path_is_folder(path) && !has_tokenizer(path) && is_model_folder(path))
+    /* A model folder may come without a tokenizer: pre-tokenised rows and ids need none. */
+    if (path_is_folder(path) && !tokenizer_is_in_folder(path) && is_model_folder(path))
         return LORAC_OK;
     if (path_is_folder(path))
         return tokenizer_open_folder(&text->tokenizer, path);
@@ -73,7 +59,7 @@ lorac_status lorac_text_open(lorac_text **out, const char *path, const char *cha
 int text_open_if_any(lorac_text **out, const char *path, const char *chat_template)
 {
     *out = NULL;
-    return path_is_folder(path) && !has_tokenizer(path) ? LORAC_OK : open_text(out, path, chat_template);
+    return path_is_folder(path) && !tokenizer_is_in_folder(path) ? LORAC_OK : open_text(out, path, chat_template);
 }
 
 void lorac_text_close(lorac_text *text)

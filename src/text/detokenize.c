@@ -253,6 +253,51 @@ static int join_sound(const decode_step *step, slice text, buf *scratch, buf *ou
     return status;
 }
 
+/* Bytes in in[from, to) that no step has touched: characters where they are some, U+FFFD for each of the others. */
+static int add_characters(const strings *in, size_t from, size_t to, strings *out)
+{
+    size_t begin = from ? in->ends[from - 1].end : 0;
+    slice run = { in->bytes.p + begin, in->ends[to - 1].end - begin };
+    for (size_t at = 0; at < run.n;) {
+        bool whole;
+        size_t n = character_part(run, at, &whole);
+        buf_slice(&out->bytes, whole ? (slice){ run.p + at, n } : slice_of(replacement));
+        at += whole ? n : 1;
+    }
+    return end_string(out, true);
+}
+
+static bool is_byte(const strings *in, size_t i)
+{
+    return in->ends[i].verbatim && string_at(in, i).n == 1;
+}
+
+static int sentencepiece(const decode_step *step, const strings *in, strings *out)
+{
+    bool begins = true, blank_gone = false;
+    for (size_t i = 0; i < in->count; i++) {
+        size_t from = i;
+        slice text = string_at(in, i), blank = slice_of("\u2581");
+        while (i < in->count && is_byte(in, i))
+            i++;
+        if (i > from)
+            TRY(add_characters(in, from, i--, out));
+        begins = begins && !blank_gone && !out->bytes.n;
+        if (i > from || is_byte(in, i))
+            continue;
+        blank_gone = begins && step->prefixed && !in->ends[i].verbatim && begins_with(text, blank);
+        if (blank_gone)
+            text = (slice){ text.p + blank.n, text.n - blank.n };
+        blank_gone = blank_gone && !step->tidy;
+        if (in->ends[i].verbatim)
+            buf_slice(&out->bytes, text);
+        else
+            replace_text(text, blank, " ", &out->bytes);
+        TRY(end_string(out, true));
+    }
+    return LORAC_OK;
+}
+
 /* The steps that see one string at a time. */
 static int change_string(const decode_step *step, const strings *in, size_t i, matcher *m, buf *scratch, buf *out)
 {
@@ -290,6 +335,8 @@ static int run_step(const decode_step *step, const strings *in, strings *out, ma
         return undo_letters(in, out);
     if (step->kind == DECODE_BYTE_FALLBACK)
         return byte_fallback(in, out);
+    if (step->kind == DECODE_SENTENCEPIECE)
+        return sentencepiece(step, in, out);
     if (step->kind == DECODE_FUSE)
         return add_string(out, buf_slice_of(&in->bytes), false);
     for (size_t i = 0; i < in->count && status == LORAC_OK; i++) {

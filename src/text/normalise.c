@@ -1,23 +1,12 @@
 /* normalise.c: rewriting a text before it is cut into words: Unicode normal forms, lower case, replacements. Each
  * character that comes out says how many of the old ones it stands for, in the terms of Hugging Face's tokenizers, so
  * that offsets agree with theirs; their tables are those of Unicode 12. Knows nothing of tokens. */
+#include "changes.h"
 #include "tokenizer_parts.h"
 
 #include <utf8proc.h>
 
-/* A character of the new text: 0 takes the place of one old character, 1 is new, -n takes the place of n + 1. */
-typedef struct change {
-    uint32_t c;
-    int32_t change;
-    uint8_t class;
-} change;
-
-typedef struct changes {
-    change *p;
-    size_t n, capacity;
-} changes;
-
-static int add_change(changes *list, change c)
+int changes_add(changes *list, change c)
 {
     if (list->n == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 64;
@@ -110,7 +99,7 @@ static int decompose(slice text, bool compatible, changes *list)
             change c = { (uint32_t)parts[i], i > 0, combining_class((uint32_t)parts[i]) };
             if (!c.class)
                 TRY(sort_marks(list, marks));
-            TRY(add_change(list, c));
+            TRY(changes_add(list, c));
             if (!c.class)
                 marks = list->n;
         }
@@ -161,10 +150,10 @@ static int lowercase(slice text, changes *list)
     for (size_t at = 0; at < text.n;) {
         uint32_t c = utf8_next(text, &at);
         if (c == 0x130) { /* the only one that becomes two */
-            TRY(add_change(list, (change){ .c = 'i' }));
-            TRY(add_change(list, (change){ .c = 0x307, .change = 1 }));
+            TRY(changes_add(list, (change){ .c = 'i' }));
+            TRY(changes_add(list, (change){ .c = 0x307, .change = 1 }));
         } else {
-            TRY(add_change(list, (change){ .c = character_lower(c) }));
+            TRY(changes_add(list, (change){ .c = character_lower(c) }));
         }
     }
     return LORAC_OK;
@@ -207,12 +196,32 @@ static int to_letters(const passage *p, const span *s, passage *next)
     return passage_add_span(next, start, next->text.n, -1);
 }
 
+/* What SentencePiece's rules "nmt_..." do besides the normal form (its builder.cc). */
+static int normalise_nmt(const passage *p, const span *s, passage *next)
+{
+    slice text = passage_slice(p, s);
+    size_t start = next->text.n;
+    for (size_t at = 0, begin = 0; at < text.n; begin = at) {
+        uint32_t c = utf8_next(text, &at);
+        if ((c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F)
+            continue;
+        bool blank = c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
+                     c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+        span character = { s->begin + begin, s->begin + at, -1 };
+        TRY(blank ? passage_add_bytes(next, " ", 1, p->text.begin[character.begin], p->text.end[character.begin])
+                  : passage_copy_bytes(next, p, &character));
+    }
+    return passage_add_span(next, start, next->text.n, -1);
+}
+
 static int change_span(const normalise_step *step, const passage *p, const span *s, passage *next, changes *list)
 {
     slice text = passage_slice(p, s);
     list->n = 0;
     if (step->kind == NORMALISE_LOWERCASE) {
         TRY(lowercase(text, list));
+    } else if (step->kind == NORMALISE_PRECOMPILED) {
+        TRY(precompiled_changes(step->rules, text, list));
     } else {
         bool composing = step->kind == NORMALISE_NFC || step->kind == NORMALISE_NFKC;
         TRY(decompose(text, step->kind == NORMALISE_NFKC || step->kind == NORMALISE_NFKD, list));
@@ -234,6 +243,10 @@ static int normalise_span(const normalise_step *step, const passage *p, const sp
         return prepend(step->content, p, s, next);
     case NORMALISE_BYTES:
         return to_letters(p, s, next);
+    case NORMALISE_NMT:
+        return normalise_nmt(p, s, next);
+    case NORMALISE_SENTENCEPIECE:
+        return sentencepiece_spacing_run(&step->spacing, p, s, next);
     case NORMALISE_STRIP:
     case NORMALISE_STRIP_MARKS:
     case NORMALISE_STRIP_ACCENTS:

@@ -28,8 +28,10 @@ void tokenizer_free(tokenizer *t)
 {
     if (!t)
         return;
-    for (size_t i = 0; i < t->normalise_count; i++)
+    for (size_t i = 0; i < t->normalise_count; i++) {
         pattern_free(&t->normalise[i].pattern);
+        trie_free(&t->normalise[i].spacing.kept);
+    }
     for (size_t i = 0; i < t->split_count; i++)
         pattern_free(&t->split[i].pattern);
     for (size_t i = 0; i < t->decode_count; i++)

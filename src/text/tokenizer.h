@@ -20,9 +20,11 @@ typedef struct encoding {
     size_t count, capacity;
 } encoding;
 
-/* A folder with tokenizer.json (and tokenizer_config.json, chat_template.jinja, special_tokens_map.json,
- * generation_config.json, if there). */
+/* A folder with tokenizer.json or a SentencePiece model (and tokenizer_config.json, chat_template.jinja,
+ * special_tokens_map.json, added_tokens.json, generation_config.json, if there). */
 int tokenizer_open_folder(tokenizer **out, const char *folder);
+/* Has the folder any file of a tokenizer, whether it can be opened or not? */
+bool tokenizer_is_in_folder(const char *folder);
 int tokenizer_open_gguf(tokenizer **out, const gguf *g);
 void tokenizer_free(tokenizer *t);
 

@@ -12,9 +12,8 @@ static int member_path(buf *path, const char *folder, const char *name)
     return path_join(path, folder, name) ? LORAC_OK : fail_memory();
 }
 
-/* *json is NULL when there is no such file; *file is kept for messages. transformers writes 10^30 for "no longest
- * text", hence BIG. */
-static int read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
+/* transformers writes 10^30 for "no longest text", hence BIG. */
+int tokenizer_read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
 {
     buf path = { 0 };
     *json = NULL;
@@ -83,15 +82,14 @@ static int read_surroundings(tokenizer *t, const json_t *json, const char *file)
 
 static int read_tokenizer_config(tokenizer *t, const json_t *json, const char *file)
 {
-    TRY(read_roles(t, json, file));
     TRY(read_surroundings(t, json, file));
     TRY(tokenizer_read_variables(t, json));
     return tokenizer_read_templates(t, json, file);
 }
 
-static int read_special_tokens(tokenizer *t, const json_t *json, const char *file)
+static int read_map_variables(tokenizer *t, const json_t *json, const char *file)
 {
-    TRY(read_roles(t, json, file));
+    (void)file;
     return tokenizer_read_variables(t, json);
 }
 
@@ -116,17 +114,32 @@ static int read_one(tokenizer *t, const char *folder, const char *name,
 {
     json_t *json;
     const char *file = NULL;
-    TRY(read_optional(t, folder, name, &json, &file));
+    TRY(tokenizer_read_optional(t, folder, name, &json, &file));
     int status = json ? read(t, json, file) : LORAC_OK;
     json_decref(json);
     return status;
 }
 
+/* What the tokenizer's own file says of roles is what is left when these files do not say. */
+static int read_all_roles(tokenizer *t, const char *folder)
+{
+    int32_t own[ROLE_COUNT];
+    memcpy(own, t->roles, sizeof own);
+    for (int i = 0; i < ROLE_COUNT; i++)
+        t->roles[i] = -1;
+    TRY(read_one(t, folder, "tokenizer_config.json", read_roles));
+    TRY(read_one(t, folder, "special_tokens_map.json", read_roles));
+    for (int i = 0; i < ROLE_COUNT; i++)
+        t->roles[i] = t->roles[i] < 0 ? own[i] : t->roles[i];
+    return LORAC_OK;
+}
+
 int tokenizer_read_config(tokenizer *t, const char *folder)
 {
     TRY(tokenizer_read_template_files(t, folder));
+    TRY(read_all_roles(t, folder));
     TRY(read_one(t, folder, "tokenizer_config.json", read_tokenizer_config));
-    TRY(read_one(t, folder, "special_tokens_map.json", read_special_tokens));
+    TRY(read_one(t, folder, "special_tokens_map.json", read_map_variables));
     TRY(tokenizer_add_end(t, t->roles[TOKEN_EOS]));
     return read_one(t, folder, "generation_config.json", read_generation_config);
 }

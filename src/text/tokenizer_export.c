@@ -155,8 +155,18 @@ int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder)
 int tokenizer_copy_folder(const char *from, const char *to)
 {
     static const char *const names[] = {
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-        "merges.txt",     "tokenizer.model",       "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer.model",
+        "chat_template.jinja",
+        "vocab.txt",
+        "spiece.model",
+        "sentencepiece.bpe.model",
+        "sentencepiece.model",
     };
     buf source = { 0 }, target = { 0 };
     int status = LORAC_OK;

@@ -172,14 +172,10 @@ static int build_optional(tokenizer *t, part root, const char *key, int (*build)
     return p.json ? build(t, p) : LORAC_OK;
 }
 
-static int read_all(tokenizer *t, const json_t *json)
+int tokenizer_read_steps(tokenizer *t, const json_t *json)
 {
-    part root = { json, NULL }, model, added;
-    if (!json_is_object(json))
-        return part_fail(t, (part){ json, "(the whole file)" }, "an object was expected");
-    TRY(part_member(t, root, "model", &model));
+    part root = { json, NULL }, added;
     TRY(part_member(t, root, "added_tokens", &added));
-    TRY(read_model(t, model, added.json));
     TRY(build_optional(t, root, "normalizer", build_normaliser));
     if (added.json)
         TRY(part_each(t, root, "added_tokens", read_added));
@@ -191,6 +187,16 @@ static int read_all(tokenizer *t, const json_t *json)
     if (!t->decode_count && !tokenizer_more_decode(t, DECODE_SPACES))
         return fail_memory();
     return LORAC_OK;
+}
+
+static int read_all(tokenizer *t, const json_t *json)
+{
+    part root = { json, NULL }, model;
+    if (!json_is_object(json))
+        return part_fail(t, (part){ json, "(the whole file)" }, "an object was expected");
+    TRY(part_member(t, root, "model", &model));
+    TRY(read_model(t, model, json_object_get(json, "added_tokens")));
+    return tokenizer_read_steps(t, json);
 }
 
 int tokenizer_open_json(tokenizer **out, slice text, const char *path)
@@ -209,41 +215,13 @@ int tokenizer_open_json(tokenizer **out, slice text, const char *path)
     return status;
 }
 
-static int open_file(tokenizer **out, const char *path)
+int tokenizer_open_json_file(tokenizer **out, const char *path)
 {
     buf text = { 0 };
+    *out = NULL;
     int status = file_read(&text, path, TOKENIZER_BYTES_MOST);
     if (status == LORAC_OK)
         status = tokenizer_open_json(out, buf_slice_of(&text), path);
     buf_free(&text);
-    return status;
-}
-
-static int open_any(tokenizer **out, const char *folder, buf *path)
-{
-    if (!path_join(path, folder, "tokenizer.json"))
-        return fail_memory();
-    if (path_exists(path->p))
-        return open_file(out, path->p);
-    buf_clear(path);
-    if (!path_join(path, folder, "vocab.txt"))
-        return fail_memory();
-    return path_exists(path->p) ? tokenizer_open_vocab_txt(out, path->p, folder)
-                                : fail_at(LORAC_ERROR_DATA, (fault){ .file = folder },
-                                          "the folder has no tokenizer.json and no vocab.txt");
-}
-
-int tokenizer_open_folder(tokenizer **out, const char *folder)
-{
-    buf path = { 0 };
-    *out = NULL;
-    int status = open_any(out, folder, &path);
-    buf_free(&path);
-    if (status == LORAC_OK)
-        status = tokenizer_read_config(*out, folder);
-    if (status != LORAC_OK) {
-        tokenizer_free(*out);
-        *out = NULL;
-    }
     return status;
 }

@@ -27,11 +27,18 @@ int part_pattern(tokenizer *t, part p, pattern *out); /* its "pattern": a string
 
 /* The model and its vocabulary, with room for the added tokens that it lacks. */
 int read_model(tokenizer *t, part model, const json_t *added);
+int read_unigram(tokenizer *t, part model, const json_t *added); /* of the type "Unigram" */
 
 /* Each adds the steps of one component. */
 int build_normaliser(tokenizer *t, part p);
 int build_split(tokenizer *t, part p);
 int build_post(tokenizer *t, part p);
 int build_decoder(tokenizer *t, part p);
+
+/* All but the model, whose vocabulary must be there, with room for the added tokens. */
+int tokenizer_read_steps(tokenizer *t, const json_t *json);
+
+/* An object in the folder's file of this name; *json is NULL when there is no such file. *file is kept for messages. */
+int tokenizer_read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file);
 
 #endif

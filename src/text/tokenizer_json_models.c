@@ -185,6 +185,8 @@ int read_model(tokenizer *t, part model, const json_t *added)
     const char *type = guess_type(model);
     TRY(json_take_text(model.json, "type", &type, t->path));
     t->model.vocabulary = &t->vocabulary;
+    if (!strcmp(type, "Unigram"))
+        return read_unigram(t, model, added);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         if (strcmp(type, models[i].type) != 0)
             continue;

@@ -1,5 +1,6 @@
 /* tokenizer_json_steps.c: the components of a tokenizer.json that become steps: normalisers, pre-tokenizers,
  * post-processors (decoders: tokenizer_json_decoder.c). The names and fields are those of Hugging Face's tokenizers. */
+#include "base64.h"
 #include "character_sets.h"
 #include "tokenizer_json.h"
 
@@ -155,6 +156,25 @@ static int build_normalisers(tokenizer *t, part p)
     return part_each(t, p, "normalizers", build_normaliser);
 }
 
+/* In base64. */
+static int build_precompiled(tokenizer *t, part p)
+{
+    part text;
+    normalise_step *step;
+    buf bytes = { 0 };
+    TRY(part_member(t, p, "precompiled_charsmap", &text));
+    if (!json_is_string(text.json))
+        return part_fail(t, text, "a string was expected");
+    TRY(add_normaliser(t, NORMALISE_PRECOMPILED, &step));
+    slice encoded = { json_string_value(text.json), json_string_length(text.json) };
+    int status = buf_from_base64(&bytes, encoded) ? buf_status(&bytes) : part_fail(t, text, "this is not base64");
+    if (status == LORAC_OK)
+        status = precompiled_open(&step->rules, buf_slice_of(&bytes), &t->memory,
+                                  (fault){ .file = t->path, .key = text.place });
+    buf_free(&bytes);
+    return status;
+}
+
 int build_normaliser(tokenizer *t, part p)
 {
     static const struct {
@@ -169,11 +189,13 @@ int build_normaliser(tokenizer *t, part p)
         { "Lowercase", NORMALISE_LOWERCASE, NULL },
         { "StripAccents", NORMALISE_STRIP_MARKS, NULL },
         { "ByteLevel", NORMALISE_BYTES, NULL },
+        { "Nmt", NORMALISE_NMT, NULL },
         { "Sequence", 0, build_normalisers },
         { "BertNormalizer", 0, build_bert_normaliser },
         { "Strip", 0, build_strip },
         { "Prepend", 0, build_prepend },
         { "Replace", 0, build_replace },
+        { "Precompiled", 0, build_precompiled },
     };
     const char *type;
     normalise_step *step;

@@ -10,6 +10,8 @@
 #include "mem.h"
 #include "passage.h"
 #include "pattern.h"
+#include "precompiled.h"
+#include "sentencepiece_spacing.h"
 #include "tokenizer.h"
 #include "unigram.h"
 #include "word_model.h"
@@ -29,14 +31,19 @@ typedef enum normalise_kind {
     NORMALISE_STRIP_MARKS,
     NORMALISE_STRIP_ACCENTS, /* BERT's: of a text in NFD */
     NORMALISE_CLEAN,         /* BERT's: no controls, every white space a blank */
-    NORMALISE_CHINESE        /* BERT's: blanks around ideographs */
+    NORMALISE_CHINESE,       /* BERT's: blanks around ideographs */
+    NORMALISE_NMT, /* control characters go, other blanks and marks of order become blanks (SentencePiece's "nmt") */
+    NORMALISE_PRECOMPILED,
+    NORMALISE_SENTENCEPIECE
 } normalise_kind;
 
 typedef struct normalise_step {
     normalise_kind kind;
-    pattern pattern;              /* REPLACE */
-    slice content;                /* REPLACE, PREPEND */
-    bool strip_left, strip_right; /* STRIP */
+    pattern pattern;               /* REPLACE */
+    slice content;                 /* REPLACE, PREPEND */
+    bool strip_left, strip_right;  /* STRIP */
+    const precompiled *rules;      /* PRECOMPILED */
+    sentencepiece_spacing spacing; /* SENTENCEPIECE */
 } normalise_step;
 
 /* Every span without an id goes through the step. `next` is scratch. */
@@ -155,7 +162,9 @@ typedef enum decode_kind {
                        */
     DECODE_SUFFIX,    /* `content` at the end of a token is a blank, at the very end nothing */
     DECODE_CTC,       /* neighbours that are equal are one, `pad` is nothing, `content` a blank */
-    DECODE_SPACES     /* a blank between all (files without a decoder) */
+    DECODE_SPACES,    /* a blank between all (files without a decoder) */
+    DECODE_SENTENCEPIECE /* U+2581 is a blank, but not at the very beginning; bytes that are no characters are U+FFFD
+                            each */
 } decode_kind;
 
 typedef struct decode_step {
@@ -163,8 +172,8 @@ typedef struct decode_step {
     pattern pattern; /* REPLACE */
     slice content, pad;
     size_t start, stop;
-    bool tidy;     /* WORDPIECE, CTC */
-    bool prefixed; /* METASPACE: the first blank was put there by the encoder */
+    bool tidy;     /* WORDPIECE, CTC; SENTENCEPIECE: no blanks at all at the beginning */
+    bool prefixed; /* METASPACE, SENTENCEPIECE: the first blank was put there by the encoder */
 } decode_step;
 
 int byte_of_token(slice token); /* "<0xHH>", or -1 */
@@ -222,10 +231,16 @@ int tokenizer_gguf_templates(tokenizer *t, const gguf *g);
 int tokenizer_write_templates(const tokenizer *t, const char *folder);
 int tokenizer_put_templates(const tokenizer *t, gguf_writer *w);
 
-/* From the text of a tokenizer.json alone. */
-int tokenizer_open_json(tokenizer **out, slice text, const char *path);
 /* From vocab.txt at `path` and what is beside it in `folder`: BERT's tokenizers from before tokenizer.json. */
 int tokenizer_open_vocab_txt(tokenizer **out, const char *path, const char *folder);
+/* From the bytes of a SentencePiece model alone: ids are those of the sentencepiece library, and its control symbols
+ * are found in texts. */
+int tokenizer_from_sentencepiece(tokenizer **out, slice bytes, const char *path);
+/* The model in a Hugging Face folder, with what transformers makes of it. */
+int tokenizer_open_sentencepiece(tokenizer **out, const char *path, const char *folder);
+/* From the text of a tokenizer.json alone. */
+int tokenizer_open_json(tokenizer **out, slice text, const char *path);
+int tokenizer_open_json_file(tokenizer **out, const char *path);
 /* tokenizer_config.json and its companions, beside tokenizer.json. */
 int tokenizer_read_config(tokenizer *t, const char *folder);
 

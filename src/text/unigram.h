@@ -7,9 +7,13 @@
 
 typedef struct unigram unigram;
 
-/* `scores` by id; NaN: a token no text may be cut into (control, unused, bytes). The array may go after the call. */
+/* `scores` by id; NaN: a token no text may be cut into (control, unused, bytes). The array may go after the call. A
+ * character without a token scores 10 less than the lowest. */
 int unigram_open(unigram **out, const vocabulary *v, const double *scores);
 void unigram_free(unigram *u);
+/* From now on as the sentencepiece library itself has it: sums are kept in single precision, and `lowest` is the lowest
+ * score. */
+void unigram_be_single(unigram *u, float lowest);
 
 struct unigram_scratch;
 int unigram_word(const word_model *m, struct unigram_scratch **scratch, slice word, token_list *out);

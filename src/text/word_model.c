@@ -87,8 +87,8 @@ static bool crosses(slice token)
 void word_model_find_cuts(word_model *m)
 {
     const vocabulary *v = m->vocabulary;
-    m->cuts = (m->kind == MODEL_BPE || m->kind == MODEL_UNIGRAM) && !m->bpe.prefix.n && !m->bpe.suffix.n &&
-              map_find(&v->ids, slice_of(metaspace)) >= 0;
+    m->cuts =
+        m->kind == MODEL_BPE && !m->bpe.prefix.n && !m->bpe.suffix.n && map_find(&v->ids, slice_of(metaspace)) >= 0;
     for (int32_t id = 0; m->cuts && id < v->count; id++)
         m->cuts = !crosses(v->token[id]);
 }

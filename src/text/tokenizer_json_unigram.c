@@ -1,0 +1,70 @@
+/* tokenizer_json_unigram.c: the model "Unigram" of a tokenizer.json: "vocab", an array of [token, score] in the order
+ * of the ids, "unk_id" and "byte_fallback". */
+#include "tokenizer_json.h"
+
+#include <math.h>
+
+/* Added tokens stand behind the model's. */
+static size_t count_new(const json_t *added, size_t count)
+{
+    size_t more = 0;
+    for (size_t i = 0; i < json_array_size(added); i++) {
+        const json_t *id = json_object_get(json_array_get(added, i), "id");
+        more += json_is_integer(id) && json_integer_value(id) >= (json_int_t)count;
+    }
+    return more;
+}
+
+static int read_token(tokenizer *t, part vocab, size_t id, double *score)
+{
+    const json_t *entry = json_array_get(vocab.json, id), *text = json_array_get(entry, 0),
+                 *value = json_array_get(entry, 1);
+    if (json_array_size(entry) != 2 || !json_is_string(text) || !json_is_number(value)) {
+        part here;
+        TRY(part_element(t, vocab, id, &here));
+        return part_fail(t, here, "a token and its score were expected, as [\"token\", score]");
+    }
+    slice token = { json_string_value(text), json_string_length(text) };
+    token.p = arena_text(&t->memory, token.p, token.n);
+    if (!token.p)
+        return fail_memory();
+    *score = json_number_value(value);
+    return tokenizer_put(t, (int32_t)id, token, 0, vocab.place);
+}
+
+static int read_scores(tokenizer *t, part vocab, double *scores)
+{
+    size_t count = json_array_size(vocab.json);
+    for (size_t id = 0; id < count; id++)
+        TRY(read_token(t, vocab, id, &scores[id]));
+    for (size_t id = count; id < (size_t)t->vocabulary.count; id++)
+        scores[id] = NAN;
+    return unigram_open(&t->model.unigram, &t->vocabulary, scores);
+}
+
+static int read_rest(tokenizer *t, part model)
+{
+    unknown_rule *rule = &t->model.unknown;
+    int64_t id = -1;
+    unknown_rule_open(rule, &t->vocabulary);
+    TRY(json_take_bool(model.json, "byte_fallback", &rule->by_bytes, t->path));
+    TRY(json_take_int(model.json, "unk_id", 0, t->vocabulary.count - 1, &id, t->path));
+    rule->id = (int32_t)id;
+    rule->fuse = true;
+    return LORAC_OK;
+}
+
+int read_unigram(tokenizer *t, part model, const json_t *added)
+{
+    part vocab;
+    TRY(part_member(t, model, "vocab", &vocab));
+    size_t count = json_array_size(vocab.json);
+    if (!count)
+        return part_fail(t, vocab, "an array of tokens and their scores was expected");
+    TRY(tokenizer_allocate(t, count + count_new(added, count)));
+    t->model.kind = MODEL_UNIGRAM;
+    double *scores = mem_new((size_t)t->vocabulary.count, sizeof *scores);
+    int status = scores ? read_scores(t, vocab, scores) : fail_memory();
+    mem_free(scores);
+    return status == LORAC_OK ? read_rest(t, model) : status;
+}

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Ids of random texts from SentencePiece models: the program against the sentencepiece library, against what transformers makes of such a
+model in a folder, and against tokenizers with the library's whole sets of rules as their normaliser.
+
+    check_sentencepiece.py
+"""
+
+import os
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import sentencepiece
+from tokenizers import Tokenizer, normalizers
+from transformers.convert_slow_tokenizer import import_protobuf
+
+from check_tokenizer import POOLS, ids_of, random_text
+from make_sentencepiece_goldens import FOLDERS, make_folder, train
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GOLDEN = ROOT / "tests" / "golden" / "sentencepiece"
+COUNT = 10000
+
+# Whole sets of rules are too large for goldens.
+SETS = {
+    "nmt_nfkc": {"normalization_rule_name": "nmt_nfkc"},
+    "nfkc": {"normalization_rule_name": "nfkc", "model_type": "bpe", "remove_extra_whitespaces": False},
+    "nmt_nfkc_cf": {"normalization_rule_name": "nmt_nfkc_cf", "user_defined_symbols": ["<sep>", "ﬁ", "don't"]},
+    "nfkc_cf": {"normalization_rule_name": "nfkc_cf", "model_type": "bpe", "add_dummy_prefix": False, "user_defined_symbols": ["the ", "▁it"]},
+    "identity": {"byte_fallback": True, "vocab_size": 450, "treat_whitespace_as_suffix": True, "character_coverage": 0.98},
+}
+
+def sample(names, seed=21):
+    generator = random.Random(seed)
+    return [random_text(generator, POOLS + [names]) for _ in range(COUNT)]
+
+
+def report(name, texts, got, expected):
+    wrong = [i for i in range(len(texts)) if i >= len(got) or got[i] != expected[i]]
+    print(f"{'FAIL' if wrong else 'ok  '} {name}: {len(texts) - len(wrong)} of {len(texts)} texts alike", flush=True)
+    if wrong:
+        sys.exit(f"first: {ascii(texts[wrong[0]])}\n  got      {got[wrong[0]]}\n  expected {expected[wrong[0]]}")
+
+
+def against_library(program, folder, name):
+    """The library does not find control symbols in texts."""
+    processor = sentencepiece.SentencePieceProcessor(str(folder / "tokenizer.model"))
+    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+    controls = [piece for i, piece in enumerate(pieces) if processor.is_control(i)]
+    texts = [text for text in sample(pieces) if not any(control in text for control in controls)]
+    report(f"sentencepiece {name}", texts, ids_of(program, folder, texts, False), [processor.encode(text) for text in texts])
+
+
+def against_transformers(program, folder, name):
+    peer = make_folder(folder, name)
+    texts = sample(list(peer.get_added_vocab()) + [" Leads", "tools", "aing"])
+    for special in (True, False):
+        expected = peer(texts, add_special_tokens=special)["input_ids"]
+        report(f"transformers {name}, special tokens {special}", texts, ids_of(program, folder, texts, special), expected)
+
+
+def against_tokenizers(program, model, folder, name):
+    """The whole set of rules in the place of the goldens' small one."""
+    proto = import_protobuf().ModelProto()
+    proto.ParseFromString(model)
+    peer = Tokenizer.from_file(str(ROOT / "tests" / "golden" / "tokenizers" / "t5" / "tokenizer.json"))
+    peer.normalizer = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    (folder / "tokenizer.json").write_text(peer.to_str())
+    texts = sample(list(peer.get_vocab()))
+    report(f"tokenizers with {name}", texts, ids_of(program, folder, texts, True), [e.ids for e in peer.encode_batch(texts)])
+
+
+def main():
+    program = os.environ.get("LORAC", str(ROOT / "build" / "lorac"))
+    for folder in sorted(GOLDEN.glob("*/")):
+        against_library(program, folder, folder.name)
+    for name, options in SETS.items():
+        with tempfile.TemporaryDirectory() as path:
+            folder, model = Path(path), train(**options)
+            (folder / "tokenizer.model").write_bytes(model)
+            against_library(program, folder, name)
+            if "nfkc" in name:
+                against_tokenizers(program, model, folder, name)
+    for name in FOLDERS:
+        with tempfile.TemporaryDirectory() as path:
+            against_transformers(program, Path(path), name)
+
+
+if __name__ == "__main__":
+    main()
