@@ -13,7 +13,7 @@ from tokenizers.models import Unigram
 from tokenizers.trainers import UnigramTrainer
 from transformers.convert_slow_tokenizer import import_protobuf
 
-from make_tokenizer_goldens import CORPUS, FLAGGED, OUT, expected, texts, write
+from make_tokenizer_goldens import CORPUS, FLAGGED, OUT, save, texts
 
 
 def precompiled():
@@ -82,10 +82,7 @@ def main():
             saved["added_tokens"] = []
         for entry in saved["model"]["vocab"]:
             entry[1] = round(entry[1], 6)
-        tokenizer = Tokenizer.from_str(json.dumps(saved))
-        write(OUT / name / "tokenizer.json", saved)
-        rows = [json.dumps(expected(tokenizer, text), ensure_ascii=False, separators=(",", ":")) for text in all_texts]
-        (OUT / name / "expected.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+        save(name, saved, all_texts, lambda i: True)
 
 
 if __name__ == "__main__":
