@@ -5,7 +5,6 @@ model in a folder, and against tokenizers with the library's whole sets of rules
     check_sentencepiece.py
 """
 
-import os
 import random
 import sys
 import tempfile
@@ -15,10 +14,11 @@ import sentencepiece
 from tokenizers import Tokenizer, normalizers
 from transformers.convert_slow_tokenizer import import_protobuf
 
-from check_tokenizer import POOLS, ids_of, random_text
+from check_tokenizer import POOLS, random_text
 from make_sentencepiece_goldens import FOLDERS, make_folder, train
+from peer import ROOT
+from text_rows import Text
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "sentencepiece"
 COUNT = 10000
 
@@ -36,6 +36,11 @@ def sample(names, seed=21):
     return [random_text(generator, POOLS + [names]) for _ in range(COUNT)]
 
 
+def ids_of(folder, texts, special):
+    ours = Text(folder)
+    return [ours.encode(text.encode(), special)[0].tolist() for text in texts]
+
+
 def report(name, texts, got, expected):
     wrong = [i for i in range(len(texts)) if i >= len(got) or got[i] != expected[i]]
     print(f"{'FAIL' if wrong else 'ok  '} {name}: {len(texts) - len(wrong)} of {len(texts)} texts alike", flush=True)
@@ -43,24 +48,27 @@ def report(name, texts, got, expected):
         sys.exit(f"first: {ascii(texts[wrong[0]])}\n  got      {got[wrong[0]]}\n  expected {expected[wrong[0]]}")
 
 
-def against_library(program, folder, name):
+def against_library(folder, name):
     """The library does not find control symbols in texts."""
     processor = sentencepiece.SentencePieceProcessor(str(folder / "tokenizer.model"))
     pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
     controls = [piece for i, piece in enumerate(pieces) if processor.is_control(i)]
     texts = [text for text in sample(pieces) if not any(control in text for control in controls)]
-    report(f"sentencepiece {name}", texts, ids_of(program, folder, texts, False), [processor.encode(text) for text in texts])
+    ids = processor.encode(texts)
+    report(f"sentencepiece {name}", texts, ids_of(folder, texts, False), ids)
+    ours = Text(folder)
+    report(f"sentencepiece {name}, decoded", texts, [ours.decode(row) for row in ids], [processor.decode(row).encode() for row in ids])
 
 
-def against_transformers(program, folder, name):
+def against_transformers(folder, name):
     peer = make_folder(folder, name)
     texts = sample(list(peer.get_added_vocab()) + [" Leads", "tools", "aing"])
     for special in (True, False):
         expected = peer(texts, add_special_tokens=special)["input_ids"]
-        report(f"transformers {name}, special tokens {special}", texts, ids_of(program, folder, texts, special), expected)
+        report(f"transformers {name}, special tokens {special}", texts, ids_of(folder, texts, special), expected)
 
 
-def against_tokenizers(program, model, folder, name):
+def against_tokenizers(model, folder, name):
     """The whole set of rules in the place of the goldens' small one."""
     proto = import_protobuf().ModelProto()
     proto.ParseFromString(model)
@@ -68,23 +76,22 @@ def against_tokenizers(program, model, folder, name):
     peer.normalizer = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
     (folder / "tokenizer.json").write_text(peer.to_str())
     texts = sample(list(peer.get_vocab()))
-    report(f"tokenizers with {name}", texts, ids_of(program, folder, texts, True), [e.ids for e in peer.encode_batch(texts)])
+    report(f"tokenizers with {name}", texts, ids_of(folder, texts, True), [e.ids for e in peer.encode_batch(texts)])
 
 
 def main():
-    program = os.environ.get("LORAC", str(ROOT / "build" / "lorac"))
     for folder in sorted(GOLDEN.glob("*/")):
-        against_library(program, folder, folder.name)
+        against_library(folder, folder.name)
     for name, options in SETS.items():
         with tempfile.TemporaryDirectory() as path:
             folder, model = Path(path), train(**options)
             (folder / "tokenizer.model").write_bytes(model)
-            against_library(program, folder, name)
+            against_library(folder, name)
             if "nfkc" in name:
-                against_tokenizers(program, model, folder, name)
+                against_tokenizers(model, folder, name)
     for name in FOLDERS:
         with tempfile.TemporaryDirectory() as path:
-            against_transformers(program, Path(path), name)
+            against_transformers(Path(path), name)
 
 
 if __name__ == "__main__":
