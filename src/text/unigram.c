@@ -95,6 +95,7 @@ typedef struct walk {
     size_t segment, reach; /* the places known of: segment .. reach */
     size_t unknown;        /* where characters without a token began that are not given out yet; SIZE_MAX: none */
     token_list *out;
+    const vocabulary *vocabulary;
     const unknown_rule *rule;
 } walk;
 
@@ -157,22 +158,29 @@ static int offer_tokens(walk *w, size_t at, size_t length)
 static int give_unknown(walk *w, size_t end)
 {
     size_t begin = w->unknown;
+    slice run = { w->word.p + begin, end - begin };
     if (begin == SIZE_MAX)
         return LORAC_OK;
     w->unknown = SIZE_MAX;
-    if (w->rule->id < 0 && !unknown_has_bytes(w->rule, (slice){ w->word.p + begin, end - begin }))
+    if (w->u->single)
+        return unknown_add(w->rule, w->out, w->word, begin, end);
+    int64_t spelled = map_find(&w->vocabulary->ids, run); /* the unknown token itself, in most cases */
+    if (spelled >= 0)
+        return token_list_add(w->out, (int32_t)spelled, begin, end);
+    if (unknown_has_bytes(w->rule, run)) { /* in Hugging Face's terms each byte stands for all of them */
+        for (size_t i = begin; i < end; i++)
+            TRY(token_list_add(w->out, w->rule->bytes[(uint8_t)w->word.p[i]], begin, end));
+        return LORAC_OK;
+    }
+    if (w->rule->id < 0)
         return fail(LORAC_ERROR_DATA,
                     "the text has characters without a token, and the tokenizer has no unknown token");
-    if (w->u->single || !unknown_has_bytes(w->rule, (slice){ w->word.p + begin, end - begin }))
-        return unknown_add(w->rule, w->out, w->word, begin, end);
-    for (size_t i = begin; i < end; i++) /* in Hugging Face's terms each byte stands for all of them */
-        TRY(token_list_add(w->out, w->rule->bytes[(uint8_t)w->word.p[i]], begin, end));
-    return LORAC_OK;
+    return token_list_add(w->out, w->rule->id, begin, end);
 }
 
 static int give_token(walk *w, int32_t id, size_t begin, size_t end)
 {
-    if (id < 0) {
+    if (id < 0 || id == w->rule->id) {
         if (w->unknown == SIZE_MAX)
             w->unknown = begin;
         return LORAC_OK;
@@ -207,7 +215,7 @@ int unigram_word(const word_model *m, struct unigram_scratch **scratch, slice wo
 {
     if (!*scratch && !(*scratch = mem_new(1, sizeof **scratch)))
         return fail_memory();
-    walk w = { m->unigram, *scratch, word, 0, 0, SIZE_MAX, out, &m->unknown };
+    walk w = { m->unigram, *scratch, word, 0, 0, SIZE_MAX, out, m->vocabulary, &m->unknown };
     TRY(reach_for(&w, 0));
     w.s->ways[0] = (way){ 0 };
     for (size_t at = 0; at < word.n;) {
