@@ -163,7 +163,7 @@ static int find_leftmost(const added_tokens *a, const passage *p, const span *s,
 
 typedef struct occurrence {
     size_t begin, end;
-    int32_t id;
+    const added_token *token;
 } occurrence;
 
 static int by_length(const void *left, const void *right)
@@ -172,8 +172,8 @@ static int by_length(const void *left, const void *right)
     size_t m = a->end - a->begin, n = b->end - b->begin;
     if (m != n)
         return m > n ? -1 : 1;
-    if (a->id != b->id)
-        return a->id < b->id ? -1 : 1;
+    if (a->token->id != b->token->id)
+        return a->token->id < b->token->id ? -1 : 1;
     return (a->begin > b->begin) - (a->begin < b->begin);
 }
 
@@ -198,14 +198,28 @@ static int occurrences_of(const added_tokens *a, slice text, occurrence **out, s
                     return fail_memory();
                 *out = grown;
             }
-            (*out)[(*count)++] = (occurrence){ at, i, a->tokens[a->nodes[node].token].id };
+            (*out)[(*count)++] = (occurrence){ at, i, &a->tokens[a->nodes[node].token] };
         }
     }
     return LORAC_OK;
 }
 
+static bool is_ascii_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* With the white space next to it that a token takes and no other has taken. */
+static void strip(slice text, const uint8_t *taken, occurrence *o)
+{
+    while (o->token->strip_left && o->begin && is_ascii_space(text.p[o->begin - 1]) && !taken[o->begin - 1])
+        o->begin--;
+    while (o->token->strip_right && o->end < text.n && is_ascii_space(text.p[o->end]) && !taken[o->end])
+        o->end++;
+}
+
 /* Those kept before are at least as long, so one that overlaps covers the first or the last byte. */
-static size_t keep_longest(occurrence *all, size_t count, uint8_t *taken)
+static size_t keep_longest(slice text, occurrence *all, size_t count, uint8_t *taken)
 {
     size_t kept = 0;
     qsort(all, count, sizeof *all, by_length);
@@ -213,6 +227,7 @@ static size_t keep_longest(occurrence *all, size_t count, uint8_t *taken)
         occurrence o = all[i];
         if (taken[o.begin] || taken[o.end - 1])
             continue;
+        strip(text, taken, &o);
         memset(taken + o.begin, 1, o.end - o.begin);
         all[kept++] = o;
     }
@@ -232,11 +247,11 @@ static int find_longest(const added_tokens *a, const passage *p, const span *s, 
         taken = mem_new(text.n, 1);
         if (!taken)
             TRY_GOTO(fail_memory());
-        count = keep_longest(all, count, taken);
+        count = keep_longest(text, all, count, taken);
     }
     for (size_t i = 0; i < count; i++) {
         TRY_GOTO(passage_add_span(next, s->begin + at, s->begin + all[i].begin, -1));
-        TRY_GOTO(passage_add_span(next, s->begin + all[i].begin, s->begin + all[i].end, all[i].id));
+        TRY_GOTO(passage_add_span(next, s->begin + all[i].begin, s->begin + all[i].end, all[i].token->id));
         at = all[i].end;
     }
     status = passage_add_span(next, s->begin + at, s->end, -1);

@@ -273,7 +273,7 @@ static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
         size_t begin = at;
         uint32_t c = utf8_next(word, &at);
         int32_t id = letter_id(m, s, word, begin, at, c);
-        if (id >= 0 || m->bpe.scores)
+        if (id >= 0 || m->bpe.scores || m->bpe.unknown_stay)
             add_symbol(s, id, begin, at);
         else
             add_unknown(&m->unknown, s, word, begin, at);
@@ -283,9 +283,17 @@ static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
     return buf_status(&s->affixed);
 }
 
+static bool is_taken_whole(const bpe *b, slice word)
+{
+    size_t newlines = 0;
+    while (b->newlines_whole && newlines < word.n && word.p[newlines] == '\n')
+        newlines++;
+    return b->ignore_merges || (b->newlines_whole && newlines == word.n);
+}
+
 int bpe_word(const word_model *m, bpe_scratch **scratch, slice word, token_list *out)
 {
-    int32_t whole = m->bpe.ignore_merges ? word_model_id(m, word) : -1;
+    int32_t whole = is_taken_whole(&m->bpe, word) ? word_model_id(m, word) : -1;
     if (whole >= 0)
         return token_list_add(out, (int32_t)whole, 0, word.n);
     if (!*scratch && !(*scratch = mem_new(1, sizeof **scratch)))

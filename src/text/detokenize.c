@@ -1,6 +1,7 @@
 /* detokenize.c: ids back to text: the tokens' strings go through the decoder's steps and are joined. Tokens hold bytes,
  * not characters: what comes out is always valid UTF-8, with U+FFFD for every longest invalid part (as Rust's and
  * Python's decoders do). */
+#include "llama_tidy.h"
 #include "tokenizer_parts.h"
 
 #include <string.h>
@@ -73,6 +74,7 @@ typedef struct strings {
     buf bytes;
     string_end *ends;
     size_t count, capacity;
+    bool headless; /* what stood before all was left out */
 } strings;
 
 static slice string_at(const strings *s, size_t i)
@@ -298,6 +300,32 @@ static int sentencepiece(const decode_step *step, const strings *in, strings *ou
     return LORAC_OK;
 }
 
+static void add_with_blanks(const decode_step *step, const strings *in, size_t i, buf *out)
+{
+    static const slice blank = { "\u2581", 3 }, space = { " ", 1 };
+    slice text = string_at(in, i);
+    bool verbatim = in->ends[i].verbatim;
+    if (i == 0 && step->prefixed && !in->headless) {
+        slice first = verbatim ? space : blank;
+        if (begins_with(text, first))
+            text = (slice){ text.p + first.n, text.n - first.n };
+        else if (begins_with(text, space))
+            text = (slice){ text.p + 1, text.n - 1 };
+    }
+    if (verbatim)
+        buf_slice(out, text);
+    else
+        replace_text(text, blank, " ", out);
+}
+
+static int tidy_whole(const strings *in, strings *out)
+{
+    buf_slice(&out->bytes, buf_slice_of(&in->bytes));
+    TRY(buf_status(&out->bytes));
+    llama_tidy(&out->bytes, 0);
+    return end_string(out, true);
+}
+
 /* The steps that see one string at a time. */
 static int change_string(const decode_step *step, const strings *in, size_t i, matcher *m, buf *scratch, buf *out)
 {
@@ -315,6 +343,9 @@ static int change_string(const decode_step *step, const strings *in, size_t i, m
         return join_piece(step, text, i == 0, scratch, out);
     case DECODE_SUFFIX:
         replace_text(text, step->content, i + 1 < in->count ? " " : "", out);
+        return LORAC_OK;
+    case DECODE_BLANKS:
+        add_with_blanks(step, in, i, out);
         return LORAC_OK;
     case DECODE_SPACES:
         if (i)
@@ -339,6 +370,8 @@ static int run_step(const decode_step *step, const strings *in, strings *out, ma
         return sentencepiece(step, in, out);
     if (step->kind == DECODE_FUSE)
         return add_string(out, buf_slice_of(&in->bytes), false);
+    if (step->kind == DECODE_LLAMA_TIDY)
+        return tidy_whole(in, out);
     for (size_t i = 0; i < in->count && status == LORAC_OK; i++) {
         size_t before = out->bytes.n;
         status = change_string(step, in, i, m, &scratch, &out->bytes);
@@ -382,14 +415,18 @@ static void add_valid(slice bytes, buf *out)
     }
 }
 
-int tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out)
+static int decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, bool whole, buf *out)
 {
     strings now = { 0 }, next = { 0 };
     matcher m = { 0 };
     int status = LORAC_OK;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         TRY_GOTO(add_token(t, ids[i], skip_special, &now));
+        now.headless = now.headless || !now.count;
+    }
     for (size_t i = 0; i < t->decode_count; i++) {
+        if (t->decode[i].kind == DECODE_LLAMA_TIDY && !whole)
+            continue;
         buf_clear(&next.bytes);
         next.count = 0;
         TRY_GOTO(run_step(&t->decode[i], &now, &next, &m));
@@ -405,4 +442,14 @@ done:
     strings_free(&next);
     matcher_free(&m);
     return status;
+}
+
+int tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out)
+{
+    return decode(t, ids, count, skip_special, true, out);
+}
+
+int tokenizer_decode_part(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out)
+{
+    return decode(t, ids, count, skip_special, false, out);
 }

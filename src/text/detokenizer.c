@@ -22,8 +22,8 @@ static int add_news(detokenizer *d, bool all, buf *out)
 {
     buf before = { 0 }, now = { 0 };
     int status = LORAC_OK;
-    TRY_GOTO(tokenizer_decode(d->t, d->ids, d->said, d->skip_special, &before));
-    TRY_GOTO(tokenizer_decode(d->t, d->ids, d->count, d->skip_special, &now));
+    TRY_GOTO(tokenizer_decode_part(d->t, d->ids, d->said, d->skip_special, &before));
+    TRY_GOTO(tokenizer_decode_part(d->t, d->ids, d->count, d->skip_special, &now));
     bool waits = !all && d->count - d->said < HELD_MOST && slice_ends(buf_slice_of(&now), replacement);
     if (now.n <= before.n && d->count - d->said >= HELD_MOST)
         d->count = d->said; /* a long run of tokens without text */

@@ -2,6 +2,7 @@
  * character that comes out says how many of the old ones it stands for, in the terms of Hugging Face's tokenizers, so
  * that offsets agree with theirs; their tables are those of Unicode 12. Knows nothing of tokens. */
 #include "changes.h"
+#include "llama_steps.h"
 #include "tokenizer_parts.h"
 
 #include <utf8proc.h>
@@ -245,6 +246,8 @@ static int normalise_span(const normalise_step *step, const passage *p, const sp
         return to_letters(p, s, next);
     case NORMALISE_NMT:
         return normalise_nmt(p, s, next);
+    case NORMALISE_LLAMA_BLANKS:
+        return llama_unigram_blanks(step->prefix, step->squeeze, p, s, next);
     case NORMALISE_SENTENCEPIECE:
         return sentencepiece_spacing_run(&step->spacing, p, s, next);
     case NORMALISE_STRIP:

@@ -20,6 +20,7 @@ static int compile(pattern *out, slice expression, fault at)
         pcre2_compile((PCRE2_SPTR)(expression.p ? expression.p : ""), expression.n,
                       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context);
     pcre2_compile_context_free(context);
+    out->stand_in = character_known;
     if (out->code)
         return LORAC_OK;
     char message[160] = "";
@@ -46,13 +47,13 @@ void pattern_free(pattern *p)
     *p = (pattern){ 0 };
 }
 
-/* From `from` on, the text with stand-ins for what PCRE2 does not know; they have as many bytes. */
+/* The text with stand-ins from `from` on. */
 static int with_stand_ins(matcher *m, slice text, size_t from)
 {
     buf_clear(&m->shadow);
     buf_add(&m->shadow, text.p, from);
     for (size_t at = from; at < text.n;)
-        buf_codepoint(&m->shadow, character_known(utf8_next(text, &at)));
+        buf_codepoint(&m->shadow, m->pattern->stand_in(utf8_next(text, &at)));
     m->text = buf_slice_of(&m->shadow);
     return buf_status(&m->shadow);
 }
@@ -63,14 +64,14 @@ int matcher_start(matcher *m, const pattern *p, slice text)
     m->text = text;
     m->at = 0;
     m->last_end = SIZE_MAX;
-    for (size_t at = 0; at < text.n && !p->literal.p;) {
+    for (size_t at = 0; at < text.n && !p->literal.p && p->stand_in;) {
         size_t begin = at;
-        if ((uint8_t)text.p[at] < 0xE0) { /* all of them have three bytes or four */
+        if ((uint8_t)text.p[at] < 0x80) {
             at++;
             continue;
         }
         uint32_t c = utf8_next(text, &at);
-        if (character_known(c) != c)
+        if (p->stand_in(c) != c)
             return with_stand_ins(m, text, begin);
     }
     return LORAC_OK;

@@ -1,6 +1,7 @@
 /* pretokenize.c: cutting a text into words. A step sees one span at a time and never beyond it, so that lookaheads end
  * where the span does; spans that are added tokens already are left alone. */
 #include "character_sets.h"
+#include "llama_steps.h"
 #include "tokenizer_parts.h"
 
 /* Cuts of one span on their way out. Contiguous and merging behaviours join a cut with its neighbour, so the last one
@@ -188,6 +189,8 @@ static int rewrite_span(const split_step *step, const passage *p, const span *s,
         return passage_copy_span(next, p, s);
     if (step->kind == SPLIT_PREFIX)
         return add_prefix(step, next, p, s);
+    if (step->kind == SPLIT_LLAMA_BERT)
+        return llama_bert_words(step->lowercase, step->accents, p, s, next);
     return step->kind == SPLIT_BLANKS ? replace_blanks(step, next, p, s) : to_bytes(next, p, s);
 }
 
@@ -199,6 +202,8 @@ static int cut_span(const split_step *step, const passage *p, const span *s, pas
         return cut_words(next, p, s);
     case SPLIT_SCRIPTS:
         return cut_scripts(next, p, s);
+    case SPLIT_GROUPS:
+        return llama_groups_of_three(step->ascii, p, s, next);
     case SPLIT_LENGTH:
         return cut_by_length(step->length, next, p, s);
     case SPLIT_CHARACTERS:

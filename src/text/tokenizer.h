@@ -38,6 +38,8 @@ void encoding_free(encoding *e);
 int tokenizer_encode_pair(const tokenizer *t, slice first, slice second, int add_special, encoding *out);
 
 int tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out);
+/* The same without what is done to a whole text only (llama.cpp drops blanks before punctuation). */
+int tokenizer_decode_part(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, buf *out);
 
 /* Streaming decode: feed ids one by one, take what is certain (whole characters). */
 typedef struct detokenizer {

@@ -34,7 +34,8 @@ typedef enum normalise_kind {
     NORMALISE_CHINESE,       /* BERT's: blanks around ideographs */
     NORMALISE_NMT, /* control characters go, other blanks and marks of order become blanks (SentencePiece's "nmt") */
     NORMALISE_PRECOMPILED,
-    NORMALISE_SENTENCEPIECE
+    NORMALISE_SENTENCEPIECE,
+    NORMALISE_LLAMA_BLANKS /* those of a unigram model */
 } normalise_kind;
 
 typedef struct normalise_step {
@@ -44,6 +45,7 @@ typedef struct normalise_step {
     bool strip_left, strip_right;  /* STRIP */
     const precompiled *rules;      /* PRECOMPILED */
     sentencepiece_spacing spacing; /* SENTENCEPIECE */
+    bool prefix, squeeze;          /* LLAMA_BLANKS */
 } normalise_step;
 
 /* Every span without an id goes through the step. `next` is scratch. */
@@ -67,9 +69,11 @@ typedef enum split_kind {
     SPLIT_WORDS,      /* runs of \w, and of neither \w nor white space */
     SPLIT_SCRIPTS,    /* where the script changes */
     SPLIT_LENGTH,     /* every `length` characters */
+    SPLIT_GROUPS,     /* llama.cpp's threes of a number, counted from its end */
     SPLIT_PREFIX,     /* these rewrite the text: `content` in front, unless it is there */
     SPLIT_BLANKS,     /* every blank is `content` */
-    SPLIT_TO_BYTES    /* the byte alphabet */
+    SPLIT_TO_BYTES,   /* the byte alphabet */
+    SPLIT_LLAMA_BERT  /* words in llama.cpp's way for BERT, each with U+2581 in front */
 } split_kind;
 
 typedef struct split_step {
@@ -81,6 +85,8 @@ typedef struct split_step {
     bool (*is_match)(uint32_t); /* CHARACTERS */
     slice content;              /* PREFIX, BLANKS */
     size_t length;              /* LENGTH */
+    bool ascii;                 /* GROUPS: of the digits 0 to 9 */
+    bool lowercase, accents;    /* LLAMA_BERT; accents: they are left out */
 } split_step;
 
 int split_run(const split_step *step, passage *p, passage *next, matcher *m);
@@ -156,13 +162,15 @@ typedef enum decode_kind {
     DECODE_BYTE_FALLBACK, /* "<0x0A>" is that byte; a run of them that is not UTF-8 is U+FFFD for each */
     DECODE_FUSE,          /* one string of all */
     DECODE_REPLACE,
-    DECODE_STRIP,     /* up to `start` and `stop` of `content` from the ends of every string */
-    DECODE_METASPACE, /* `content` is a blank, but not before the first token */
-    DECODE_WORDPIECE, /* a blank before every string that does not begin with `content`; tidy: none before punctuation
-                       */
-    DECODE_SUFFIX,    /* `content` at the end of a token is a blank, at the very end nothing */
-    DECODE_CTC,       /* neighbours that are equal are one, `pad` is nothing, `content` a blank */
-    DECODE_SPACES,    /* a blank between all (files without a decoder) */
+    DECODE_STRIP,      /* up to `start` and `stop` of `content` from the ends of every string */
+    DECODE_METASPACE,  /* `content` is a blank, but not before the first token */
+    DECODE_WORDPIECE,  /* a blank before every string that does not begin with `content`; tidy: none before punctuation
+                        */
+    DECODE_SUFFIX,     /* `content` at the end of a token is a blank, at the very end nothing */
+    DECODE_CTC,        /* neighbours that are equal are one, `pad` is nothing, `content` a blank */
+    DECODE_SPACES,     /* a blank between all (files without a decoder) */
+    DECODE_BLANKS,     /* U+2581 is a blank; prefixed: the first token loses one at its beginning */
+    DECODE_LLAMA_TIDY, /* what llama.cpp does to a whole text */
     DECODE_SENTENCEPIECE /* U+2581 is a blank, but not at the very beginning; bytes that are no characters are U+FFFD
                             each */
 } decode_kind;
@@ -173,7 +181,7 @@ typedef struct decode_step {
     slice content, pad;
     size_t start, stop;
     bool tidy;     /* WORDPIECE, CTC; SENTENCEPIECE: no blanks at all at the beginning */
-    bool prefixed; /* METASPACE, SENTENCEPIECE: the first blank was put there by the encoder */
+    bool prefixed; /* METASPACE, BLANKS, SENTENCEPIECE: the first blank was put there by the encoder */
 } decode_step;
 
 int byte_of_token(slice token); /* "<0xHH>", or -1 */

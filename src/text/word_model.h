@@ -52,6 +52,8 @@ typedef struct bpe {
     int32_t letters[0x200]; /* the ids of U+0000 .. U+01FF alone, or -1 */
     slice prefix, suffix;   /* in the tokens of characters that do not begin a word, that end it */
     bool ignore_merges;     /* a word that is a token is that token */
+    bool newlines_whole;    /* the same for a word of newlines alone (llama.cpp, for Gemma) */
+    bool unknown_stay;      /* characters without a token stand between others until all is merged (llama.cpp) */
 } bpe;
 
 /* With no merges yet and room for `merge_count`. */

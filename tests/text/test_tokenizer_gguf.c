@@ -9,9 +9,12 @@
 #include "mem.h"
 #include "tokenizer_parts.h"
 
-#define VECTORS SOURCE_DIR "/../shared/data/tokenizer-vectors/ggml-vocab-gpt-2.gguf"
+#include <math.h>
+
+#define VECTORS SOURCE_DIR "/../shared/data/tokenizer-vectors/ggml-vocab-"
 #define SEPARATOR "\n__ggml_vocab_test__\n"
 #define GOLDEN SOURCE_DIR "/tests/golden/tokenizers/"
+#define VOCABULARIES SOURCE_DIR "/tests/golden/gguf_vocabularies/"
 
 static const char *folder;
 static char path[512];
@@ -64,48 +67,71 @@ static void expect_line(const encoding *e, slice line)
     assert_int_equal(count, e->count);
 }
 
-static void test_vectors(void **state)
+static void read_beside(buf *out, const char *file, const char *ending)
 {
-    (void)state;
-    if (!path_exists(VECTORS)) {
-        print_message("skipped: no %s\n", VECTORS);
-        skip();
-    }
+    buf name = { 0 };
+    buf_format(&name, "%s%s", file, ending);
+    assert_ok(file_read(out, name.p, 1 << 20));
+    buf_free(&name);
+}
+
+static void check_vectors(const char *name, bool decodes_to_itself)
+{
+    buf file = { 0 }, inputs = { 0 }, outputs = { 0 }, text = { 0 };
+    buf_format(&file, VECTORS "%s.gguf", name);
     tokenizer *t;
-    assert_ok(try_open(&t, VECTORS));
-    buf inputs = { 0 }, outputs = { 0 }, text = { 0 };
-    assert_ok(file_read(&inputs, VECTORS ".inp", 1 << 20));
-    assert_ok(file_read(&outputs, VECTORS ".out", 1 << 20));
+    assert_ok(try_open(&t, file.p));
+    read_beside(&inputs, file.p, ".inp");
+    read_beside(&outputs, file.p, ".out");
     slice in = buf_slice_of(&inputs), out = buf_slice_of(&outputs);
     encoding e = { 0 };
     int texts = 0;
     for (; in.n; texts++) {
         slice one = next_text(&in);
         encoding_clear(&e);
-        assert_ok(tokenizer_encode(t, one, -1, &e));
+        assert_ok(tokenizer_encode(t, one, 0, &e));
         expect_line(&e, slice_cut(&out, '\n'));
         buf_clear(&text);
-        assert_ok(tokenizer_decode(t, e.ids, e.count, false, &text));
-        assert_true(slice_equal(buf_slice_of(&text), one));
+        assert_ok(tokenizer_decode_part(t, e.ids, e.count, false, &text));
+        if (decodes_to_itself)
+            assert_true(slice_equal(buf_slice_of(&text), one));
     }
     assert_true(texts > 40);
     encoding_free(&e);
+    buf_free(&file);
     buf_free(&inputs);
     buf_free(&outputs);
     buf_free(&text);
     tokenizer_free(t);
 }
 
+static void test_vectors(void **state)
+{
+    (void)state;
+    if (!path_exists(VECTORS "gpt-2.gguf")) {
+        print_message("skipped: no %s\n", VECTORS "gpt-2.gguf");
+        skip();
+    }
+    check_vectors("gpt-2", true);
+    check_vectors("llama-spm", true);
+    check_vectors("bert-bge", false);
+}
+
 /* ---- Pre-tokenizers by name: the model of a tokenizer.json written as GGUF must give the same ids */
 
-static json_t *read_json(const char *name)
+static json_t *read_json_of(const char *where, const char *name)
 {
     buf file = { 0 };
     json_t *json;
-    buf_format(&file, GOLDEN "%s", name);
+    buf_format(&file, "%s%s", where, name);
     assert_ok(json_read(&json, file.p, 1 << 20, JSON_TAKE_NUL));
     buf_free(&file);
     return json;
+}
+
+static json_t *read_json(const char *name)
+{
+    return read_json_of(GOLDEN, name);
 }
 
 static slice text_of(const json_t *json)
@@ -217,6 +243,120 @@ static void test_names(void **state)
     json_decref(texts);
 }
 
+/* ---- Vocabularies of every kind: what llama.cpp makes of some texts */
+
+static void expect_ids(const encoding *e, const json_t *ids, const char *name, size_t i)
+{
+    bool same = e->count == json_array_size(ids);
+    for (size_t k = 0; same && k < e->count; k++)
+        same = e->ids[k] == json_integer_value(json_array_get(ids, k));
+    if (!same)
+        fail_msg("%s: text %zu has other ids", name, i);
+}
+
+static void expect_decoded(const tokenizer *t, const encoding *e, bool skip_special, slice expected, const char *name,
+                           size_t i)
+{
+    buf text = { 0 };
+    assert_ok(tokenizer_decode(t, e->ids, e->count, skip_special, &text));
+    if (!slice_equal(buf_slice_of(&text), expected))
+        fail_msg("%s: text %zu is decoded as \"%.*s\", not as \"%.*s\"", name, i, (int)text.n, text.p ? text.p : "",
+                 (int)expected.n, expected.p);
+    buf_free(&text);
+}
+
+static void check_golden(const char *name, const json_t *texts)
+{
+    char file[512];
+    tokenizer *t;
+    encoding e = { 0 };
+    snprintf(file, sizeof file, VOCABULARIES "%s.gguf", name);
+    assert_ok(try_open(&t, file));
+    snprintf(file, sizeof file, "%s.json", name);
+    json_t *rows = read_json_of(VOCABULARIES, file);
+    size_t first = json_array_size(texts) - json_array_size(rows);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        const json_t *full = json_array_get(row, 1), *bare = json_array_get(row, 2);
+        slice text = text_of(json_array_get(texts, first + i));
+        encoding_clear(&e);
+        assert_ok(tokenizer_encode(t, text, -1, &e));
+        expect_ids(&e, json_array_get(row, 0), name, first + i);
+        slice decoded = json_is_null(full) ? text : text_of(full);
+        expect_decoded(t, &e, false, decoded, name, first + i);
+        expect_decoded(t, &e, true, json_is_null(bare) ? decoded : text_of(bare), name, first + i);
+    }
+    json_decref(rows);
+    encoding_free(&e);
+    tokenizer_free(t);
+}
+
+static void test_goldens(void **state)
+{
+    static const char *const names[] = { "gpt2", "gemma4", "llama", "phi3", "bert", "bert_cased", "t5", "t5_spaces" };
+    (void)state;
+    json_t *texts = read_json_of(VOCABULARIES, "texts.json");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        check_golden(names[i], texts);
+    json_decref(texts);
+}
+
+static void rename_pre(const char *name)
+{
+    gguf g;
+    gguf_writer *w;
+    assert_ok(gguf_open(&g, VOCABULARIES "gpt2.gguf"));
+    assert_ok(gguf_begin(&w, path));
+    for (size_t i = 0; i < g.value_count; i++)
+        if (strcmp(g.values[i].key, "tokenizer.ggml.pre") != 0)
+            gguf_put_copy(w, &g.values[i]);
+    gguf_put_text(w, "tokenizer.ggml.pre", slice_of(name));
+    assert_ok(gguf_finish(w));
+    gguf_close(&g);
+}
+
+static uint32_t hash_in(uint32_t hash, int32_t number)
+{
+    for (int i = 0; i < 4; i++)
+        hash = (hash ^ ((uint32_t)number >> 8 * i & 0xFF)) * 0x01000193U;
+    return hash;
+}
+
+static uint32_t hash_of_ids(const tokenizer *t, const json_t *texts)
+{
+    uint32_t hash = 0x811C9DC5U;
+    encoding e = { 0 };
+    for (size_t i = 0; i < json_array_size(texts); i++) {
+        encoding_clear(&e);
+        assert_ok(tokenizer_encode(t, text_of(json_array_get(texts, i)), -1, &e));
+        hash = hash_in(hash, (int32_t)e.count);
+        for (size_t k = 0; k < e.count; k++)
+            hash = hash_in(hash, e.ids[k]);
+    }
+    encoding_free(&e);
+    return hash;
+}
+
+static void test_every_name(void **state)
+{
+    (void)state;
+    json_t *texts = read_json_of(VOCABULARIES, "texts.json"), *names = read_json_of(VOCABULARIES, "names.json");
+    const char *name;
+    json_t *hash;
+    assert_true(json_object_size(names) > 80);
+    json_object_foreach(names, name, hash)
+    {
+        tokenizer *t;
+        rename_pre(name);
+        assert_ok(try_open(&t, path));
+        if (hash_of_ids(t, texts) != (uint32_t)json_integer_value(hash))
+            fail_msg("the ids are not those of llama.cpp's pre-tokenizer \"%s\"", name);
+        tokenizer_free(t);
+    }
+    json_decref(names);
+    json_decref(texts);
+}
+
 /* ---- A small vocabulary by hand */
 
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE };
@@ -227,6 +367,8 @@ typedef struct recipe {
     size_t type_count; /* 0: as many as tokens */
     const char *key;   /* an integer under this key, unless NULL */
     uint32_t value;
+    const float *scores;
+    size_t score_count;
     bool add_bos, add_eos, eos_known, types_are_reals, tokens_are_numbers;
 } recipe;
 
@@ -264,6 +406,8 @@ static void write_recipe(const recipe *r)
         gguf_put_i32_array(w, "tokenizer.ggml.token_type", r->types, r->type_count ? r->type_count : count);
     if (merge_count)
         gguf_put_text_array(w, "tokenizer.ggml.merges", merges, merge_count);
+    if (r->scores)
+        gguf_put_f32_array(w, "tokenizer.ggml.scores", r->scores, r->score_count);
     if (r->add_bos)
         gguf_put_bool(w, "tokenizer.ggml.add_bos_token", true);
     if (r->add_eos)
@@ -358,11 +502,12 @@ static void test_bad(void **state)
     assert_ok(try_open(&t, path)); /* so that each refusal below has its own reason */
     tokenizer_free(t);
     r.model = NULL, expect_refusal(&r, "tokenizer.ggml.model", "no tokenizer");
-    r.model = "bert", expect_refusal(&r, "tokenizer.ggml.model", "\"bert\" are not supported yet");
-    r = standard(), r.pre = "kimi-k2", expect_refusal(&r, "tokenizer.ggml.pre", "\"kimi-k2\" is not supported yet");
+    r.model = "no_vocab", expect_refusal(&r, "tokenizer.ggml.model", "no tokenizer");
+    r.model = "rwkv", expect_refusal(&r, "tokenizer.ggml.model", "\"rwkv\" are not supported");
+    r = standard(), r.pre = "nobody's", expect_refusal(&r, "tokenizer.ggml.pre", "\"nobody's\" is not supported");
     r = standard(), r.tokens[0] = NULL, r.type_count = 1,
     expect_refusal(&r, "tokenizer.ggml.tokens", "no array of tokens");
-    r = standard(), r.tokens_are_numbers = true, expect_refusal(&r, "tokenizer.ggml.tokens", "no array of tokens");
+    r = standard(), r.tokens_are_numbers = true, expect_refusal(&r, "tokenizer.ggml.tokens", "not an array of strings");
     r = standard(), r.tokens[1] = "a", expect_refusal(&r, "tokenizer.ggml.tokens", "\"a\" is there twice");
     r = standard(), r.tokens[7] = "\xFF<", expect_refusal(&r, "tokenizer.ggml.tokens", "not UTF-8");
     r = standard(), r.type_count = 3, expect_refusal(&r, "tokenizer.ggml.token_type", "12 tokens but 3 token types");
@@ -382,14 +527,47 @@ static void test_bad(void **state)
     }
 }
 
-static void test_memory(void **state)
+/* SentencePiece's merges by scores, made wrong. */
+static recipe scored(void)
 {
-    (void)state;
+    static const float scores[16] = { 0, 0, 0, -1, -2, -3, -4, -5, -6, -7, -8, -9 };
     recipe r = standard();
-    gguf g;
+    r.model = "llama";
+    r.tokens[0] = "<unk>";
+    r.tokens[1] = "a";
+    r.tokens[2] = "b";
+    r.scores = scores;
+    r.score_count = 12;
+    return r;
+}
+
+static void test_bad_scores(void **state)
+{
+    static const float odd[16] = { 0, 0, 0, NAN };
+    static const char *const key = "tokenizer.ggml.scores";
+    (void)state;
+    recipe r = scored();
     tokenizer *t;
     write_recipe(&r);
-    assert_ok(gguf_open(&g, path));
+    assert_ok(try_open(&t, path));
+    expect(t, "ab", 0, "0 3", "<unk>ab"); /* U+2581 has neither a token nor bytes */
+    tokenizer_free(t);
+    r.scores = NULL, expect_refusal(&r, key, "the file has no scores");
+    r = scored(), r.score_count = 11, expect_refusal(&r, key, "12 tokens but 11 scores");
+    r = scored(), r.scores = odd, expect_refusal(&r, key, "the score of token 3 is not a number");
+    r = scored(), r.model = "t5", r.key = "tokenizer.ggml.precompiled_charsmap",
+    expect_refusal(&r, r.key, "not an array of bytes");
+    r = scored(), r.model = "t5", r.key = "tokenizer.ggml.unknown_token_id", r.value = UINT32_MAX,
+    expect_refusal(&r, r.key, "a unigram model needs this token");
+    r = scored(), r.model = "bert", expect_refusal(&r, "tokenizer.ggml.unknown_token_id", "a WordPiece model needs");
+    r.key = "tokenizer.ggml.unknown_token_id", expect_refusal(&r, "tokenizer.ggml.bos_token_id", "begin with this");
+}
+
+static void fail_memory_in(const char *file)
+{
+    gguf g;
+    tokenizer *t;
+    assert_ok(gguf_open(&g, file));
     mem_fail_at(0);
     assert_ok(tokenizer_open_gguf(&t, &g));
     tokenizer_free(t);
@@ -403,11 +581,23 @@ static void test_memory(void **state)
     gguf_close(&g);
 }
 
+static void test_memory(void **state)
+{
+    static const char *const names[] = { "gpt2", "gemma4", "phi3", "bert", "t5" };
+    char file[512];
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(file, sizeof file, VOCABULARIES "%s.gguf", names[i]);
+        fail_memory_in(file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),       cmocka_unit_test(test_names), cmocka_unit_test(test_special),
-        cmocka_unit_test(test_longest_first), cmocka_unit_test(test_bad),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_vectors),    cmocka_unit_test(test_names),      cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_every_name), cmocka_unit_test(test_special),    cmocka_unit_test(test_longest_first),
+        cmocka_unit_test(test_bad),        cmocka_unit_test(test_bad_scores), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,0 +1,164 @@
+/* scored_merges.c: the merges of a vocabulary with scores, in the order that Hugging Face's converters give them. */
+#include "scored_merges.h"
+
+#include "err.h"
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct halves {
+    int32_t left, right, whole;
+    size_t left_bytes;
+    float score;
+} halves;
+
+typedef struct halves_list {
+    halves *items;
+    size_t count, capacity;
+} halves_list;
+
+static int add_halves(halves_list *list, halves h)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 1024;
+        halves *items = mem_grow(list->items, capacity, sizeof *items);
+        if (!items)
+            return fail_memory();
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = h;
+    return LORAC_OK;
+}
+
+/* An added token is found in a text before anything is merged. */
+static bool is_merged(const vocabulary *v, int32_t id)
+{
+    return v->token[id].p && !(v->flags[id] & TOKEN_ADDED) && v->token[id].n <= ADDED_TOKEN_LONGEST &&
+           !memchr(v->token[id].p, ' ', v->token[id].n);
+}
+
+/* Where token `id` can be cut in two tokens. */
+static int cut(const vocabulary *v, int32_t id, float score, halves_list *list)
+{
+    slice token = v->token[id];
+    for (size_t at = 0; is_merged(v, id) && at < token.n;) {
+        utf8_next(token, &at);
+        if (at == token.n)
+            break;
+        int64_t left = map_find(&v->ids, (slice){ token.p, at });
+        int64_t right = map_find(&v->ids, (slice){ token.p + at, token.n - at });
+        if (left >= 0 && right >= 0)
+            TRY(add_halves(list, (halves){ (int32_t)left, (int32_t)right, id, at, score }));
+    }
+    return LORAC_OK;
+}
+
+static int by_score(const void *first, const void *second)
+{
+    const halves *a = first, *b = second;
+    if (a->score != b->score)
+        return a->score > b->score ? -1 : 1;
+    if (a->whole != b->whole)
+        return a->whole < b->whole ? -1 : 1;
+    return (a->left_bytes < b->left_bytes) - (a->left_bytes > b->left_bytes);
+}
+
+static json_t *list_merges(const vocabulary *v, const halves_list *list)
+{
+    json_t *merges = json_array();
+    for (size_t i = 0; merges && i < list->count; i++) {
+        slice left = v->token[list->items[i].left], right = v->token[list->items[i].right];
+        buf text = { 0 };
+        buf_slice(&text, left);
+        buf_char(&text, ' ');
+        buf_slice(&text, right);
+        if (buf_status(&text) != LORAC_OK || json_array_append_new(merges, json_stringn_nocheck(text.p, text.n))) {
+            json_decref(merges);
+            merges = NULL;
+        }
+        buf_free(&text);
+    }
+    return merges;
+}
+
+json_t *merges_of_scores(const vocabulary *v, const float *scores)
+{
+    halves_list list = { 0 };
+    json_t *merges = NULL;
+    int status = LORAC_OK;
+    for (int32_t id = 0; id < v->count && status == LORAC_OK; id++)
+        status = cut(v, id, scores[id], &list);
+    if (status == LORAC_OK) {
+        if (list.count)
+            qsort(list.items, list.count, sizeof *list.items, by_score);
+        merges = list_merges(v, &list);
+    }
+    mem_free(list.items);
+    return merges;
+}
+
+/* ---- Back */
+
+static int32_t merged_token(const vocabulary *v, const json_t *merge, buf *scratch)
+{
+    slice right = { json_string_value(merge), json_string_length(merge) }, left = { 0 };
+    buf_clear(scratch);
+    if (json_is_array(merge)) {
+        buf_text(scratch, json_string_value(json_array_get(merge, 0)));
+        buf_text(scratch, json_string_value(json_array_get(merge, 1)));
+    } else {
+        left = slice_cut(&right, ' ');
+        buf_slice(scratch, left);
+        buf_slice(scratch, right);
+    }
+    return (int32_t)map_find(&v->ids, buf_slice_of(scratch));
+}
+
+/* In how many ways two neighbours may become this token. A character without a token is a neighbour, too. */
+static int count_cuts(const vocabulary *v, int32_t id)
+{
+    slice token = v->token[id];
+    int count = 0;
+    for (size_t at = 0; at < token.n;) {
+        size_t last = at;
+        utf8_next(token, &at);
+        if (at == token.n)
+            break;
+        size_t after = at;
+        utf8_next(token, &after);
+        bool left = last == 0 || map_find(&v->ids, (slice){ token.p, at }) >= 0;
+        bool right = after == token.n || map_find(&v->ids, (slice){ token.p + at, token.n - at }) >= 0;
+        count += left && right;
+    }
+    return count;
+}
+
+int scores_of_merges(const vocabulary *v, const json_t *merges, float *scores, bool *exact)
+{
+    int *seen = mem_new((size_t)v->count, sizeof *seen);
+    buf scratch = { 0 };
+    int32_t last = -1, order = 0;
+    int status = seen ? LORAC_OK : fail_memory();
+    *exact = true;
+    for (size_t i = 0; status == LORAC_OK && *exact && i < json_array_size(merges); i++) {
+        int32_t id = merged_token(v, json_array_get(merges, i), &scratch);
+        status = buf_status(&scratch);
+        *exact = id >= 0 && (!seen[id] || id == last);
+        if (status != LORAC_OK || !*exact)
+            break;
+        if (!seen[id]++)
+            scores[id] = (float)-order++;
+        last = id;
+    }
+    for (int32_t id = 0; status == LORAC_OK && *exact && id < v->count; id++) {
+        if (is_merged(v, id))
+            *exact = seen[id] == count_cuts(v, id);
+        if (!seen[id])
+            scores[id] = v->flags[id] & TOKEN_ADDED ? 0 : (float)-order;
+    }
+    mem_free(seen);
+    buf_free(&scratch);
+    return status;
+}

@@ -1,0 +1,18 @@
+/* scored_merges.h: byte-pair encoding by scores, as SentencePiece and llama.cpp have it, and by a list of merges, as
+ * tokenizer.json has it: what each says, in the other's words. */
+#ifndef LORAC_SCORED_MERGES_H
+#define LORAC_SCORED_MERGES_H
+
+#include "json.h"
+#include "vocabulary.h"
+
+/* Every way to put a token together from two others, best score first, as an array of "left right"; NULL without
+ * memory.
+ */
+json_t *merges_of_scores(const vocabulary *v, const float *scores);
+
+/* The scores that merge as this list does: 0, -1, -2 ... in the order of the merged tokens. *exact is false where there
+ * are none: a token without all of its merges, or with merges of others between them. */
+int scores_of_merges(const vocabulary *v, const json_t *merges, float *scores, bool *exact);
+
+#endif
