@@ -17,6 +17,8 @@ struct unigram {
 };
 
 static const double unknown_penalty = 10;
+/* Sums beyond this, of texts of some 100 kB, would lose so much to rounding that worse tokens came out. */
+static const double single_most = 1 << 18;
 
 int unigram_open(unigram **out, const vocabulary *v, const double *scores)
 {
@@ -121,7 +123,7 @@ static int reach_for(walk *w, size_t place)
 
 static inline void offer(way *to, double score, uint32_t begin, int32_t id, bool single)
 {
-    if (single)
+    if (single && score > -single_most)
         score = (float)score;
     if (to->begin == no_way || score > to->score)
         *to = (way){ score, begin, id };
