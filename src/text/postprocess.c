@@ -128,6 +128,7 @@ int post_surround(const tokenizer *t, const encoding *second, bool add_special, 
     bool own_pair = step && step->pair;
     if (!second && !step)
         return LORAC_OK;
+    TRY(encoding_reserve(e, 1)); /* of an empty text there is nothing yet */
     encoding whole = {
         e->ids + from, e->begin + from, e->end + from, e->types + from, e->special + from, e->count - from, 0
     };
