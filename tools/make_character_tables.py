@@ -3,7 +3,7 @@
 
     make_character_tables.py
 
-Writes src/text/character_tables.c. Every character is put to the library itself (tools/peers-requirements.txt has the version): its tables
+Writes src/text/tokenizer/character_tables.c. Every character is put to the library itself (tools/peers-requirements.txt has the version): its tables
 come from several editions of Unicode, so no one edition gives them.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import normalizers, pre_tokenizers
 
-OUT = Path(__file__).resolve().parent.parent / "src" / "text" / "character_tables.c"
+OUT = Path(__file__).resolve().parent.parent / "src" / "text" / "tokenizer" / "character_tables.c"
 CHARACTERS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 HEAD = """/* character_tables.c: made by tools/make_character_tables.py from what Hugging Face's tokenizers do with every

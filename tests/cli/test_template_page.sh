@@ -15,7 +15,7 @@ entries() {
 }
 
 count=0
-for name in $(entries src/text/jinja_{filters,sequences,tests,methods,str,functions,parse,exec}.c) previtem nextitem; do
+for name in $(entries src/text/jinja/jinja_{filters,sequences,tests,methods,str,functions,parse,exec}.c) previtem nextitem; do
     count=$((count + 1))
     grep -qF -e "\`$name\`" -e "\`$name(" -e "\"$name\"" "$page" || fail "$page does not name $name"
 done
@@ -32,8 +32,8 @@ done < <(sed -nE 's/^    \{ "([a-z0-9_-]+)",.*/\1/p' src/text/builtin_templates.
 
 limits=(JINJA_DEPTH_LIMIT:1200 JINJA_RANGE_LIMIT:100000 JINJA_NESTING_LIMIT:200 JINJA_VALUE_DEPTH_LIMIT:200)
 for limit in "${limits[@]}"; do
-    grep -qE "${limit%:*} = ${limit#*:}\b" src/text/jinja.h || fail "${limit%:*} is no longer ${limit#*:}: $page"
+    grep -qE "${limit%:*} = ${limit#*:}\b" src/text/jinja/jinja.h || fail "${limit%:*} is no longer ${limit#*:}: $page"
 done
-grep -q 'JINJA_STEP_LIMIT 10000000LL' src/text/jinja.h || fail "the limit on steps changed: $page"
+grep -q 'JINJA_STEP_LIMIT 10000000LL' src/text/jinja/jinja.h || fail "the limit on steps changed: $page"
 
 finish

@@ -2,7 +2,7 @@
  * UTF-8.
  */
 #include "input.h"
-#include "tokenizer_parts.h"
+#include "tokenizer/tokenizer_parts.h"
 
 #include "err.h"
 

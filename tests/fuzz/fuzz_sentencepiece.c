@@ -1,7 +1,7 @@
 /* Any bytes as a SentencePiece model: refused, or a tokenizer whose ids and offsets stay in bounds and whose decoded
  * text is UTF-8. */
 #include "input.h"
-#include "tokenizer_parts.h"
+#include "tokenizer/tokenizer_parts.h"
 
 static const char text[] =
     "It's 12 two words<|x|>  <s>x, caf\xC3\xA9 e\xCC\x81 \xC2\xBD (\xF0\x9F\x98\x80)\r\n\n\t\xFF aaaa"

@@ -1,7 +1,7 @@
 /* Any bytes as a tokenizer.json: refused, or a tokenizer whose ids and offsets stay in bounds and whose decoded text is
  * UTF-8. */
 #include "input.h"
-#include "tokenizer_parts.h"
+#include "tokenizer/tokenizer_parts.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
 #include "file.h"
 #include "json.h"
 #include "mem.h"
-#include "sentencepiece.h"
-#include "tokenizer_parts.h"
+#include "tokenizer/sentencepiece.h"
+#include "tokenizer/tokenizer_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

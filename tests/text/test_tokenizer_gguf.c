@@ -7,7 +7,7 @@
 #include "file.h"
 #include "json.h"
 #include "mem.h"
-#include "tokenizer_parts.h"
+#include "tokenizer/tokenizer_parts.h"
 
 #include <math.h>
 
