@@ -160,9 +160,9 @@ static int offer_tokens(walk *w, size_t at, size_t length)
 static int give_unknown(walk *w, size_t end)
 {
     size_t begin = w->unknown;
-    slice run = { w->word.p + begin, end - begin };
     if (begin == SIZE_MAX)
         return LORAC_OK;
+    slice run = { w->word.p + begin, end - begin };
     w->unknown = SIZE_MAX;
     if (w->u->single)
         return unknown_add(w->rule, w->out, w->word, begin, end);
