@@ -102,18 +102,12 @@ static int put_made_keys(gguf_writer *w, const export_plan *plan)
     gguf_put_text(w, "general.type", slice_of("model"));
     gguf_put_text(w, "general.name", model_name(m));
     TRY(put_config(w, m));
-    buf path = { 0 };
-    const char *file = path_join(&path, m->path, "tokenizer.json");
-    int status = file ? LORAC_OK : fail_memory();
-    if (status == LORAC_OK && path_exists(file)) {
-        tokenizer *t;
-        status = tokenizer_open_folder(&t, m->path);
-        if (status == LORAC_OK) {
-            status = tokenizer_put_gguf(t, m->path, w, m->config.vocabulary);
-            tokenizer_free(t);
-        }
-    }
-    buf_free(&path);
+    if (!tokenizer_is_in_folder(m->path))
+        return LORAC_OK;
+    tokenizer *t;
+    TRY(tokenizer_open_folder(&t, m->path));
+    int status = tokenizer_put_gguf(t, m->path, w, m->config.vocabulary);
+    tokenizer_free(t);
     return status;
 }
 

@@ -82,14 +82,22 @@ bool precompiled_longest(const precompiled *p, slice text, size_t *length, slice
 
 enum { GRAPHEME_LONGEST = 6 }; /* bytes; longer ones go by characters */
 
+/* utf8proc's own view of the characters it knows, which are more than character_known is for. */
+static utf8proc_int32_t character_at(slice text, size_t *at)
+{
+    uint32_t c = utf8_next(text, at);
+    bool known = utf8proc_category((utf8proc_int32_t)c) != UTF8PROC_CATEGORY_CN;
+    return (utf8proc_int32_t)(known ? c : character_known(c));
+}
+
 /* Where the grapheme cluster that begins at `at` ends. */
 static size_t grapheme_end(slice text, size_t at)
 {
     utf8proc_int32_t state = 0;
-    utf8proc_int32_t c = (utf8proc_int32_t)character_known(utf8_next(text, &at));
+    utf8proc_int32_t c = character_at(text, &at);
     while (at < text.n) {
         size_t next = at;
-        utf8proc_int32_t after = (utf8proc_int32_t)character_known(utf8_next(text, &next));
+        utf8proc_int32_t after = character_at(text, &next);
         if (utf8proc_grapheme_break_stateful(c, after, &state))
             break;
         c = after;

@@ -506,7 +506,12 @@ int tokenizer_put_gguf(const tokenizer *t, const char *folder, gguf_writer *w, i
     buf path = { 0 };
     json_t *root = NULL;
     const char *file = path_join(&path, folder, "tokenizer.json");
-    int status = file ? json_read(&root, file, TOKENIZER_LIMIT, JSON_TAKE_NUL) : fail_memory();
+    int status = file ? LORAC_OK : fail_memory();
+    if (status == LORAC_OK && !path_exists(file))
+        status = fail_at(LORAC_ERROR_USAGE, (fault){ .file = folder, .hint = "Save it as tokenizer.json first" },
+                         "a tokenizer that is no tokenizer.json cannot be written as GGUF by this version");
+    if (status == LORAC_OK)
+        status = json_read(&root, file, TOKENIZER_LIMIT, JSON_TAKE_NUL);
     if (status == LORAC_OK)
         status = put_all(t, root, file, w, rows);
     json_decref(root);
