@@ -256,6 +256,12 @@ def thousands():
                     normalizer=normalizers.Sequence([normalizers.NFKD(), normalizers.NFC()]))
 
 
+def ruby():
+    """Classes within classes, intersections, named lists, word ends: what PCRE2 reads otherwise."""
+    return byte_bpe(split(r"[\p{L}&&[^\p{Lu}]]+"), split(r"[[:punct:]&&[^!]]+|[^[a-y[0-5-]]&&\p{Nd}]"), split(r"\b\w"), split(r"[\u0041-\u005A]\h*"),
+                    split(r"[^\s\w[!?]]+"), last_bytes())
+
+
 def gpt4o():
     return byte_bpe(split(GPT4O), last_bytes(), added=["<|endoftext|>"])
 
@@ -293,4 +299,4 @@ def vocab_txt(trained):
 MAKERS = {maker.__name__: maker for maker in (
     bert_uncased, bert_cased, bert_multilingual, distil, words_whitespace, words_blanks, words_scripts, words_digits, words_delimiter, words_length,
     metaspace_always, metaspace_first, metaspace_never, strips, llama2, gemma, clip, bloom, deepseek_llm, deepseek_coder, deepseek_v3, falcon,
-    thousands, gpt4o, qwen35, normalised_bytes)}
+    thousands, ruby, gpt4o, qwen35, normalised_bytes)}
