@@ -3,8 +3,8 @@
 
     check_tokenizer.py [--strings N] [--markdown FILE] [FOLDER...]
 
-A folder holds tokenizer.json, or files from before it. Without folders: those of tests/golden/tokenizers, and the real model's vocabulary, where it is there,
-against one put together here as llama.cpp reads it. --markdown writes the table to a file.
+A folder holds tokenizer.json, or files from before it. Without folders: those of tests/golden/tokenizers. --markdown writes the table to a
+file. GGUF vocabularies are compared with llama.cpp in check_gguf_tokenizer.py.
 """
 
 import argparse
@@ -17,11 +17,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from peer import CACHE, ROOT
+from peer import ROOT
 from text_rows import Text, byte_begins, library
 
 PAIRS = 500  # strings that go as pairs, too
@@ -79,11 +78,8 @@ def peer_offsets(encoding, begins):
 
 
 def differs(ours, encoding, begins):
-    """`begins` is None where there are no offsets to compare with."""
     if not numpy.array_equal(ours[0], encoding.ids):
         return f"ids {ours[0].tolist()} and not {encoding.ids}"
-    if begins is None:
-        return None
     expected = peer_offsets(encoding, begins)
     if not (numpy.array_equal(ours[1], expected[:, 0]) and numpy.array_equal(ours[2], expected[:, 1])):
         return f"offsets {list(zip(ours[1].tolist(), ours[2].tolist()))} and not {expected.tolist()}"
@@ -92,14 +88,14 @@ def differs(ours, encoding, begins):
     return None
 
 
-def compare_singles(ours, peer, texts, with_offsets):
+def compare_singles(ours, peer, texts):
     full, bare = peer.encode_batch(texts), peer.encode_batch(texts, add_special_tokens=False)
     ids = [encoding.ids for encoding in full]
     decoded = [peer.decode_batch(ids, skip_special_tokens=skip) for skip in (False, True)]
     for i, text in enumerate(texts):
         encoded = text.encode()
         columns = ours.encode(encoded)
-        problem = differs(columns, full[i], byte_begins(text) if with_offsets else None)
+        problem = differs(columns, full[i], byte_begins(text))
         if not problem and ours.encode(encoded, special=False)[0].tolist() != bare[i].ids:
             problem = f"without special tokens {ours.encode(encoded, special=False)[0].tolist()} and not {bare[i].ids}"
         for skip in (False, True):
@@ -158,29 +154,13 @@ def from_folder(folder):
     return peer
 
 
-def from_smollm(path):
-    """llama.cpp's reading of the name "smollm": every number alone, then the words of GPT-2; control tokens are found in text."""
-    from gguf import GGUFReader
-
-    fields = GGUFReader(path).fields
-    tokens, merges, types = (fields[f"tokenizer.ggml.{key}"].contents() for key in ("tokens", "merges", "token_type"))
-    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
-    peer = Tokenizer(BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=pairs))
-    numbers = pre_tokenizers.Split(Regex(r"\p{N}"), "isolated")
-    peer.pre_tokenizer = pre_tokenizers.Sequence([numbers, pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    peer.decoder = decoders.ByteLevel()
-    peer.add_special_tokens([AddedToken(token, normalized=False) for token, kind in zip(tokens, types) if kind == 3])
-    return peer
-
-
-def compare(count, model):
+def compare(count, folder):
     """A row of the table, and what differs."""
-    is_gguf = str(model).endswith(".gguf")  # llama.cpp knows no offsets
-    peer = from_smollm(model) if is_gguf else from_folder(model)
-    texts, ours = random_texts(peer, count), Text(model)
-    problems = list(compare_singles(ours, peer, texts, not is_gguf)) + list(compare_pairs(ours, peer, texts))
+    peer = from_folder(folder)
+    texts, ours = random_texts(peer, count), Text(folder)
+    problems = list(compare_singles(ours, peer, texts)) + list(compare_pairs(ours, peer, texts))
     kind = kind_of(json.loads(peer.to_str()))
-    return (Path(model).stem, kind, count, len(problems), *speeds(ours, peer, texts)), problems
+    return (Path(folder).stem, kind, count, len(problems), *speeds(ours, peer, texts)), problems
 
 
 def write_markdown(path, rows):
@@ -193,13 +173,8 @@ def write_markdown(path, rows):
     Path(path).write_text("\n".join(lines) + "\n")
 
 
-def models():
-    found = sorted(path.parent for path in (ROOT / "tests" / "golden" / "tokenizers").glob("*/expected.json"))
-    real = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    if real.exists():
-        return [*found, real]
-    print(f"not compared: {real} is not there")
-    return found
+def golden_folders():
+    return sorted(path.parent for path in (ROOT / "tests" / "golden" / "tokenizers").glob("*/expected.json"))
 
 
 def main():
@@ -211,7 +186,7 @@ def main():
     library()
     rows = []
     with multiprocessing.Pool() as pool:
-        for row, problems in pool.imap(partial(compare, arguments.strings), arguments.folders or models()):
+        for row, problems in pool.imap(partial(compare, arguments.strings), arguments.folders or golden_folders()):
             name, kind, count, wrong, fast, slow = row
             print(f"{'FAIL' if wrong else 'ok  '} {name:18} {count} strings, {wrong} differ, {fast:6.1f} MB/s beside {slow:5.1f}, {kind}", flush=True)
             for problem in problems[:3]:
