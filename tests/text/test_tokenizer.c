@@ -405,6 +405,27 @@ static void test_vocab_txt(void **state)
     folder_remove(folder);
 }
 
+/* "F" with "FF" is as good as "FF" with "F"; the last bits of the scores decide, as the library reads them: [1, 3, 2].
+ */
+static void test_unigram_ties(void **state)
+{
+    (void)state;
+    const char *folder = test_folder();
+    tokenizer *t;
+    encoding e = { 0 };
+    write_tokenizer(folder, "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"u\",0],"
+                            "[\"0x2\",-11.207028862600557],[\"F\",-9.001455143370887],[\"FF\",-11.328737160160818]]}}");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_ok(tokenizer_encode(t, slice_of("0x2FFF"), 0, &e));
+    assert_int_equal(e.count, 3);
+    assert_int_equal(e.ids[0], 1);
+    assert_int_equal(e.ids[1], 3);
+    assert_int_equal(e.ids[2], 2);
+    encoding_free(&e);
+    tokenizer_free(t);
+    folder_remove(folder);
+}
+
 /* A text that the file's rules blow up, an expression that takes for ever, and blanks that two tokens want. */
 static void test_bad_rules(void **state)
 {
@@ -531,9 +552,10 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),   cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding),
-        cmocka_unit_test(test_long),      cmocka_unit_test(test_config),    cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_vocab_txt), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_goldens),      cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding),
+        cmocka_unit_test(test_long),         cmocka_unit_test(test_config),    cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_unigram_ties), cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_vocab_txt),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

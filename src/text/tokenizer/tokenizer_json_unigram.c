@@ -3,6 +3,46 @@
 #include "tokenizer_json.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The shortest decimal digits that stand for the number, as files have them: `digits` times 10 to the `exponent`.
+ * Behind the first digit stands the locale's point, whatever it is. */
+static uint64_t shortest_digits(double number, int *exponent)
+{
+    char text[40];
+    uint64_t digits = 0;
+    snprintf(text, sizeof text, "%.15e", number);
+    if (strtod(text, NULL) != number)
+        snprintf(text, sizeof text, "%.16e", number);
+    char *p = text;
+    int count = 0;
+    for (; *p != 'e'; p++) {
+        if (*p < '0' || *p > '9')
+            continue;
+        digits = digits * 10 + (uint64_t)(*p - '0');
+        count++;
+    }
+    *exponent = atoi(p + 1) - (count - 1);
+    for (; digits && digits % 10 == 0; ++*exponent)
+        digits /= 10;
+    return digits;
+}
+
+/* The number as tokenizers reads it: its JSON reader makes a double of the digits and divides it by the power of ten,
+ * which rounds twice. Which of two equally good ways to cut a word wins may hang on the last bit. */
+static double as_read_by_peer(double number)
+{
+    enum { EXACT_POWERS = 22 };
+    int exponent;
+    double power = 1, digits = (double)shortest_digits(fabs(number), &exponent);
+    if (number == 0 || abs(exponent) > EXACT_POWERS)
+        return number;
+    for (int i = 0; i < abs(exponent); i++)
+        power *= 10;
+    double read = exponent < 0 ? digits / power : digits * power;
+    return number < 0 ? -read : read;
+}
 
 /* Added tokens stand behind the model's. */
 static size_t count_new(const json_t *added, size_t count)
@@ -28,7 +68,7 @@ static int read_token(tokenizer *t, part vocab, size_t id, double *score)
     token.p = arena_text(&t->memory, token.p, token.n);
     if (!token.p)
         return fail_memory();
-    *score = json_number_value(value);
+    *score = as_read_by_peer(json_number_value(value));
     return tokenizer_put(t, (int32_t)id, token, 0, vocab.place);
 }
 
