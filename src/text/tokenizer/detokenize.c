@@ -112,6 +112,18 @@ static void strings_free(strings *s)
 
 /* ---- The steps. Each makes `out`, which is empty, of `in`. */
 
+/* Appends `bytes` made valid. */
+static void add_valid(slice bytes, buf *out)
+{
+    for (size_t at = 0; at < bytes.n;) {
+        bool whole;
+        size_t n = character_part(bytes, at, &whole);
+        buf_slice(out, whole ? (slice){ bytes.p + at, n } : slice_of(replacement));
+        at += n;
+    }
+}
+
+/* What follows, expressions above all, is for text that is UTF-8. */
 static int undo_letters(const strings *in, strings *out)
 {
     for (size_t i = 0; i < in->count; i++) {
@@ -119,6 +131,13 @@ static int undo_letters(const strings *in, strings *out)
             buf_slice(&out->bytes, string_at(in, i));
         else
             add_letters_as_bytes(string_at(in, i), &out->bytes);
+    }
+    slice made = buf_slice_of(&out->bytes);
+    if (utf8_valid(made) < made.n) {
+        buf valid = { 0 };
+        add_valid(made, &valid);
+        buf_free(&out->bytes);
+        out->bytes = valid;
     }
     return end_string(out, true);
 }
@@ -402,17 +421,6 @@ static int add_token(const tokenizer *t, int32_t id, bool skip_special, strings 
         return add_string(out, token, flags & TOKEN_VERBATIM);
     buf_char(&out->bytes, (char)byte_of_token(token));
     return end_string(out, true);
-}
-
-/* Appends `bytes` made valid. */
-static void add_valid(slice bytes, buf *out)
-{
-    for (size_t at = 0; at < bytes.n;) {
-        bool whole;
-        size_t n = character_part(bytes, at, &whole);
-        buf_slice(out, whole ? (slice){ bytes.p + at, n } : slice_of(replacement));
-        at += n;
-    }
 }
 
 static int decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special, bool whole, buf *out)
