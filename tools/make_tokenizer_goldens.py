@@ -3,7 +3,7 @@
 
     make_tokenizer_goldens.py
 
-Writes tests/golden/tokenizers: texts.json, and for each NAME a folder NAME with tokenizer.json (or vocab.txt and what is beside it) and
+Writes tests/golden/tokenizers: texts.json, and for each NAME a folder NAME with tokenizer.json (or vocab.txt, or vocab.json, and what is beside it) and
 expected.json: for each text
 [ids, byte offsets flat, ids without special tokens if they differ or null, decoded if it differs from the text or null, decoded without
 special tokens if it differs from the former or null]; null for a text that was left out to keep the file small. Those of tokenizer_kinds.py
@@ -167,9 +167,13 @@ def expected(tokenizer, text):
             None if skipped == decoded else skipped]
 
 
+def compact(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def write(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    path.write_text(compact(value) + "\n")
 
 
 def save(name, saved, all_texts, wanted):
@@ -179,12 +183,12 @@ def save(name, saved, all_texts, wanted):
 
 def save_rows(name, tokenizer, all_texts, wanted):
     rows = [expected(tokenizer, text) if wanted(i) else None for i, text in enumerate(all_texts)]
-    (OUT / name / "expected.json").write_text("[\n" + ",\n".join(json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in rows) + "\n]\n")
+    (OUT / name / "expected.json").write_text("[\n" + ",\n".join(map(compact, rows)) + "\n]\n")
 
 
 def main():
     from tokenizer_kinds import MAKERS as MORE_MAKERS
-    from tokenizer_kinds import vocab_txt
+    from tokenizer_kinds import vocab_json, vocab_txt
     from transformers import AutoTokenizer
 
     all_texts = texts()
@@ -193,10 +197,11 @@ def main():
         path = OUT / name / "tokenizer.json"
         saved = path.read_text() if path.exists() else make().to_str()
         save(name, json.loads(saved), all_texts, lambda i, n=number: i % 4 == n % 4)
-    for number, (name, files) in enumerate(vocab_txt(OUT / "bert_cased" / "tokenizer.json").items()):
+    folders = vocab_txt(OUT / "bert_cased" / "tokenizer.json") | vocab_json(OUT)
+    for number, (name, files) in enumerate(folders.items()):
         (OUT / name).mkdir(exist_ok=True)
         for file, content in files.items():
-            (OUT / name / file).write_bytes((content if isinstance(content, str) else json.dumps(content)).encode())
+            (OUT / name / file).write_bytes((content if isinstance(content, str) else compact(content)).encode())
         tokenizer = AutoTokenizer.from_pretrained(OUT / name).backend_tokenizer
         save_rows(name, tokenizer, all_texts, lambda i, n=number: i % 4 == n % 4)
     for name, make in MAKERS.items():

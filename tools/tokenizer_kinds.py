@@ -276,7 +276,7 @@ def normalised_bytes():
     return tokenizer
 
 
-# ---- Folders without tokenizer.json: vocab.txt and the files beside it
+# ---- Folders without tokenizer.json: vocab.txt and the files beside it ...
 
 
 def vocab_txt(trained):
@@ -293,6 +293,41 @@ def vocab_txt(trained):
         "vocab_txt_cased": {"vocab.txt": lines.replace("\n", "\r\n"), "tokenizer_config.json": config, "added_tokens.json": {"word": 301, "plumber": 300},
                             "special_tokens_map.json": {"cls_token": "<s>", "sep_token": "The"}},
         "vocab_txt_added": {"vocab.txt": lines, "tokenizer_config.json": {"tokenizer_class": "ElectraTokenizer", "added_tokens_decoder": decoder}},
+    }
+
+
+# ---- ... and vocab.json with merges.txt
+
+
+def flagged(content, **flags):
+    return {"content": content, "lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": True, **flags}
+
+
+def vocab_json(folder):
+    """name: files, with the models of tokenizer.json files below the folder. Each class of transformers reads the two files in its own way."""
+    def files(trained, config, more=None, first="#version: 0.2\n", end="\n", extra=()):
+        model = json.loads((folder / trained / "tokenizer.json").read_text())["model"]
+        vocabulary = model["vocab"] | {token: len(model["vocab"]) + i for i, token in enumerate(extra)}
+        pairs = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+        return {"vocab.json": vocabulary, "merges.txt": first + "".join(pair + end for pair in pairs), "tokenizer_config.json": config, **(more or {})}
+
+    roberta = {"tokenizer_class": "LongformerTokenizerFast", "trim_offsets": True, "sep_token": "<end>", "add_bos_token": False}
+    whole = {"bos_token": "<s>", "mask_token": {**flagged("<mask>", lstrip=True), "__type": "AddedToken"}, "image_token": "<both>"}
+    qwen = {"tokenizer_class": "Qwen2Tokenizer", "bos_token": None, "eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"],
+            "add_prefix_space": None, "errors": "replace",
+            "added_tokens_decoder": {"990": flagged("<|im_end|>", lstrip=True), "99": flagged("<|endoftext|>"),
+                                     "991": flagged("two words", special=False, normalized=True), "992": flagged("word", special=False, single_word=True)}}
+    return {
+        "vocab_json": files("gpt2", {"add_bos_token": True, "add_prefix_space": True, "model_max_length": int(1e30)},
+                            {"config.json": {"model_type": "gpt2"}, "added_tokens.json": {"word": 500, "<right>": 400, "<mask>": 300},
+                             "special_tokens_map.json": {"bos_token": flagged("<s>"), "mask_token": "<mask>"}}),
+        "vocab_json_roberta": files("gpt2", {**roberta, **whole}, end="\r\n", extra=("<pad>", "<s>", "</s>", "<mask>")),
+        "vocab_json_deberta": files("gpt2", {"add_bos_token": True}, {"config.json": {"model_type": "deberta"}}),
+        "vocab_json_qwen2": files("qwen2", qwen, first=""),
+        "vocab_json_clip": files("clip", {}, {"config.json": {"model_type": "clip", "vocab_size": 620}}, end="\r\n"),
+        "vocab_json_cohere": files("gpt2", {"tokenizer_class": "CohereTokenizerFast", "add_bos_token": True, "add_eos_token": True}),
+        "vocab_json_neox": files("gpt2", {"extra_special_tokens": {"image": "<both>", "end": "<end>"}},
+                                 {"config.json": {"model_type": "gpt2", "tokenizer_class": "GPTNeoXTokenizerFast"}}),
     }
 
 

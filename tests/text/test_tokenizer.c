@@ -426,6 +426,69 @@ static void test_unigram_ties(void **state)
     folder_remove(folder);
 }
 
+/* ---- vocab.json and merges.txt */
+
+static const char letters[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|endoftext|>\":3}";
+
+static const struct {
+    const char *vocabulary, *merges, *config, *place, *sentence;
+} bad_vocab_json[] = {
+    { "{}", "", "{}", "vocab.json", "an object of tokens and ids" },
+    { "[]", "", "{}", "vocab.json", "an object of tokens and ids" },
+    { "{\"a\":0,\"a\":1}", "", "{}", "vocab.json", "duplicate" },
+    { "{\"a\":0,", "", "{}", "vocab.json:1", "" },
+    { "{\"a\":\"0\"}", "", "{}", "vocab.json", "not an integer" },
+    { "{\"a\":0,\"b\":7}", "", "{}", "vocab.json", "not an integer from 0 to" },
+    { "{\"a\":0,\"b\":2}", "", "{}", "vocab.json", "\"b\" is not an integer from 0 to 1" },
+    { "{\"a\":0,\"b\":0}", "", "{}", "vocab.json", "\"b\"" },
+    { letters, "#version: 0.2\r\na b\r\nab\r\n", "{}", "merges.txt:3", "two tokens with a blank between" },
+    { letters, "a b c\n", "{}", "merges.txt:1", "two tokens with a blank between" },
+    { letters, "\n\na  b\n", "{}", "merges.txt:3", "two tokens with a blank between" },
+    { letters, "a \xFF\n", "{}", "merges.txt:1", "not UTF-8" },
+    { letters, "a b\na c\n", "{}", "merges.txt:2", "\"c\" of this merge is not in vocab.json" },
+    { letters, "b a\n", "{}", "merges.txt:1", "\"ba\" of this merge is not in vocab.json" },
+    { letters, "a b", "{\"tokenizer_class\":\"WhisperTokenizer\"}", "WhisperTokenizer", "tokenizer_class" },
+    { letters, "a b", "{\"add_prefix_space\":1}", "add_prefix_space", "true or false" },
+    { letters, "a b", "{\"tokenizer_class\":\"RobertaTokenizer\",\"cls_token\":null}", "cls", "" },
+    { letters, "a b", "{\"tokenizer_class\":\"CLIPTokenizer\",\"unk_token\":\"?\"}", "unk_token",
+      "not in the vocabulary" },
+    { letters, "a b", "{\"image_token\":{\"content\":\"\\u0041\",\"lstrip\":2}}", "lstrip", "true or false" },
+    { letters, "a b", "{\"extra_special_tokens\":[\"x\",7]}", "a number", "an added token is a string" },
+    { letters, "a b", "{\"extra_special_tokens\":{\"x\":[]}}", "an array", "an added token is a string" },
+};
+
+static void test_vocab_json(void **state)
+{
+    (void)state;
+    const char *folder = test_folder();
+    tokenizer *t;
+    encoding e = { 0 };
+    write_text(folder, "vocab.json", letters);
+    expect_refusal(folder, folder, "vocab.json", "without merges.txt");
+    for (size_t i = 0; i < sizeof bad_vocab_json / sizeof *bad_vocab_json; i++) {
+        write_text(folder, "vocab.json", bad_vocab_json[i].vocabulary);
+        write_text(folder, "merges.txt", bad_vocab_json[i].merges);
+        write_text(folder, "tokenizer_config.json", bad_vocab_json[i].config);
+        expect_refusal(folder, folder, bad_vocab_json[i].place, bad_vocab_json[i].sentence);
+    }
+    write_text(folder, "vocab.json", letters);
+    write_text(folder, "merges.txt", "#version: 0.2\r\n\r\na b");
+    write_text(folder, "tokenizer_config.json", "{}");
+    write_text(folder, "config.json", "{\"model_type\":\"whisper\"}");
+    expect_refusal(folder, "vocab.json", "whisper", "model_type");
+    write_text(folder, "config.json", "{\"model_type\":\"granite\"}");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_int_equal(tokenizer_role(t, TOKEN_EOS), 3);
+    assert_int_equal(tokenizer_role(t, TOKEN_PAD), -1);
+    assert_ok(tokenizer_encode(t, slice_of("abba<|endoftext|>"), -1, &e));
+    static const int32_t expected[] = { 2, 1, 0, 3 };
+    assert_int_equal(e.count, 4);
+    assert_memory_equal(e.ids, expected, sizeof expected);
+    encoding_free(&e);
+    tokenizer_free(t);
+    folder_remove(folder);
+}
+
 /* A text that the file's rules blow up, an expression that takes for ever, and blanks that two tokens want. */
 static void test_bad_rules(void **state)
 {
@@ -535,7 +598,8 @@ static int open_and_encode(const char *folder)
 static void test_memory(void **state)
 {
     (void)state;
-    static const char *const folders[] = { GOLDEN "lowercase", GOLDEN "metaspace_first", GOLDEN "vocab_txt_cased" };
+    static const char *const folders[] = { GOLDEN "lowercase", GOLDEN "metaspace_first", GOLDEN "vocab_txt_cased",
+                                           GOLDEN "vocab_json_roberta" };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         mem_fail_at(0);
         assert_ok(open_and_encode(folders[i]));
@@ -555,7 +619,7 @@ int main(void)
         cmocka_unit_test(test_goldens),      cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_long),         cmocka_unit_test(test_config),    cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_unigram_ties), cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_vocab_txt),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_vocab_json),   cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

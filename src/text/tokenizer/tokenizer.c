@@ -134,16 +134,20 @@ int tokenizer_surround(tokenizer *t, int32_t before, int32_t after)
     if (before < 0 && after < 0)
         return LORAC_OK;
     post_step *step = tokenizer_more_post(t);
-    post_piece *pieces = arena_new(&t->memory, 3, sizeof *pieces);
+    post_piece *pieces = arena_new(&t->memory, 6, sizeof *pieces);
     if (!step || !pieces)
         return fail_memory();
     step->kind = POST_TEMPLATE;
-    step->single = pieces;
-    if (before >= 0)
-        pieces[step->single_count++].id = before;
-    pieces[step->single_count++].id = POST_FIRST;
-    if (after >= 0)
-        pieces[step->single_count++].id = after;
+    step->single = step->pair = pieces;
+    for (uint8_t type = 0; type < 2; type++) {
+        if (before >= 0)
+            pieces[step->pair_count++] = (post_piece){ before, type };
+        pieces[step->pair_count++] = (post_piece){ type ? POST_SECOND : POST_FIRST, type };
+        if (after >= 0)
+            pieces[step->pair_count++] = (post_piece){ after, type };
+        if (!type)
+            step->single_count = step->pair_count;
+    }
     return LORAC_OK;
 }
 

@@ -5,29 +5,18 @@
 
 #include <string.h>
 
-enum { CONFIG_BYTES_MOST = 16 << 20 };
-
-static int member_path(buf *path, const char *folder, const char *name)
-{
-    return path_join(path, folder, name) ? LORAC_OK : fail_memory();
-}
-
-/* transformers writes 10^30 for "no longest text", hence BIG. */
 int tokenizer_read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
 {
     buf path = { 0 };
-    *json = NULL;
-    int status = member_path(&path, folder, name);
-    if (status == LORAC_OK && path_exists(path.p)) {
+    int status = folder_read(json, &path, folder, name);
+    if (status == LORAC_OK) {
         *file = arena_text(&t->memory, path.p, path.n);
-        status = *file ? json_read(json, *file, CONFIG_BYTES_MOST, JSON_TAKE_NUL | JSON_TAKE_DUPLICATES | JSON_TAKE_BIG)
-                       : fail_memory();
+        status = *file ? LORAC_OK : fail_memory();
     }
     buf_free(&path);
-    if (status == LORAC_OK && *json && !json_is_object(*json)) {
+    if (status != LORAC_OK) {
         json_decref(*json);
         *json = NULL;
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = *file }, "an object was expected");
     }
     return status;
 }
@@ -55,6 +44,17 @@ static int read_roles(tokenizer *t, const json_t *json, const char *file)
     return read_role(t, json, file, "pad_token", TOKEN_PAD);
 }
 
+void tokenizer_take_specials(tokenizer *t, const folder_tokens *f)
+{
+    static const special_name names[ROLE_COUNT] = {
+        [TOKEN_BOS] = SPECIAL_BOS, [TOKEN_EOS] = SPECIAL_EOS, [TOKEN_UNK] = SPECIAL_UNK, [TOKEN_PAD] = SPECIAL_PAD
+    };
+    for (int i = 0; i < ROLE_COUNT; i++) {
+        const char *text = folder_special(f, names[i]);
+        t->roles[i] = text ? tokenizer_id(t, slice_of(text)) : -1;
+    }
+}
+
 /* ---- What is put around a text */
 
 /* As transformers does when the file says either: the templates of tokenizer.json give way to one of bos, text, eos. */
@@ -75,7 +75,7 @@ static int read_surroundings(tokenizer *t, const json_t *json, const char *file)
     TRY(json_take_bool(json, "add_eos_token", &add_eos, file));
     bool says = json_is_boolean(json_object_get(json, "add_bos_token")) ||
                 json_is_boolean(json_object_get(json, "add_eos_token"));
-    return says ? replace_templates(t, add_bos, add_eos) : LORAC_OK;
+    return says && !t->keeps_templates ? replace_templates(t, add_bos, add_eos) : LORAC_OK;
 }
 
 /* ---- The files */

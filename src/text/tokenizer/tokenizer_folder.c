@@ -18,6 +18,7 @@ static const struct {
     { "spiece.model", tokenizer_open_sentencepiece },
     { "sentencepiece.bpe.model", tokenizer_open_sentencepiece },
     { "sentencepiece.model", tokenizer_open_sentencepiece },
+    { "vocab.json", tokenizer_open_vocab_json },
     { "vocab.txt", tokenizer_open_vocab_txt },
 };
 
@@ -32,12 +33,12 @@ static int open_first(tokenizer **out, const char *folder, buf *path)
     }
     return fail_at(LORAC_ERROR_DATA, (fault){ .file = folder },
                    "the folder has no tokenizer: no tokenizer.json, and no tokenizer.model, spiece.model, "
-                   "sentencepiece.bpe.model, sentencepiece.model or vocab.txt");
+                   "sentencepiece.bpe.model, sentencepiece.model, vocab.json or vocab.txt");
 }
 
 bool tokenizer_is_in_folder(const char *folder)
 {
-    static const char *const others[] = { "vocab.json", "tokenizer_config.json" };
+    static const char *const others[] = { "tokenizer_config.json" };
     size_t count = sizeof files / sizeof *files, all = count + sizeof others / sizeof *others;
     buf path = { 0 };
     bool any = false;

@@ -199,19 +199,26 @@ static int read_all(tokenizer *t, const json_t *json)
     return tokenizer_read_steps(t, json);
 }
 
+int tokenizer_from_json(tokenizer **out, const json_t *json, const char *path)
+{
+    *out = NULL;
+    int status = tokenizer_new(out, path);
+    if (status == LORAC_OK)
+        status = read_all(*out, json);
+    if (status != LORAC_OK) {
+        tokenizer_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 int tokenizer_open_json(tokenizer **out, slice text, const char *path)
 {
     json_t *json;
     *out = NULL;
     TRY(json_parse(&json, text, path, 1, JSON_TAKE_NUL));
-    int status = tokenizer_new(out, path);
-    if (status == LORAC_OK)
-        status = read_all(*out, json);
+    int status = tokenizer_from_json(out, json, path);
     json_decref(json);
-    if (status != LORAC_OK) {
-        tokenizer_free(*out);
-        *out = NULL;
-    }
     return status;
 }
 

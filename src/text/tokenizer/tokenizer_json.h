@@ -2,7 +2,7 @@
 #ifndef LORAC_TOKENIZER_JSON_H
 #define LORAC_TOKENIZER_JSON_H
 
-#include "json.h"
+#include "folder_tokens.h"
 #include "tokenizer_parts.h"
 
 /* A component: its JSON, NULL where there is none, and where it stands ("pre_tokenizer.pretokenizers[1]"). */
@@ -37,6 +37,12 @@ int build_decoder(tokenizer *t, part p);
 
 /* All but the model, whose vocabulary must be there, with room for the added tokens. */
 int tokenizer_read_steps(tokenizer *t, const json_t *json);
+
+/* The whole, from the words of a tokenizer.json; `path` is for messages. */
+int tokenizer_from_json(tokenizer **out, const json_t *json, const char *path);
+
+/* The roles, by the names of special tokens. */
+void tokenizer_take_specials(tokenizer *t, const folder_tokens *f);
 
 /* An object in the folder's file of this name; *json is NULL when there is no such file. *file is kept for messages. */
 int tokenizer_read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file);

@@ -206,6 +206,7 @@ struct tokenizer {
     split_step *split;
     post_step *post;
     size_t normalise_count, split_count, post_count;
+    bool keeps_templates; /* whatever add_bos_token says: its class in transformers puts its own around a text */
     word_model model;
     decode_step *decode;
     size_t decode_count;
@@ -227,7 +228,7 @@ normalise_step *tokenizer_more_normalise(tokenizer *t);
 split_step *tokenizer_more_split(tokenizer *t);
 post_step *tokenizer_more_post(tokenizer *t);
 decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind);
-/* Puts these ids around every text; -1: none. */
+/* Puts these ids around every text, each of a pair; -1: none. */
 int tokenizer_surround(tokenizer *t, int32_t before, int32_t after);
 
 /* Chat templates and their variables, from a folder's files, from what its JSON files say, and from a GGUF file. What
@@ -239,6 +240,8 @@ int tokenizer_gguf_templates(tokenizer *t, const gguf *g);
 int tokenizer_write_templates(const tokenizer *t, const char *folder);
 int tokenizer_put_templates(const tokenizer *t, gguf_writer *w);
 
+/* From vocab.json at `path`, merges.txt and what is beside them in `folder`: byte-level BPE, as in GPT-2. */
+int tokenizer_open_vocab_json(tokenizer **out, const char *path, const char *folder);
 /* From vocab.txt at `path` and what is beside it in `folder`: BERT's tokenizers from before tokenizer.json. */
 int tokenizer_open_vocab_txt(tokenizer **out, const char *path, const char *folder);
 /* From the bytes of a SentencePiece model alone: ids are those of the sentencepiece library, and its control symbols

@@ -4,31 +4,15 @@
 #include "file.h"
 #include "tokenizer_json.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-enum { VOCAB_BYTES_MOST = 256 << 20, CONFIG_BYTES_MOST = 16 << 20 };
+enum { VOCAB_BYTES_MOST = 256 << 20 };
 
 typedef struct reading {
-    const char *path, *folder; /* of vocab.txt */
-    json_t *config, *map, *more, *defaults;
-    json_t *vocab, *added, *added_ids; /* what they come to */
-    json_int_t next_id;
+    const char *path; /* of vocab.txt */
+    folder_tokens tokens;
+    json_t *vocab;
 } reading;
 
-/* ---- The files */
-
-static int read_beside(const reading *r, const char *name, json_t **out)
-{
-    buf path = { 0 };
-    int status = path_join(&path, r->folder, name) ? LORAC_OK : fail_memory();
-    if (status == LORAC_OK && path_exists(path.p))
-        status = json_read(out, path.p, CONFIG_BYTES_MOST, JSON_TAKE_NUL | JSON_TAKE_DUPLICATES | JSON_TAKE_BIG);
-    if (status == LORAC_OK && *out && !json_is_object(*out))
-        status = fail_at(LORAC_ERROR_DATA, (fault){ .file = path.p }, "an object was expected");
-    buf_free(&path);
-    return status;
-}
+/* ---- The vocabulary */
 
 /* The line without white space at its end. */
 static slice token_of(slice line)
@@ -68,140 +52,19 @@ static int read_lines(reading *r)
 /* Tokenizers of other classes read a vocab.txt otherwise. */
 static int check_class(const reading *r)
 {
-    static const char *const classes[] = { "Bert",     "DistilBert",  "Electra",  "MobileBert",
-                                           "ConvBert", "SqueezeBert", "LayoutLM", "Lxmert" };
-    const char *name = NULL;
-    TRY(json_take_text(r->config, "tokenizer_class", &name, r->folder));
-    for (size_t i = 0; name && i < sizeof classes / sizeof *classes; i++) {
-        size_t n = strlen(classes[i]);
-        if (!strncmp(name, classes[i], n) && !strncmp(name + n, "Tokenizer", 9) &&
-            (!name[n + 9] || !strcmp(name + n + 9, "Fast")))
-            return LORAC_OK;
-    }
-    return name ? fail_at(LORAC_ERROR_DATA, (fault){ .file = r->folder, .key = "tokenizer_class", .found = name },
-                          "a vocab.txt is read for BERT's classes only; save the tokenizer as tokenizer.json")
-                : LORAC_OK;
-}
-
-/* ---- Tokens that are found before anything else */
-
-static json_int_t id_of(const reading *r, const char *content)
-{
-    const json_t *id = json_object_get(r->vocab, content);
-    return json_integer_value(id ? id : json_object_get(r->added_ids, content));
-}
-
-/* "[SEP]" or {"content": "[SEP]", "lstrip": ...}; with `named` it is special whatever it says. One that is not in the
- * vocabulary gets the next id. */
-static int add_token(reading *r, const json_t *token, bool named)
-{
-    bool special = named, normalised = !named, left = false, right = false, single = false;
-    const char *content = json_string_value(token);
-    if (json_is_object(token)) {
-        TRY(json_take_text(token, "content", &content, r->folder));
-        TRY(json_take_bool(token, "special", &special, r->folder));
-        normalised = !special && !named;
-        TRY(json_take_bool(token, "normalized", &normalised, r->folder));
-        TRY(json_take_bool(token, "lstrip", &left, r->folder));
-        TRY(json_take_bool(token, "rstrip", &right, r->folder));
-        TRY(json_take_bool(token, "single_word", &single, r->folder));
-    }
-    if (!content)
-        return fail_at(LORAC_ERROR_DATA, (fault){ .file = r->folder, .found = json_kind(token) },
-                       "an added token is a string or an object with its content");
-    if (json_object_get(r->added_ids, content))
-        return LORAC_OK;
-    json_int_t id = json_object_get(r->vocab, content) ? id_of(r, content) : r->next_id++;
-    json_t *made =
-        json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", content, "special", special || named,
-                  "normalized", normalised, "lstrip", left, "rstrip", right, "single_word", single);
-    bool failed = json_array_append_new(r->added, made) || json_object_set_new(r->added_ids, content, json_integer(id));
-    return failed ? fail_memory() : LORAC_OK;
-}
-
-typedef struct numbered {
-    int64_t number;
-    const char *key;
-    const json_t *token;
-} numbered;
-
-static int by_number(const void *a, const void *b)
-{
-    int64_t x = ((const numbered *)a)->number, y = ((const numbered *)b)->number;
-    return (x > y) - (x < y);
-}
-
-/* In the order of their ids: {"7": {"content": ...}}, or added_tokens.json's {"[X]": 7}. */
-static int add_numbered(reading *r, const json_t *object, bool by_id)
-{
-    size_t count = 0;
-    const char *key;
-    json_t *value;
-    numbered *list = mem_new(json_object_size(object), sizeof *list);
-    if (!list)
-        return fail_memory();
-    json_object_foreach((json_t *)object, key, value)
-    {
-        list[count++] = (numbered){ by_id ? strtoll(key, NULL, 10) : (int64_t)json_number_value(value), key, value };
-    }
-    qsort(list, count, sizeof *list, by_number);
-    int status = LORAC_OK;
-    for (size_t i = 0; i < count && status == LORAC_OK; i++) {
-        json_t *name = by_id ? NULL : json_string(list[i].key);
-        status = by_id ? add_token(r, list[i].token, false) : name ? add_token(r, name, false) : fail_memory();
-        json_decref(name);
-    }
-    mem_free(list);
-    return status;
-}
-
-typedef enum role { BOS, EOS, UNK, SEP, PAD, CLS, MASK, ROLES } role;
-
-/* What the files say of a role. */
-static const json_t *role_token(const reading *r, role which)
-{
-    static const char *const keys[ROLES] = { "bos_token", "eos_token", "unk_token", "sep_token",
-                                             "pad_token", "cls_token", "mask_token" };
-    const json_t *const files[] = { r->map, r->config, r->defaults };
-    const json_t *said = NULL;
-    for (int i = 0; i < 3 && (!said || json_is_null(said)); i++)
-        said = json_object_get(files[i], keys[which]);
-    return json_is_null(said) ? NULL : said;
-}
-
-static const char *role_text(const reading *r, role which)
-{
-    const json_t *token = role_token(r, which);
-    return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
-}
-
-static int add_list(reading *r, const json_t *object, const char *key)
-{
-    const json_t *list = json_object_get(object, key);
-    for (size_t i = 0; i < json_array_size(list); i++)
-        TRY(add_token(r, json_array_get(list, i), true));
-    return LORAC_OK;
-}
-
-static int add_tokens(reading *r)
-{
-    const json_t *decoder = json_object_get(r->config, "added_tokens_decoder");
-    if (decoder)
-        TRY(add_numbered(r, decoder, true));
-    else if (r->more)
-        TRY(add_numbered(r, r->more, false));
-    for (role i = BOS; i < ROLES; i++)
-        if (role_token(r, i))
-            TRY(add_token(r, role_token(r, i), true));
-    TRY(add_list(r, r->config, "additional_special_tokens"));
-    TRY(add_list(r, r->config, "extra_special_tokens"));
-    return add_list(r, r->map, "additional_special_tokens");
+    static const char names[] = "BertTokenizer DistilBertTokenizer ElectraTokenizer MobileBertTokenizer "
+                                "ConvBertTokenizer SqueezeBertTokenizer LayoutLMTokenizer LxmertTokenizer";
+    const char *name = r->tokens.class_name;
+    return !name || folder_is_class(&r->tokens, names, "")
+               ? LORAC_OK
+               : fail_at(LORAC_ERROR_DATA, (fault){ .file = r->path, .key = "tokenizer_class", .found = name },
+                         "a vocab.txt is read for BERT's classes only; save the tokenizer as tokenizer.json");
 }
 
 /* ---- The whole */
 
 /* [CLS] A [SEP], and B [SEP] of type 1. */
-static json_t *surroundings(const reading *r)
+static json_t *surroundings(const folder_tokens *f)
 {
     static const char first[] = "{s:{s:s, s:i}}";
     json_t *single = json_pack("[o, o, o]", json_pack(first, "SpecialToken", "id", "c", "type_id", 0),
@@ -211,69 +74,68 @@ static json_t *surroundings(const reading *r)
     json_array_append_new(pair, json_pack(first, "Sequence", "id", "B", "type_id", 1));
     json_array_append_new(pair, json_pack(first, "SpecialToken", "id", "s", "type_id", 1));
     return json_pack("{s:s, s:o, s:o, s:{s:{s:s, s:[I]}, s:{s:s, s:[I]}}}", "type", "TemplateProcessing", "single",
-                     single, "pair", pair, "special_tokens", "c", "id", "c", "ids", id_of(r, role_text(r, CLS)), "s",
-                     "id", "s", "ids", id_of(r, role_text(r, SEP)));
+                     single, "pair", pair, "special_tokens", "c", "id", "c", "ids",
+                     (json_int_t)folder_special_id(f, SPECIAL_CLS), "s", "id", "s", "ids",
+                     (json_int_t)folder_special_id(f, SPECIAL_SEP));
+}
+
+/* null in a file takes a token away. */
+static int need_special(const folder_tokens *f, special_name which, const char *key)
+{
+    return folder_special(f, which) ? LORAC_OK
+                                    : fail_at(LORAC_ERROR_DATA, (fault){ .file = f->path.p, .key = key },
+                                              "a tokenizer of this class needs the token");
 }
 
 static int put_together(reading *r, json_t **out)
 {
+    folder_tokens *f = &r->tokens;
     bool lowercase = true, chinese = true;
-    json_t *accents = json_object_get(r->config, "strip_accents");
-    TRY(add_tokens(r));
-    TRY(json_take_bool(r->config, "do_lower_case", &lowercase, r->folder));
-    TRY(json_take_bool(r->config, "tokenize_chinese_chars", &chinese, r->folder));
+    json_t *accents = json_object_get(f->config, "strip_accents");
+    TRY(folder_add_all(f));
+    TRY(need_special(f, SPECIAL_UNK, "unk_token"));
+    TRY(need_special(f, SPECIAL_CLS, "cls_token"));
+    TRY(need_special(f, SPECIAL_SEP, "sep_token"));
+    TRY(json_take_bool(f->config, "do_lower_case", &lowercase, f->path.p));
+    TRY(json_take_bool(f->config, "tokenize_chinese_chars", &chinese, f->path.p));
     *out = json_pack("{s:{s:s, s:b, s:b, s:O, s:b}, s:{s:s}, s:{s:s, s:s, s:O}, s:o, s:{s:s, s:s, s:b}, s:O}",
                      "normalizer", "type", "BertNormalizer", "clean_text", 1, "handle_chinese_chars", chinese,
                      "strip_accents", accents ? accents : json_null(), "lowercase", lowercase, "pre_tokenizer", "type",
-                     "BertPreTokenizer", "model", "type", "WordPiece", "unk_token", role_text(r, UNK), "vocab",
-                     r->vocab, "post_processor", surroundings(r), "decoder", "type", "WordPiece", "prefix", "##",
-                     "cleanup", 1, "added_tokens", r->added);
+                     "BertPreTokenizer", "model", "type", "WordPiece", "unk_token", folder_special(f, SPECIAL_UNK),
+                     "vocab", r->vocab, "post_processor", surroundings(f), "decoder", "type", "WordPiece", "prefix",
+                     "##", "cleanup", 1, "added_tokens", f->list);
     return *out ? LORAC_OK : fail_memory();
 }
 
-static int read_all(reading *r, json_t **out)
+static int read_all(reading *r, const char *folder, json_t **out)
 {
-    r->vocab = json_object();
-    r->added = json_array();
-    r->added_ids = json_object();
-    r->defaults = json_pack("{s:s, s:s, s:s, s:s, s:s}", "unk_token", "[UNK]", "sep_token", "[SEP]", "pad_token",
-                            "[PAD]", "cls_token", "[CLS]", "mask_token", "[MASK]");
-    if (!r->vocab || !r->added || !r->added_ids || !r->defaults)
-        return fail_memory();
-    TRY(read_beside(r, "tokenizer_config.json", &r->config));
+    static const char *const defaults[SPECIAL_COUNT] = { NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]" };
+    folder_tokens *f = &r->tokens;
+    TRY(folder_tokens_open(f, folder));
     TRY(check_class(r));
-    if (!json_object_get(r->config, "added_tokens_decoder")) { /* transformers reads these only without it */
-        TRY(read_beside(r, "special_tokens_map.json", &r->map));
-        TRY(read_beside(r, "added_tokens.json", &r->more));
-    }
+    r->vocab = json_object();
+    if (!r->vocab)
+        return fail_memory();
     TRY(read_lines(r));
-    r->next_id = (json_int_t)json_object_size(r->vocab);
+    f->defaults = defaults;
+    folder_tokens_beside(f, r->vocab);
     return put_together(r, out);
-}
-
-/* Those that the files name come first in tokenizer_read_config, too. */
-static void take_roles(tokenizer *t, const reading *r)
-{
-    static const role roles[] = { [TOKEN_BOS] = BOS, [TOKEN_EOS] = EOS, [TOKEN_UNK] = UNK, [TOKEN_PAD] = PAD };
-    for (int i = 0; i < ROLE_COUNT; i++)
-        if (role_text(r, roles[i]))
-            t->roles[i] = tokenizer_id(t, slice_of(role_text(r, roles[i])));
 }
 
 int tokenizer_open_vocab_txt(tokenizer **out, const char *path, const char *folder)
 {
-    reading r = { .path = path, .folder = folder };
+    reading r = { .path = path };
     json_t *json = NULL;
     *out = NULL;
-    int status = read_all(&r, &json);
-    char *text = status == LORAC_OK ? json_dumps(json, JSON_COMPACT) : NULL;
+    int status = read_all(&r, folder, &json);
     if (status == LORAC_OK)
-        status = text ? tokenizer_open_json(out, slice_of(text), path) : fail_memory();
-    if (status == LORAC_OK)
-        take_roles(*out, &r);
-    free(text);
-    json_t *const all[] = { json, r.config, r.map, r.more, r.defaults, r.vocab, r.added, r.added_ids };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        json_decref(all[i]);
+        status = tokenizer_from_json(out, json, path);
+    if (status == LORAC_OK) {
+        tokenizer_take_specials(*out, &r.tokens);
+        (*out)->keeps_templates = true;
+    }
+    json_decref(json);
+    json_decref(r.vocab);
+    folder_tokens_free(&r.tokens);
     return status;
 }
