@@ -278,6 +278,7 @@ static int join_sound(const decode_step *step, slice text, buf *scratch, buf *ou
 static int add_characters(const strings *in, size_t from, size_t to, strings *out)
 {
     size_t begin = from ? in->ends[from - 1].end : 0;
+    assert(in->bytes.p);
     slice run = { in->bytes.p + begin, in->ends[to - 1].end - begin };
     for (size_t at = 0; at < run.n;) {
         bool whole;

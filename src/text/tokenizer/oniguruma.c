@@ -194,6 +194,8 @@ static int copy_class(rewriting *r)
     r->out = &first;
     int status = copy_side(r);
     r->out = out;
+    if (status == LORAC_OK)
+        status = buf_status(&first);
     if (status == LORAC_OK && next_is(r, "&&")) {
         status = end_intersection(r, &first, negated);
     } else if (status == LORAC_OK) {
