@@ -66,6 +66,11 @@ def against_transformers(folder, name):
     for special in (True, False):
         expected = peer(texts, add_special_tokens=special)["input_ids"]
         report(f"transformers {name}, special tokens {special}", texts, ids_of(folder, texts, special), expected)
+    ours, pairs = Text(folder), list(zip(texts[:500], texts[500:1000]))
+    columns = [ours.encode(first.encode(), pair=second.encode()) for first, second in pairs]
+    got = [[ids.tolist(), types.tolist()] for ids, _, _, types, _ in columns]
+    encodings = peer.backend_tokenizer.encode_batch(pairs)
+    report(f"transformers {name}, pairs", pairs, got, [[encoding.ids, encoding.type_ids] for encoding in encodings])
 
 
 def against_tokenizers(model, folder, name):

@@ -317,7 +317,7 @@ static int set_roles(build *b)
     bool eos = b->class->adds_eos;
     tokenizer_take_specials(t, &b->tokens);
     t->keeps_templates = eos || b->class->adds_both;
-    return tokenizer_surround(t, -1, eos ? t->roles[TOKEN_EOS] : -1);
+    return tokenizer_surround(t, -1, eos ? t->roles[TOKEN_EOS] : -1, 0);
 }
 
 /* ---- The whole */

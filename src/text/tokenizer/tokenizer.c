@@ -129,7 +129,7 @@ decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind)
     return step;
 }
 
-int tokenizer_surround(tokenizer *t, int32_t before, int32_t after)
+int tokenizer_surround(tokenizer *t, int32_t before, int32_t after, uint8_t second)
 {
     if (before < 0 && after < 0)
         return LORAC_OK;
@@ -139,13 +139,14 @@ int tokenizer_surround(tokenizer *t, int32_t before, int32_t after)
         return fail_memory();
     step->kind = POST_TEMPLATE;
     step->single = step->pair = pieces;
-    for (uint8_t type = 0; type < 2; type++) {
+    for (int i = 0; i < 2; i++) {
+        uint8_t type = i ? second : 0;
         if (before >= 0)
             pieces[step->pair_count++] = (post_piece){ before, type };
-        pieces[step->pair_count++] = (post_piece){ type ? POST_SECOND : POST_FIRST, type };
+        pieces[step->pair_count++] = (post_piece){ i ? POST_SECOND : POST_FIRST, type };
         if (after >= 0)
             pieces[step->pair_count++] = (post_piece){ after, type };
-        if (!type)
+        if (!i)
             step->single_count = step->pair_count;
     }
     return LORAC_OK;

@@ -65,7 +65,7 @@ static int replace_templates(tokenizer *t, bool add_bos, bool add_eos)
         if (t->post[i].kind != POST_TEMPLATE)
             t->post[kept++] = t->post[i];
     t->post_count = kept;
-    return tokenizer_surround(t, add_bos ? t->roles[TOKEN_BOS] : -1, add_eos ? t->roles[TOKEN_EOS] : -1);
+    return tokenizer_surround(t, add_bos ? t->roles[TOKEN_BOS] : -1, add_eos ? t->roles[TOKEN_EOS] : -1, 1);
 }
 
 static int read_surroundings(tokenizer *t, const json_t *json, const char *file)

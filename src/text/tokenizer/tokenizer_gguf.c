@@ -150,7 +150,7 @@ static int surround(gguf_reader *r)
         return gguf_reader_fail(r, "tokenizer.ggml.bos_token_id", sentence);
     if (r->add_eos && ids[TOKEN_EOS] < 0)
         return gguf_reader_fail(r, "tokenizer.ggml.eos_token_id", sentence);
-    return tokenizer_surround(r->t, r->add_bos ? ids[TOKEN_BOS] : -1, r->add_eos ? ids[TOKEN_EOS] : -1);
+    return tokenizer_surround(r->t, r->add_bos ? ids[TOKEN_BOS] : -1, r->add_eos ? ids[TOKEN_EOS] : -1, 1);
 }
 
 /* BERT's two, whatever else the file says. */
@@ -160,7 +160,7 @@ static int surround_bert(gguf_reader *r)
         return gguf_reader_fail(r, "tokenizer.ggml.bos_token_id", "BERT's texts begin with this token");
     if (r->separator < 0)
         return gguf_reader_fail(r, "tokenizer.ggml.seperator_token_id", "BERT's texts end with this token");
-    return tokenizer_surround(r->t, r->t->roles[TOKEN_BOS], (int32_t)r->separator);
+    return tokenizer_surround(r->t, r->t->roles[TOKEN_BOS], (int32_t)r->separator, 1);
 }
 
 /* ---- The whole */

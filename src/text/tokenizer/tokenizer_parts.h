@@ -228,8 +228,8 @@ normalise_step *tokenizer_more_normalise(tokenizer *t);
 split_step *tokenizer_more_split(tokenizer *t);
 post_step *tokenizer_more_post(tokenizer *t);
 decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind);
-/* Puts these ids around every text, each of a pair; -1: none. */
-int tokenizer_surround(tokenizer *t, int32_t before, int32_t after);
+/* Puts these ids around every text, each of a pair, whose second has the type `second`; -1: none. */
+int tokenizer_surround(tokenizer *t, int32_t before, int32_t after, uint8_t second);
 
 /* Chat templates and their variables, from a folder's files, from what its JSON files say, and from a GGUF file. What
  * came first counts; the files shut out those of the JSON. */
