@@ -1,5 +1,5 @@
 /* folder_tokens.c: what the JSON files beside a vocabulary add to it. transformers adds tokens in this order: those
- * with numbers, the named special tokens ("eos_token"), those of a list; one that is there already keeps its place. */
+ * with numbers, the named special tokens ("eos_token"), those of a list. One that is there already keeps its id. */
 #include "folder_tokens.h"
 
 #include "err.h"
@@ -196,22 +196,46 @@ static int gather_named(folder_tokens *f)
     return json_is_object(own) && json_object_update(f->named, own) ? fail_memory() : LORAC_OK;
 }
 
-static int gather_list(folder_tokens *f, const json_t *object, const char *key)
+static int gather_list(folder_tokens *f, const json_t *list)
 {
-    json_t *list = json_object_get(object, key);
     if (!json_is_array(list))
         return LORAC_OK;
-    return json_array_extend(f->extra, list) ? fail_memory() : LORAC_OK;
+    return json_array_extend(f->extra, (json_t *)list) ? fail_memory() : LORAC_OK;
 }
 
-/* The older name counts where nothing is under the newer one. */
-static int gather_extra(folder_tokens *f)
+/* Those of special_tokens_map.json are special whatever their flags say. */
+static int gather_special(folder_tokens *f, const json_t *list)
 {
-    TRY(gather_list(f, f->config, extra_key));
-    if (!json_array_size(f->extra))
-        TRY(gather_list(f, f->config, additional_key));
-    TRY(gather_list(f, f->map, extra_key));
-    return json_array_size(f->extra) ? LORAC_OK : gather_list(f, f->map, additional_key);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *token = json_copy(json_array_get(list, i));
+        bool failed = !token || (json_is_object(token) && json_object_set_new(token, "special", json_true()));
+        failed = json_array_append_new(f->extra, token) || failed;
+        if (failed)
+            return fail_memory();
+    }
+    return LORAC_OK;
+}
+
+static bool is_filled(const json_t *value)
+{
+    return json_array_size(value) || json_object_size(value);
+}
+
+/* The older name counts where nothing stands under the newer one. *listed: then what special_tokens_map.json has under
+ * it does not count. */
+static int gather_extra(folder_tokens *f, bool *listed)
+{
+    const json_t *own = json_object_get(f->config, extra_key), *old = json_object_get(f->config, additional_key);
+    const json_t *other = json_object_get(f->map, extra_key);
+    bool said = own && !json_is_object(own);
+    if (!is_filled(own) && old) {
+        own = old;
+        said = true;
+    }
+    TRY(gather_list(f, own));
+    TRY(gather_special(f, other));
+    *listed = said || other;
+    return LORAC_OK;
 }
 
 /* ---- The list */
@@ -281,9 +305,11 @@ static bool is_called_special(const folder_tokens *f, const char *text)
         if (has_text(said, text) && (json_is_string(said) || said == json_object_get(f->map, special_keys[i])))
             return true;
     }
-    for (size_t i = 0; i < json_array_size(f->extra); i++)
-        if (has_text(json_array_get(f->extra, i), text))
+    for (size_t i = 0; i < json_array_size(f->extra); i++) {
+        const json_t *token = json_array_get(f->extra, i);
+        if (has_text(token, text) && !json_object_get(token, "__type"))
             return true;
+    }
     return false;
 }
 
@@ -344,24 +370,45 @@ static int add_numbered(folder_tokens *f)
     return status;
 }
 
-/* What the list does not have. */
-static int add_new(folder_tokens *f, const json_t *token, bool special)
+/* Not those with numbers, which are the first of the list, nor a string once more. Of the others the last counts. */
+static int add_new(folder_tokens *f, const json_t *token, size_t numbers, json_t *strings)
 {
     const char *text = text_of(token);
-    return text && json_object_get(f->places, text) ? LORAC_OK : add(f, token, special);
+    const json_t *place = text ? json_object_get(f->places, text) : NULL;
+    if (place && (size_t)json_integer_value(place) < numbers)
+        return LORAC_OK;
+    if (text && json_is_string(token)) {
+        if (json_object_get(strings, text))
+            return LORAC_OK;
+        if (json_object_set_new(strings, text, json_true()))
+            return fail_memory();
+    }
+    return add(f, token, text && is_named(f, text));
+}
+
+static int add_special(folder_tokens *f, json_t *strings)
+{
+    const char *key;
+    json_t *value;
+    size_t numbers = json_array_size(f->list);
+    json_object_foreach(f->named, key, value) TRY(add_new(f, value, numbers, strings));
+    for (size_t i = 0; i < json_array_size(f->extra); i++)
+        TRY(add_new(f, json_array_get(f->extra, i), numbers, strings));
+    return LORAC_OK;
 }
 
 int folder_add_all(folder_tokens *f)
 {
-    const char *key;
-    json_t *value;
+    bool listed;
     TRY(gather_named(f));
-    TRY(gather_extra(f));
+    TRY(gather_extra(f, &listed));
     TRY(add_numbered(f));
-    json_object_foreach(f->named, key, value) TRY(add_new(f, value, true));
-    for (size_t i = 0; i < json_array_size(f->extra); i++)
-        TRY(add_new(f, json_array_get(f->extra, i), false));
-    return LORAC_OK;
+    if (!listed) /* these make no token with a number special */
+        TRY(gather_list(f, folder_said(f, additional_key)));
+    json_t *strings = json_object();
+    int status = strings ? add_special(f, strings) : fail_memory();
+    json_decref(strings);
+    return status;
 }
 
 int folder_add_plainly(folder_tokens *f)
