@@ -558,9 +558,8 @@ static void test_config(void **state)
     assert_contains(file, "tokenizer_config.json");
     encoding e = { 0 };
     assert_ok(tokenizer_encode(t, slice_of("ab"), -1, &e));
-    assert_int_equal(e.count, 2);
-    assert_int_equal(e.ids[0], 0);
-    assert_int_equal(e.ids[1], 2);
+    assert_int_equal(e.count, 1); /* beside a tokenizer.json add_bos_token does not count, as in transformers 5 */
+    assert_int_equal(e.ids[0], 2);
     encoding_free(&e);
     tokenizer_free(t);
 

@@ -6,7 +6,9 @@
 static int open_json(tokenizer **out, const char *path, const char *folder)
 {
     (void)folder;
-    return tokenizer_open_json_file(out, path);
+    TRY(tokenizer_open_json_file(out, path));
+    (*out)->keeps_templates = true;
+    return LORAC_OK;
 }
 
 static const struct {

@@ -206,7 +206,7 @@ struct tokenizer {
     split_step *split;
     post_step *post;
     size_t normalise_count, split_count, post_count;
-    bool keeps_templates; /* whatever add_bos_token says: its class in transformers puts its own around a text */
+    bool keeps_templates; /* whatever add_bos_token says: the file or its class in transformers has its own */
     word_model model;
     decode_step *decode;
     size_t decode_count;
