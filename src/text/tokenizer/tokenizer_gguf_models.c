@@ -241,6 +241,7 @@ static int add_rules(gguf_reader *r)
 static int open_unigram(gguf_reader *r, const float *scores)
 {
     int32_t count = r->t->vocabulary.count;
+    assert(scores);
     double *usable = mem_new((size_t)count, sizeof *usable);
     if (!usable)
         return fail_memory();
