@@ -1,6 +1,7 @@
 #!/bin/bash
 # Row files of every form and with every fault: data check, show and stats, and what truncation costs.
 set -u
+# shellcheck source=tests/cli/common.bash
 . "$(dirname "$0")/common.bash"
 model=examples/tiny-llama
 
