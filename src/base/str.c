@@ -77,6 +77,14 @@ slice slice_cut(slice *rest, char separator)
     return piece;
 }
 
+bool name_is_in(const char *names, slice name)
+{
+    for (slice rest = slice_of(names); rest.n;)
+        if (slice_equal(slice_cut(&rest, ' '), name))
+            return true;
+    return false;
+}
+
 slice slice_last(slice s, char separator)
 {
     const char *at = s.n ? memrchr(s.p, separator, s.n) : NULL;

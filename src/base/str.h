@@ -21,6 +21,8 @@ char *slice_put(slice s, char *room, size_t size); /* as a string, cut to what f
 slice slice_trim(slice s);                         /* ASCII white space at both ends */
 /* What stands behind the last `separator`; all of s where there is none. */
 slice slice_last(slice s, char separator);
+/* Is `name` one of the blank-separated `names`? */
+bool name_is_in(const char *names, slice name);
 /* Splits off everything before the first `separator`; *rest loses it and the separator. */
 slice slice_cut(slice *rest, char separator);
 

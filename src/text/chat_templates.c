@@ -13,8 +13,8 @@ enum { TEMPLATE_BYTES_MOST = 4 << 20 };
 
 static bool looks_like_file(const char *asked)
 {
-    size_t n = strlen(asked);
-    return strchr(asked, '/') || (n > 6 && strcmp(asked + n - 6, ".jinja") == 0) || path_exists(asked);
+    return strchr(asked, '/') || (strlen(asked) > strlen(".jinja") && slice_ends(slice_of(asked), ".jinja")) ||
+           path_exists(asked);
 }
 
 static void list_own(buf *out, const tokenizer *t)

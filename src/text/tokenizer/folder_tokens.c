@@ -83,22 +83,14 @@ void folder_tokens_free(folder_tokens *f)
     buf_free(&f->path);
 }
 
-static bool is_among(const char *names, slice name)
-{
-    for (slice rest = slice_of(names); rest.n;)
-        if (slice_equal(slice_cut(&rest, ' '), name))
-            return true;
-    return false;
-}
-
 bool folder_is_class(const folder_tokens *f, const char *names, const char *types)
 {
     if (!f->class_name)
-        return f->model_type && is_among(types, slice_of(f->model_type));
+        return f->model_type && name_is_in(types, slice_of(f->model_type));
     slice name = slice_of(f->class_name);
     if (slice_ends(name, "Fast"))
         name.n -= 4;
-    return is_among(names, name);
+    return name_is_in(names, name);
 }
 
 /* ---- Special tokens */

@@ -155,14 +155,6 @@ static const recipe recipes[] = {
     { "whitespace", { LITERALLY("[^" BLANKS "]+") }, TIDY | RAW },
 };
 
-bool name_is_in(const char *names, slice name)
-{
-    for (slice rest = slice_of(names); rest.n;)
-        if (slice_equal(slice_cut(&rest, ' '), name))
-            return true;
-    return false;
-}
-
 const recipe *recipe_named(slice name)
 {
     for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++)

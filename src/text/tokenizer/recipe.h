@@ -41,7 +41,5 @@ const recipe *recipe_at(size_t i);      /* NULL after the last */
 size_t recipe_steps(const recipe *r);
 bool recipe_is(const recipe *r, const char *const *expressions, size_t count);
 const char *recipe_words_of_gpt2(void);
-/* Is `name` one of the blank-separated `names`? */
-bool name_is_in(const char *names, slice name);
 
 #endif

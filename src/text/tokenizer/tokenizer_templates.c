@@ -83,8 +83,7 @@ int tokenizer_read_variables(tokenizer *t, const json_t *config)
     json_t *value;
     json_object_foreach((json_t *)config, key, value)
     {
-        size_t n = strlen(key);
-        if (n > strlen(end) && strcmp(key + n - strlen(end), end) == 0)
+        if (strlen(key) > strlen(end) && slice_ends(slice_of(key), end))
             TRY(add_variable(t, key, value));
     }
     json_object_foreach(json_object_get(config, "extra_special_tokens"), key, value) TRY(add_variable(t, key, value));
@@ -129,7 +128,7 @@ static int read_folder(tokenizer *t, const char *folder)
     TRY(folder_list(&names, &count, folder));
     for (size_t i = 0; i < count && status == LORAC_OK; i++) {
         slice name = slice_of(names[i]);
-        if (name.n > strlen(SUFFIX) && strcmp(name.p + name.n - strlen(SUFFIX), SUFFIX) == 0)
+        if (name.n > strlen(SUFFIX) && slice_ends(name, SUFFIX))
             status = read_file(t, (slice){ name.p, name.n - strlen(SUFFIX) }, folder, names[i]);
     }
     folder_list_free(names, count);
