@@ -8,8 +8,8 @@
 #include <string.h>
 
 typedef struct halves {
-    int32_t left, right, whole;
-    size_t left_bytes;
+    slice left, right;
+    int32_t whole;
     float score;
 } halves;
 
@@ -39,19 +39,25 @@ static bool is_merged(const vocabulary *v, int32_t id)
            !memchr(v->token[id].p, ' ', v->token[id].n);
 }
 
-/* Where token `id` can be cut in two tokens. */
+bool next_halves(const vocabulary *v, slice token, size_t *at, slice *left, slice *right)
+{
+    while (*at < token.n) {
+        utf8_next(token, at);
+        *left = (slice){ token.p, *at };
+        *right = (slice){ token.p + *at, token.n - *at };
+        if (right->n && map_find(&v->ids, *left) >= 0 && map_find(&v->ids, *right) >= 0)
+            return true;
+    }
+    return false;
+}
+
 static int cut(const vocabulary *v, int32_t id, float score, halves_list *list)
 {
-    slice token = v->token[id];
-    for (size_t at = 0; is_merged(v, id) && at < token.n;) {
-        utf8_next(token, &at);
-        if (at == token.n)
-            break;
-        int64_t left = map_find(&v->ids, (slice){ token.p, at });
-        int64_t right = map_find(&v->ids, (slice){ token.p + at, token.n - at });
-        if (left >= 0 && right >= 0)
-            TRY(add_halves(list, (halves){ (int32_t)left, (int32_t)right, id, at, score }));
-    }
+    slice left, right;
+    if (!is_merged(v, id))
+        return LORAC_OK;
+    for (size_t at = 0; next_halves(v, v->token[id], &at, &left, &right);)
+        TRY(add_halves(list, (halves){ left, right, id, score }));
     return LORAC_OK;
 }
 
@@ -62,18 +68,17 @@ static int by_score(const void *first, const void *second)
         return a->score > b->score ? -1 : 1;
     if (a->whole != b->whole)
         return a->whole < b->whole ? -1 : 1;
-    return (a->left_bytes < b->left_bytes) - (a->left_bytes > b->left_bytes);
+    return (a->left.n < b->left.n) - (a->left.n > b->left.n);
 }
 
-static json_t *list_merges(const vocabulary *v, const halves_list *list)
+static json_t *list_merges(const halves_list *list)
 {
     json_t *merges = json_array();
     for (size_t i = 0; merges && i < list->count; i++) {
-        slice left = v->token[list->items[i].left], right = v->token[list->items[i].right];
         buf text = { 0 };
-        buf_slice(&text, left);
+        buf_slice(&text, list->items[i].left);
         buf_char(&text, ' ');
-        buf_slice(&text, right);
+        buf_slice(&text, list->items[i].right);
         if (buf_status(&text) != LORAC_OK || json_array_append_new(merges, json_stringn_nocheck(text.p, text.n))) {
             json_decref(merges);
             merges = NULL;
@@ -93,7 +98,7 @@ json_t *merges_of_scores(const vocabulary *v, const float *scores)
     if (status == LORAC_OK) {
         if (list.count)
             qsort(list.items, list.count, sizeof *list.items, by_score);
-        merges = list_merges(v, &list);
+        merges = list_merges(&list);
     }
     mem_free(list.items);
     return merges;

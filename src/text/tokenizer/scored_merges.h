@@ -6,6 +6,9 @@
 #include "json.h"
 #include "vocabulary.h"
 
+/* The next way, behind *at (0 at first), to cut a token in two others; false: there is none left. */
+bool next_halves(const vocabulary *v, slice token, size_t *at, slice *left, slice *right);
+
 /* Every way to put a token together from two others, best score first, as an array of "left right"; NULL without
  * memory.
  */

@@ -3,6 +3,7 @@
  * pieces, merges and steps are what transformers 5 would write into tokenizer.json. Otherwise ids are those of the
  * sentencepiece library. In both cases the tokens that the folder's files add are found in texts. */
 #include "file.h"
+#include "scored_merges.h"
 #include "sentencepiece_tokenizer.h"
 #include "tokenizer_json.h"
 
@@ -175,58 +176,40 @@ static int add_pieces(build *b)
 
 /* ---- The class's model */
 
-static slice prefix(slice s, size_t n)
+static size_t count_merges(const build *b)
 {
-    return (slice){ s.p, n };
+    const vocabulary *v = &b->t->vocabulary;
+    slice left, right;
+    size_t count = 0;
+    for (int32_t id = 0; id < b->model_count; id++)
+        for (size_t at = 0; next_halves(v, v->token[id], &at, &left, &right);)
+            count++;
+    return count;
 }
 
 /* Every way to cut a token into two tokens is a merge: by the token's id, then by the length of the left part. */
-static int each_merge(const tokenizer *t, int32_t count, int (*visit)(void *, slice left, slice right), void *data)
+static int add_merges(const build *b, buf *scratch)
 {
-    for (int32_t id = 0; id < count; id++) {
-        slice token = t->vocabulary.token[id];
-        for (size_t at = 0; at < token.n;) {
-            utf8_next(token, &at);
-            slice right = { token.p + at, token.n - at };
-            if (right.n && tokenizer_id(t, prefix(token, at)) >= 0 && tokenizer_id(t, right) >= 0)
-                TRY(visit(data, prefix(token, at), right));
-        }
-    }
+    const vocabulary *v = &b->t->vocabulary;
+    fault where = { .file = b->t->path, .key = "pieces" };
+    slice left, right;
+    uint32_t rank = 0;
+    for (int32_t id = 0; id < b->model_count; id++)
+        for (size_t at = 0; next_halves(v, v->token[id], &at, &left, &right);)
+            TRY(bpe_add_merge(&b->t->model.bpe, v, scratch, left, right, rank++, true, &where));
     return LORAC_OK;
-}
-
-static int count_merge(void *data, slice left, slice right)
-{
-    (void)left;
-    (void)right;
-    ++*(size_t *)data;
-    return LORAC_OK;
-}
-
-typedef struct merging {
-    tokenizer *t;
-    buf scratch;
-    uint32_t rank;
-} merging;
-
-static int add_merge(void *data, slice left, slice right)
-{
-    merging *m = data;
-    fault where = { .file = m->t->path, .key = "pieces" };
-    return bpe_add_merge(&m->t->model.bpe, &m->t->vocabulary, &m->scratch, left, right, m->rank++, true, &where);
 }
 
 static int build_bpe(build *b)
 {
     tokenizer *t = b->t;
-    size_t count = 0;
-    merging m = { .t = t };
-    TRY(each_merge(t, b->model_count, count_merge, &count));
+    size_t count = count_merges(b);
+    buf scratch = { 0 };
     if (count > VOCABULARY_MOST)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path }, "%zu merges are too many", count);
     TRY(bpe_open(&t->model.bpe, &t->vocabulary, count));
-    int status = each_merge(t, b->model_count, add_merge, &m);
-    buf_free(&m.scratch);
+    int status = add_merges(b, &scratch);
+    buf_free(&scratch);
     t->model.unknown.by_bytes = true;
     return status;
 }
@@ -285,10 +268,9 @@ static int build_rules(build *b)
 {
     if (!b->class->rules || !b->s.rules.n)
         return LORAC_OK;
-    normalise_step *step = tokenizer_more_normalise(b->t);
+    normalise_step *step = tokenizer_more_normalise(b->t, NORMALISE_PRECOMPILED);
     if (!step)
         return fail_memory();
-    step->kind = NORMALISE_PRECOMPILED;
     fault where = { .file = b->t->path, .key = "normalizer_spec.precompiled_charsmap" };
     return precompiled_open(&step->rules, b->s.rules, &b->t->memory, where);
 }

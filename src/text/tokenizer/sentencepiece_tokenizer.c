@@ -179,10 +179,9 @@ static int keep_user_defined(trie *kept, const sentencepiece *s)
 
 static int build_spacing(tokenizer *t, const sentencepiece *s)
 {
-    normalise_step *step = tokenizer_more_normalise(t);
+    normalise_step *step = tokenizer_more_normalise(t, NORMALISE_SENTENCEPIECE);
     if (!step)
         return fail_memory();
-    step->kind = NORMALISE_SENTENCEPIECE;
     step->spacing.add_prefix = s->add_blank && !s->blank_behind;
     step->spacing.add_suffix = s->add_blank && s->blank_behind;
     step->spacing.squeeze = s->squeeze;

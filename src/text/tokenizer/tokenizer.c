@@ -106,14 +106,20 @@ static void *more(void **array, size_t *count, size_t size)
     return memset(grown + size * (*count)++, 0, size);
 }
 
-normalise_step *tokenizer_more_normalise(tokenizer *t)
+normalise_step *tokenizer_more_normalise(tokenizer *t, normalise_kind kind)
 {
-    return more((void **)&t->normalise, &t->normalise_count, sizeof *t->normalise);
+    normalise_step *step = more((void **)&t->normalise, &t->normalise_count, sizeof *t->normalise);
+    if (step)
+        step->kind = kind;
+    return step;
 }
 
-split_step *tokenizer_more_split(tokenizer *t)
+split_step *tokenizer_more_split(tokenizer *t, split_kind kind)
 {
-    return more((void **)&t->split, &t->split_count, sizeof *t->split);
+    split_step *step = more((void **)&t->split, &t->split_count, sizeof *t->split);
+    if (step)
+        step->kind = kind;
+    return step;
 }
 
 post_step *tokenizer_more_post(tokenizer *t)

@@ -80,17 +80,16 @@ static int read_surroundings(tokenizer *t, const json_t *json, const char *file)
 
 /* ---- The files */
 
+typedef struct beside {
+    json_t *json; /* NULL: the folder has no such file */
+    const char *file;
+} beside;
+
 static int read_tokenizer_config(tokenizer *t, const json_t *json, const char *file)
 {
     TRY(read_surroundings(t, json, file));
     TRY(tokenizer_read_variables(t, json));
     return tokenizer_read_templates(t, json, file);
-}
-
-static int read_map_variables(tokenizer *t, const json_t *json, const char *file)
-{
-    (void)file;
-    return tokenizer_read_variables(t, json);
 }
 
 /* "eos_token_id": an id or a list of them. */
@@ -109,37 +108,41 @@ static int read_generation_config(tokenizer *t, const json_t *json, const char *
     return LORAC_OK;
 }
 
-static int read_one(tokenizer *t, const char *folder, const char *name,
-                    int (*read)(tokenizer *, const json_t *, const char *))
-{
-    json_t *json;
-    const char *file = NULL;
-    TRY(tokenizer_read_optional(t, folder, name, &json, &file));
-    int status = json ? read(t, json, file) : LORAC_OK;
-    json_decref(json);
-    return status;
-}
-
 /* What the tokenizer's own file says of roles is what is left when these files do not say. */
-static int read_all_roles(tokenizer *t, const char *folder)
+static int read_all_roles(tokenizer *t, const beside *config, const beside *named)
 {
     int32_t own[ROLE_COUNT];
     memcpy(own, t->roles, sizeof own);
     for (int i = 0; i < ROLE_COUNT; i++)
         t->roles[i] = -1;
-    TRY(read_one(t, folder, "tokenizer_config.json", read_roles));
-    TRY(read_one(t, folder, "special_tokens_map.json", read_roles));
+    TRY(read_roles(t, config->json, config->file));
+    TRY(read_roles(t, named->json, named->file));
     for (int i = 0; i < ROLE_COUNT; i++)
         t->roles[i] = t->roles[i] < 0 ? own[i] : t->roles[i];
     return LORAC_OK;
 }
 
+static int read_all(tokenizer *t, const beside *config, const beside *named, const beside *generation)
+{
+    TRY(read_all_roles(t, config, named));
+    TRY(read_tokenizer_config(t, config->json, config->file));
+    TRY(tokenizer_read_variables(t, named->json));
+    TRY(tokenizer_add_end(t, t->roles[TOKEN_EOS]));
+    return read_generation_config(t, generation->json, generation->file);
+}
+
 int tokenizer_read_config(tokenizer *t, const char *folder)
 {
-    TRY(tokenizer_read_template_files(t, folder));
-    TRY(read_all_roles(t, folder));
-    TRY(read_one(t, folder, "tokenizer_config.json", read_tokenizer_config));
-    TRY(read_one(t, folder, "special_tokens_map.json", read_map_variables));
-    TRY(tokenizer_add_end(t, t->roles[TOKEN_EOS]));
-    return read_one(t, folder, "generation_config.json", read_generation_config);
+    beside config = { 0 }, named = { 0 }, generation = { 0 };
+    int status;
+    TRY_GOTO(tokenizer_read_template_files(t, folder));
+    TRY_GOTO(tokenizer_read_optional(t, folder, "tokenizer_config.json", &config.json, &config.file));
+    TRY_GOTO(tokenizer_read_optional(t, folder, "special_tokens_map.json", &named.json, &named.file));
+    TRY_GOTO(tokenizer_read_optional(t, folder, "generation_config.json", &generation.json, &generation.file));
+    status = read_all(t, &config, &named, &generation);
+done:
+    json_decref(config.json);
+    json_decref(named.json);
+    json_decref(generation.json);
+    return status;
 }

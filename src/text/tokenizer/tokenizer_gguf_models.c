@@ -8,20 +8,11 @@
 
 static const slice blank_mark = { "\u2581", 3 };
 
-static split_step *add_split(tokenizer *t, split_kind kind)
-{
-    split_step *step = tokenizer_more_split(t);
-    if (step)
-        step->kind = kind;
-    return step;
-}
-
 static int add_normalise(tokenizer *t, normalise_kind kind, slice literal, slice content)
 {
-    normalise_step *step = tokenizer_more_normalise(t);
+    normalise_step *step = tokenizer_more_normalise(t, kind);
     if (!step)
         return fail_memory();
-    step->kind = kind;
     step->pattern.literal = literal;
     step->content = content;
     return LORAC_OK;
@@ -55,13 +46,13 @@ static void start_model(gguf_reader *r, model_kind kind)
 static int add_step(tokenizer *t, const recipe_step *from)
 {
     if (from->kind == RECIPE_GROUPS_OF_NUMBERS || from->kind == RECIPE_GROUPS_OF_DIGITS) {
-        split_step *groups = add_split(t, SPLIT_GROUPS);
+        split_step *groups = tokenizer_more_split(t, SPLIT_GROUPS);
         if (!groups)
             return fail_memory();
         groups->ascii = from->kind == RECIPE_GROUPS_OF_DIGITS;
         return LORAC_OK;
     }
-    split_step *step = add_split(t, SPLIT_PATTERN);
+    split_step *step = tokenizer_more_split(t, SPLIT_PATTERN);
     if (!step)
         return fail_memory();
     step->behaviour = SPLIT_ISOLATED;
@@ -73,7 +64,7 @@ static int add_step(tokenizer *t, const recipe_step *from)
 /* The model "whitespace" leaves white space out. */
 static int drop_blanks(tokenizer *t)
 {
-    split_step *step = add_split(t, SPLIT_PATTERN);
+    split_step *step = tokenizer_more_split(t, SPLIT_PATTERN);
     if (!step)
         return fail_memory();
     step->behaviour = SPLIT_REMOVED;
@@ -125,7 +116,7 @@ static int build_steps(gguf_reader *r, slice model)
         TRY(drop_blanks(t));
     for (size_t i = 0; i < recipe_steps(r->recipe); i++)
         TRY(add_step(t, &r->recipe->steps[i]));
-    if (!raw && !add_split(t, SPLIT_TO_BYTES))
+    if (!raw && !tokenizer_more_split(t, SPLIT_TO_BYTES))
         return fail_memory();
     if (!escapes && !tokenizer_more_decode(t, DECODE_BYTES))
         return fail_memory();
@@ -206,7 +197,7 @@ int gguf_read_bert(gguf_reader *r)
     accents = r->lowercase;
     TRY(gguf_take_bool(r->g, "tokenizer.ggml.normalizer.strip_accents", &accents));
     TRY(gguf_take_bool(r->g, "tokenizer.ggml.add_space_prefix", &r->space_prefix));
-    split_step *step = add_split(r->t, SPLIT_LLAMA_BERT);
+    split_step *step = tokenizer_more_split(r->t, SPLIT_LLAMA_BERT);
     if (!step)
         return fail_memory();
     step->lowercase = r->lowercase;
@@ -230,9 +221,8 @@ static int add_rules(gguf_reader *r)
     TRY(gguf_reader_array(r, key, ARRAY_BYTES, &rules));
     if (!rules)
         return LORAC_OK;
-    if (!(step = tokenizer_more_normalise(r->t)))
+    if (!(step = tokenizer_more_normalise(r->t, NORMALISE_SENTENCEPIECE)))
         return fail_memory();
-    step->kind = NORMALISE_SENTENCEPIECE;
     return precompiled_open(&step->spacing.rules, (slice){ (const char *)rules->p, rules->count }, &r->t->memory,
                             (fault){ .file = r->t->path, .key = key });
 }

@@ -212,6 +212,15 @@ int tokenizer_from_json(tokenizer **out, const json_t *json, const char *path)
     return status;
 }
 
+int tokenizer_from_folder(tokenizer **out, const json_t *json, const char *path, const folder_tokens *f,
+                          bool keeps_templates)
+{
+    TRY(tokenizer_from_json(out, json, path));
+    tokenizer_take_specials(*out, f);
+    (*out)->keeps_templates = keeps_templates;
+    return LORAC_OK;
+}
+
 int tokenizer_open_json(tokenizer **out, slice text, const char *path)
 {
     json_t *json;

@@ -40,6 +40,9 @@ int tokenizer_read_steps(tokenizer *t, const json_t *json);
 
 /* The whole, from the words of a tokenizer.json; `path` is for messages. */
 int tokenizer_from_json(tokenizer **out, const json_t *json, const char *path);
+/* The same for a folder of older files, with the roles of its special tokens. */
+int tokenizer_from_folder(tokenizer **out, const json_t *json, const char *path, const folder_tokens *f,
+                          bool keeps_templates);
 
 /* The roles, by the names of special tokens. */
 void tokenizer_take_specials(tokenizer *t, const folder_tokens *f);

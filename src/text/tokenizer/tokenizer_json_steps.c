@@ -2,6 +2,7 @@
  * post-processors (decoders: tokenizer_json_decoder.c). The names and fields are those of Hugging Face's tokenizers. */
 #include "base64.h"
 #include "character_sets.h"
+#include "recipe.h"
 #include "tokenizer_json.h"
 
 #include <string.h>
@@ -90,11 +91,8 @@ static int part_character(tokenizer *t, part p, const char *key, slice *out)
 
 static int add_normaliser(tokenizer *t, normalise_kind kind, normalise_step **out)
 {
-    *out = tokenizer_more_normalise(t);
-    if (!*out)
-        return fail_memory();
-    (*out)->kind = kind;
-    return LORAC_OK;
+    *out = tokenizer_more_normalise(t, kind);
+    return *out ? LORAC_OK : fail_memory();
 }
 
 /* Null for strip_accents: as lowercase. */
@@ -210,11 +208,8 @@ int build_normaliser(tokenizer *t, part p)
 
 static int add_split(tokenizer *t, split_kind kind, split_step **out)
 {
-    *out = tokenizer_more_split(t);
-    if (!*out)
-        return fail_memory();
-    (*out)->kind = kind;
-    return LORAC_OK;
+    *out = tokenizer_more_split(t, kind);
+    return *out ? LORAC_OK : fail_memory();
 }
 
 static int add_character_split(tokenizer *t, bool (*is_match)(uint32_t), split_behaviour behaviour)
@@ -238,7 +233,6 @@ static int read_behaviour(tokenizer *t, part p, split_behaviour *out)
 /* The words of GPT-2 (openai/gpt-2, encoder.py), then its byte alphabet. */
 static int build_byte_level(tokenizer *t, part p)
 {
-    static const char words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
     bool add_prefix_space = true, use_regex = true;
     split_step *step;
     TRY(part_bool(t, p, "add_prefix_space", &add_prefix_space));
@@ -250,7 +244,7 @@ static int build_byte_level(tokenizer *t, part p)
     if (use_regex) {
         TRY(add_split(t, SPLIT_PATTERN, &step));
         step->behaviour = SPLIT_ISOLATED;
-        TRY(pattern_compile(&step->pattern, slice_of(words), t->path, p.place));
+        TRY(pattern_compile(&step->pattern, slice_of(recipe_words_of_gpt2()), t->path, p.place));
     }
     return add_split(t, SPLIT_TO_BYTES, &step);
 }

@@ -224,8 +224,9 @@ int tokenizer_allocate(tokenizer *t, size_t count); /* the vocabulary's tables *
 /* Makes `token` the string of `id`; both must be new. The bytes must outlive the tokenizer (its arena). */
 int tokenizer_put(tokenizer *t, int32_t id, slice token, uint8_t flags, const char *key);
 int tokenizer_add_end(tokenizer *t, int64_t id); /* once each */
-normalise_step *tokenizer_more_normalise(tokenizer *t);
-split_step *tokenizer_more_split(tokenizer *t);
+normalise_step *tokenizer_more_normalise(tokenizer *t,
+                                         normalise_kind kind); /* NULL when out of memory, as those below */
+split_step *tokenizer_more_split(tokenizer *t, split_kind kind);
 post_step *tokenizer_more_post(tokenizer *t);
 decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind);
 /* Puts these ids around every text, each of a pair, whose second has the type `second`; -1: none. */

@@ -292,11 +292,7 @@ int tokenizer_open_vocab_json(tokenizer **out, const char *path, const char *fol
     *out = NULL;
     int status = read_all(&r, folder, &json);
     if (status == LORAC_OK)
-        status = tokenizer_from_json(out, json, path);
-    if (status == LORAC_OK) {
-        tokenizer_take_specials(*out, &r.tokens);
-        (*out)->keeps_templates = r.class->surrounded;
-    }
+        status = tokenizer_from_folder(out, json, path, &r.tokens, r.class->surrounded);
     json_decref(json);
     json_decref(r.vocab);
     json_decref(r.merges);

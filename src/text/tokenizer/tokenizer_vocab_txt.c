@@ -129,11 +129,7 @@ int tokenizer_open_vocab_txt(tokenizer **out, const char *path, const char *fold
     *out = NULL;
     int status = read_all(&r, folder, &json);
     if (status == LORAC_OK)
-        status = tokenizer_from_json(out, json, path);
-    if (status == LORAC_OK) {
-        tokenizer_take_specials(*out, &r.tokens);
-        (*out)->keeps_templates = true;
-    }
+        status = tokenizer_from_folder(out, json, path, &r.tokens, true);
     json_decref(json);
     json_decref(r.vocab);
     folder_tokens_free(&r.tokens);
