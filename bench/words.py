@@ -107,20 +107,11 @@ def make(name, maker, text):
     return path
 
 
-class Lorac:
-    """The library's ids, through its header."""
-
-    def __init__(self, folder):
-        self.library = ctypes.CDLL(str(ROOT / "build" / "liblorac.so"))
-        self.handle = ctypes.c_void_p()
-        if self.library.lorac_text_open(ctypes.byref(self.handle), str(folder).encode(), None):
-            sys.exit(f"lorac does not open {folder}")
-
-    def encode(self, text):
-        ids, count = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t()
-        if self.library.lorac_text_encode(self.handle, text, ctypes.c_size_t(len(text)), 0, ctypes.byref(ids), ctypes.byref(count)):
-            sys.exit("lorac does not encode the text")
-        return ids, count.value
+def encode(lorac, text):
+    """lorac's ids and their number, uncopied."""
+    ids, count = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t()
+    lorac.check(lorac.lorac.lorac_text_encode(lorac.handle, text, ctypes.c_size_t(len(text)), 0, ctypes.byref(ids), ctypes.byref(count)))
+    return ids, count.value
 
 
 def timed(run):
@@ -132,18 +123,20 @@ def timed(run):
 def compare(name, path, text):
     from tokenizers import Tokenizer
 
-    ours, theirs = Lorac(path.parent), Tokenizer.from_file(str(path))
+    from text_rows import Text
+
+    ours, theirs = Text(path.parent), Tokenizer.from_file(str(path))
     documents = text.split("\n\n")
     encoded = [document.encode() for document in documents]
     best = [float("inf"), float("inf")]
     for _ in range(3):
-        seconds, mine = timed(lambda: [ours.encode(document) for document in encoded])
+        seconds, mine = timed(lambda: [encode(ours, document) for document in encoded])
         best[0] = min(best[0], seconds)
         seconds, other = timed(lambda: [theirs.encode(document, add_special_tokens=False) for document in documents])
         best[1] = min(best[1], seconds)
         different = sum(ids[:count] != result.ids for (ids, count), result in zip(mine, other))
         for ids, _ in mine:
-            ours.library.lorac_free(ids)
+            ours.lorac.lorac_free(ids)
     speeds = [len(text.encode()) / 1e6 / seconds for seconds in best]
     print(f"{name:10} lorac {speeds[0]:6.2f} MB/s   tokenizers {speeds[1]:6.2f} MB/s   {speeds[0] / speeds[1]:5.2f} x   "
           f"{len(documents)} documents, {different} different", flush=True)
