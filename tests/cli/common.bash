@@ -40,6 +40,24 @@ json_keys() {
     done
 }
 
+# interrupt LINE ARGUMENT...: Ctrl-C once stdout has shown a line that holds LINE. Nobody reads on until the signal is
+# sent, so a program with more to say than a pipe holds (64 KiB) cannot end before it, however late it comes.
+interrupt() {
+    local line=$1 said pid got=0
+    shift
+    rm -f "$work/pipe"
+    mkfifo "$work/pipe"
+    "$lorac" "$@" >"$work/pipe" 2>"$err" </dev/null &
+    pid=$!
+    {
+        while IFS= read -r said && [[ $said != *"$line"* ]]; do :; done
+        kill -INT "$pid"
+        cat >"$out"
+    } <"$work/pipe"
+    wait "$pid" || got=$?
+    [ "$got" = 130 ] || fail "exit code $got after SIGINT: lorac $*"
+}
+
 finish() {
     [ "$failures" = 0 ] || { printf '%s failures\n' "$failures"; exit 1; }
     echo "all as expected"

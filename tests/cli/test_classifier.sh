@@ -106,17 +106,9 @@ run 2 train -m "$model" --num-labels 5 --data "$work/rows.jsonl" --steps 1 -o "$
 err_has 'num-labels'
 
 # ---- Interrupted and resumed: the same bytes
-run 0 "${train[@]}" --steps 300 --save-every 0 -o "$work/whole"
-"$lorac" "${train[@]}" --steps 300 --save-every 0 -o "$work/cut" >"$out" 2>"$err" </dev/null &
-pid=$!
-for _ in $(seq 400); do
-    grep -q '^Iter 2:' "$err" && break
-    sleep 0.01
-done
-kill -INT "$pid"
-wait "$pid"
-code=$?
-[ "$code" = 130 ] || fail "exit code $code after SIGINT"
+long=("${train[@]}" --steps 400 --save-every 0)
+run 0 "${long[@]}" -o "$work/whole"
+interrupt '"iteration":2,' "${long[@]}" --log json -o "$work/cut"
 run 0 resume "$work/cut"
 same "$work/whole/adapter_model.safetensors" "$work/cut/adapter_model.safetensors"
 

@@ -145,16 +145,7 @@ run 3 "${train[@]}" -m "$work" -o "$work/none" --json
 json_keys error
 
 # ---- interrupted, resumed
-"$lorac" "${train[@]}" --steps 100000 --save-every 0 -o "$work/cut" >"$out" 2>"$err" &
-pid=$!
-for _ in $(seq 200); do
-    grep -q '^Iter 2:' "$err" && break
-    sleep 0.05
-done
-kill -INT "$pid"
-wait "$pid"
-code=$?
-[ "$code" = 130 ] || fail "exit code $code after SIGINT"
+interrupt '"iteration":2,' "${train[@]}" --steps 100000 --save-every 0 --log json -o "$work/cut"
 err_has "lorac resume $work/cut"
 run 0 "${train[@]}" --save-every 2 -o "$work/whole"
 run 0 resume "$work/whole"
