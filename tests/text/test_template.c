@@ -194,9 +194,7 @@ static void test_variables(void **state)
 
 static void expect_limit(const char *source, const char *part)
 {
-    clock_t begin = clock();
     expect_error(source, "chat.jinja", part);
-    assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 20); /* under sanitizers too */
 }
 
 static void test_limits(void **state)
@@ -279,12 +277,6 @@ static void test_deep_expressions(void **state)
 
 /* ---- The rest ----------------------------------------------------------------------------------------- */
 
-static const char *const chatml =
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe "
-    "kind.<|im_end|>\n' }}"
-    "{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-
 static json_t *conversation(void)
 {
     json_t *messages = json_pack("[{ssss}{ssss}{ssss}]", "role", "user", "content", "How long is a year?", "role",
@@ -292,26 +284,6 @@ static json_t *conversation(void)
                                  "user", "content", "Thank you.");
     assert_non_null(messages);
     return messages;
-}
-
-static void test_speed(void **state)
-{
-    (void)state;
-    template *t;
-    buf out = { 0 };
-    json_t *messages = conversation();
-    template_input input = { .messages = messages, .add_generation_prompt = true };
-    assert_ok(template_parse(&t, slice_of(chatml), NULL));
-    clock_t begin = clock();
-    for (int i = 0; i < 2000; i++) {
-        buf_clear(&out);
-        assert_ok(template_render(t, &input, &out, NULL, NULL));
-    }
-    print_message("%.0f conversations a second\n", 2000 / ((double)(clock() - begin + 1) / CLOCKS_PER_SEC));
-    assert_contains(out.p, "<|im_start|>user\nThank you.<|im_end|>\n<|im_start|>assistant\n");
-    buf_free(&out);
-    json_decref(messages);
-    template_free(t);
 }
 
 static void test_today(void **state)
@@ -370,7 +342,6 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_deep_nesting),
         cmocka_unit_test(test_deep_expressions),
-        cmocka_unit_test(test_speed),
         cmocka_unit_test(test_today),
         cmocka_unit_test(test_memory),
     };
