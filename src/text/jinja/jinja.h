@@ -569,6 +569,8 @@ slice text_strip(slice s, const slice *characters, bool left, bool right); /* NU
 const char *text_find(slice s, slice part);                                /* NULL when it is not there */
 typedef enum text_case { CASE_UPPER, CASE_LOWER, CASE_CAPITALIZE, CASE_TITLE, CASE_SWAP } text_case;
 int text_recase(machine *m, slice s, text_case how, value *out);
+/* The text is as that case makes it, and has letters that another case would change. */
+int text_has_case(machine *m, slice s, text_case how, bool *out);
 int text_replace(machine *m, slice s, slice old, slice new, int64_t count, value *out);
 typedef enum text_padding { PAD_LEFT, PAD_RIGHT, PAD_BOTH } text_padding;
 int text_pad(machine *m, slice s, int64_t width, uint32_t fill, text_padding where, value *out);
@@ -597,12 +599,5 @@ int get_attribute(machine *m, value object, slice name, value *out);
 int get_item(machine *m, value object, value key, value *out);
 int get_slice(machine *m, value object, value start, value stop, value step, value *out);
 int loop_attribute(machine *m, const loop *l, slice name, value *out); /* VALUE_ABSENT: no such */
-
-/* Sorts arguments into parameters by place and by name, as a Python call does. The first `required` must be given; out
- * has `count` places, VALUE_ABSENT where nothing was given. `what` names the callee. */
-int bind_arguments(machine *m, const char *what, const arguments *a, const char *const *names, size_t required,
-                   size_t count, value *out);
-int argument_int(machine *m, const char *what, value v, int64_t fallback, int64_t *out);
-int argument_text(machine *m, const char *what, value v, slice *out);
 
 #endif

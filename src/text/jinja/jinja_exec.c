@@ -1,6 +1,6 @@
 /* jinja_exec.c: statements: text, output, branches, loops, assignments, macros. Scopes are jinja2's: if has none; for,
  * with, macros and blocks that capture their output have their own, and what is set there ends there. */
-#include "jinja.h"
+#include "jinja_arguments.h"
 #include "mem.h"
 
 #include <string.h>
@@ -181,14 +181,12 @@ static int exec_for(machine *m, frame *f, const node *n)
 
 int call_loop(machine *m, const loop *l, const arguments *a, value *out)
 {
-    static const char *const names[] = { "iterable" };
-    value iterable;
     builder b = { 0 }, *outer = m->out;
     if (!l->recurse)
         return machine_fail(m, "the loop must have the 'recursive' marker to be called recursively");
-    TRY(bind_arguments(m, "loop()", a, names, 1, 1, &iterable));
+    BIND("loop()", 1, "iterable");
     m->out = &b;
-    int status = exec_loop(m, l->outside, l->recurse, iterable, l->depth + 1);
+    int status = exec_loop(m, l->outside, l->recurse, p[0], l->depth + 1);
     m->out = outer;
     *out = builder_value(&b);
     return status;

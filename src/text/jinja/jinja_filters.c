@@ -1,6 +1,6 @@
 /* jinja_filters.c: filters of single values: texts, numbers, JSON. Those of sequences are in jinja_sequences.c.
  * Parameter names are jinja2's, since templates may give arguments by name. */
-#include "jinja.h"
+#include "jinja_arguments.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -8,46 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BIND(what, required, count, ...)                \
-    static const char *const names[] = { __VA_ARGS__ }; \
-    value p[count];                                     \
-    TRY(bind_arguments(m, "the filter '" what "'", a, names, required, count, p))
-
-static bool given(value v)
-{
-    return v.kind != VALUE_ABSENT;
-}
-
-static int no_arguments(machine *m, const arguments *a)
-{
-    return bind_arguments(m, "this filter", a, NULL, 0, 0, NULL);
-}
-
 /* ---- Text ---------------------------------------------------------------------------------------- */
 
 static int recase(machine *m, value input, const arguments *a, text_case how, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     TRY(value_string(m, input, &input));
     TRY(text_recase(m, value_slice(input), how, out));
     out->markup = input.markup;
     return LORAC_OK;
 }
 
-static int filter_upper(machine *m, value input, const arguments *a, value *out)
-{
-    return recase(m, input, a, CASE_UPPER, out);
-}
-
-static int filter_lower(machine *m, value input, const arguments *a, value *out)
-{
-    return recase(m, input, a, CASE_LOWER, out);
-}
-
-static int filter_capitalize(machine *m, value input, const arguments *a, value *out)
-{
-    return recase(m, input, a, CASE_CAPITALIZE, out);
-}
+VARIANT(filter_upper, recase, CASE_UPPER)
+VARIANT(filter_lower, recase, CASE_LOWER)
+VARIANT(filter_capitalize, recase, CASE_CAPITALIZE)
 
 static bool separates_words(slice s, size_t at)
 {
@@ -59,7 +33,7 @@ static int filter_title(machine *m, value input, const arguments *a, value *out)
 {
     builder b = { 0 };
     value piece;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     TRY(value_string(m, input, &input));
     slice s = value_slice(input);
     for (size_t at = 0, end; at < s.n; at = end) {
@@ -81,9 +55,9 @@ static int filter_title(machine *m, value input, const arguments *a, value *out)
 static int filter_trim(machine *m, value input, const arguments *a, value *out)
 {
     slice characters, *chosen = NULL;
-    BIND("trim", 0, 1, "chars");
+    BIND("the filter 'trim'", 0, "chars");
     TRY(value_string(m, input, &input));
-    if (given(p[0]) && p[0].kind != VALUE_NONE) {
+    if (given_something(p[0])) {
         TRY(argument_text(m, "the filter 'trim'", p[0], &characters));
         chosen = &characters;
     }
@@ -94,13 +68,13 @@ static int filter_trim(machine *m, value input, const arguments *a, value *out)
 
 static int filter_string(machine *m, value input, const arguments *a, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     return value_string(m, input, out);
 }
 
 static int filter_safe(machine *m, value input, const arguments *a, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     TRY(value_string(m, input, out));
     out->markup = true;
     return LORAC_OK;
@@ -108,7 +82,7 @@ static int filter_safe(machine *m, value input, const arguments *a, value *out)
 
 static int filter_escape(machine *m, value input, const arguments *a, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     return text_escape(m, input, out);
 }
 
@@ -121,10 +95,8 @@ static int filter_forceescape(machine *m, value input, const arguments *a, value
 static int filter_replace(machine *m, value input, const arguments *a, value *out)
 {
     int64_t count;
-    BIND("replace", 2, 3, "old", "new", "count");
-    if (p[2].kind == VALUE_NONE)
-        p[2].kind = VALUE_ABSENT;
-    TRY(argument_int(m, "the count of 'replace'", p[2], -1, &count));
+    BIND("the filter 'replace'", 2, "old", "new", "count");
+    TRY(argument_int(m, "the count of 'replace'", none_is_absent(p[2]), -1, &count));
     TRY(value_string(m, input, &input));
     TRY(value_string(m, p[0], &p[0]));
     TRY(value_string(m, p[1], &p[1]));
@@ -138,7 +110,7 @@ static int filter_indent(machine *m, value input, const arguments *a, value *out
     sequence lines;
     value spaces;
     builder b = { 0 };
-    BIND("indent", 0, 3, "width", "first", "blank");
+    BIND("the filter 'indent'", 0, "width", "first", "blank");
     TRY(argument_text(m, "the filter 'indent'", input, &s));
     if (given(p[0]) && p[0].kind == VALUE_TEXT) {
         indent = value_slice(p[0]);
@@ -165,7 +137,7 @@ static int filter_indent(machine *m, value input, const arguments *a, value *out
 static int filter_center(machine *m, value input, const arguments *a, value *out)
 {
     int64_t width;
-    BIND("center", 0, 1, "width");
+    BIND("the filter 'center'", 0, "width");
     TRY(argument_int(m, "the filter 'center'", p[0], 80, &width));
     TRY(value_string(m, input, &input));
     TRY(text_pad(m, value_slice(input), width, ' ', PAD_BOTH, out));
@@ -180,11 +152,9 @@ static int filter_truncate(machine *m, value input, const arguments *a, value *o
     int64_t length, leeway;
     size_t count;
     builder b = { 0 };
-    BIND("truncate", 0, 4, "length", "killwords", "end", "leeway");
+    BIND("the filter 'truncate'", 0, "length", "killwords", "end", "leeway");
     TRY(argument_int(m, "the length of 'truncate'", p[0], 255, &length));
-    if (p[3].kind == VALUE_NONE)
-        p[3].kind = VALUE_ABSENT;
-    TRY(argument_int(m, "the leeway of 'truncate'", p[3], 5, &leeway));
+    TRY(argument_int(m, "the leeway of 'truncate'", none_is_absent(p[3]), 5, &leeway));
     if (given(p[2]))
         TRY(argument_text(m, "the end of 'truncate'", p[2], &end));
     int64_t keep = length - (int64_t)text_length(end);
@@ -208,7 +178,7 @@ static int filter_wordcount(machine *m, value input, const arguments *a, value *
 {
     int64_t words = 0;
     bool inside = false;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     TRY(value_string(m, input, &input));
     slice s = value_slice(input);
     TRY(machine_spend(m, s.n / 16));
@@ -252,7 +222,7 @@ static int filter_urlencode(machine *m, value input, const arguments *a, value *
     builder b = { 0 };
     sequence pairs, two;
     arguments none = { 0 };
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     if (input.kind == VALUE_DICT)
         TRY(method_find(VALUE_DICT, slice_of("items"))->run(m, input, &none, &input));
     if (input.kind == VALUE_TEXT || !value_iterable(input)) {
@@ -294,7 +264,7 @@ static int filter_format(machine *m, value input, const arguments *a, value *out
 
 static int filter_abs(machine *m, value input, const arguments *a, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     if (input.kind == VALUE_UNDEFINED)
         return value_fail_undefined(m, input);
     if (!value_is_number(input))
@@ -369,7 +339,7 @@ static int filter_int(machine *m, value input, const arguments *a, value *out)
 {
     int64_t base, integer;
     double real;
-    BIND("int", 0, 2, "default", "base");
+    BIND("the filter 'int'", 0, "default", "base");
     TRY(argument_int(m, "the base of 'int'", p[1], 10, &base));
     *out = given(p[0]) ? p[0] : value_of_int(0);
     if (input.kind == VALUE_UNDEFINED)
@@ -390,7 +360,7 @@ static int filter_int(machine *m, value input, const arguments *a, value *out)
 static int filter_float(machine *m, value input, const arguments *a, value *out)
 {
     double real;
-    BIND("float", 0, 1, "default");
+    BIND("the filter 'float'", 0, "default");
     *out = given(p[0]) ? p[0] : value_of_float(0);
     if (input.kind == VALUE_UNDEFINED)
         return value_fail_undefined(m, input);
@@ -420,7 +390,7 @@ static int filter_round(machine *m, value input, const arguments *a, value *out)
 {
     int64_t precision;
     slice how = slice_of("common");
-    BIND("round", 0, 2, "precision", "method");
+    BIND("the filter 'round'", 0, "precision", "method");
     TRY(argument_int(m, "the precision of 'round'", p[0], 0, &precision));
     if (given(p[1]))
         TRY(argument_text(m, "the method of 'round'", p[1], &how));
@@ -442,7 +412,7 @@ static int filter_round(machine *m, value input, const arguments *a, value *out)
 
 static int filter_default(machine *m, value input, const arguments *a, value *out)
 {
-    BIND("default", 0, 2, "default_value", "boolean");
+    BIND("the filter 'default'", 0, "default_value", "boolean");
     bool take = input.kind == VALUE_UNDEFINED || (value_true(p[1]) && !value_true(input));
     *out = !take ? input : given(p[0]) ? p[0] : value_of_text("");
     return LORAC_OK;
@@ -451,7 +421,7 @@ static int filter_default(machine *m, value input, const arguments *a, value *ou
 static int filter_attr(machine *m, value input, const arguments *a, value *out)
 {
     slice name;
-    BIND("attr", 1, 1, "name");
+    BIND("the filter 'attr'", 1, "name");
     TRY(argument_text(m, "the filter 'attr'", p[0], &name));
     if (input.kind == VALUE_DICT && !method_find(VALUE_DICT, name)) {
         *out = value_undefined_attribute(input, name);
@@ -473,15 +443,15 @@ static int json_separators(machine *m, value separators, json_style *style)
 static int filter_tojson(machine *m, value input, const arguments *a, value *out)
 {
     builder b = { 0 };
-    BIND("tojson", 0, 4, "ensure_ascii", "indent", "separators", "sort_keys");
+    BIND("the filter 'tojson'", 0, "ensure_ascii", "indent", "separators", "sort_keys");
     json_style style = { .ascii = value_true(p[0]), .sort = value_true(p[3]), .key_separator = slice_of(": ") };
-    style.pretty = given(p[1]) && p[1].kind != VALUE_NONE;
+    style.pretty = given_something(p[1]);
     style.item_separator = slice_of(style.pretty ? "," : ", ");
     if (style.pretty && p[1].kind != VALUE_TEXT)
         TRY(operate(m, OP_MUL, value_of_text(" "), p[1], &p[1]));
     if (style.pretty)
         style.indent = value_slice(p[1]);
-    if (given(p[2]) && p[2].kind != VALUE_NONE)
+    if (given_something(p[2]))
         TRY(json_separators(m, p[2], &style));
     TRY(value_json(m, &b, input, &style));
     *out = builder_value(&b);

@@ -1,5 +1,5 @@
 /* jinja_format.c: Python's two ways to format text: format % arguments, and format.format(arguments). */
-#include "jinja.h"
+#include "jinja_arguments.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,64 +1,15 @@
-/* jinja_functions.c: how arguments find their parameters, and the functions every template has. */
-#include "jinja.h"
+/* jinja_functions.c: the functions every template has. */
+#include "jinja_arguments.h"
 
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-int bind_arguments(machine *m, const char *what, const arguments *a, const char *const *names, size_t required,
-                   size_t count, value *out)
-{
-    if (a->count > count)
-        return machine_fail(m, "%s takes at most %zu argument(s), %zu given", what, count, a->count);
-    for (size_t i = 0; i < count; i++)
-        out[i] = i < a->count ? a->items[i] : (value){ .kind = VALUE_ABSENT };
-    for (size_t k = 0; k < a->keyword_count; k++) {
-        const keyword *given = &a->keywords[k];
-        size_t i = 0;
-        while (i < count && !slice_is(given->name, names[i]))
-            i++;
-        if (i == count)
-            return machine_fail(m, "%s has no parameter '%.*s'", what, (int)given->name.n, given->name.p);
-        if (out[i].kind != VALUE_ABSENT)
-            return machine_fail(m, "%s got its parameter '%s' twice", what, names[i]);
-        out[i] = given->value;
-    }
-    for (size_t i = 0; i < required; i++)
-        if (out[i].kind == VALUE_ABSENT)
-            return machine_fail(m, "%s lacks its argument '%s'", what, names[i]);
-    return LORAC_OK;
-}
-
-int argument_int(machine *m, const char *what, value v, int64_t fallback, int64_t *out)
-{
-    *out = fallback;
-    if (v.kind == VALUE_ABSENT)
-        return LORAC_OK;
-    if (v.kind == VALUE_UNDEFINED)
-        return value_fail_undefined(m, v);
-    if (v.kind != VALUE_INT && v.kind != VALUE_BOOL)
-        return machine_fail(m, "%s expects an integer, found %s", what, value_type(v));
-    *out = value_as_int(v);
-    return LORAC_OK;
-}
-
-int argument_text(machine *m, const char *what, value v, slice *out)
-{
-    if (v.kind == VALUE_UNDEFINED)
-        return value_fail_undefined(m, v);
-    if (v.kind != VALUE_TEXT)
-        return machine_fail(m, "%s expects a string, found %s", what, value_type(v));
-    *out = value_slice(v);
-    return LORAC_OK;
-}
-
 static int run_raise_exception(machine *m, const arguments *a, value *out)
 {
-    static const char *const names[] = { "message" };
-    value message;
-    TRY(bind_arguments(m, "raise_exception()", a, names, 1, 1, &message));
-    TRY(value_string(m, message, out));
+    BIND("raise_exception()", 1, "message");
+    TRY(value_string(m, p[0], out));
     return machine_fail(m, "%.*s", (int)out->n, out->n ? out->text : "");
 }
 
@@ -80,13 +31,12 @@ static int template_date(machine *m, struct tm *out)
 /* Always in English, whatever the program's locale is. %f, which C lacks, is always midnight's. */
 static int run_strftime_now(machine *m, const arguments *a, value *out)
 {
-    static const char *const names[] = { "format" };
     char room[1024], format[512];
     struct tm date;
-    value argument, replaced;
+    value replaced;
     slice s;
-    TRY(bind_arguments(m, "strftime_now()", a, names, 1, 1, &argument));
-    TRY(argument_text(m, "strftime_now()", argument, &s));
+    BIND("strftime_now()", 1, "format");
+    TRY(argument_text(m, "strftime_now()", p[0], &s));
     TRY(template_date(m, &date));
     TRY(text_replace(m, s, slice_of("%f"), slice_of("000000"), -1, &replaced));
     if (replaced.n >= sizeof format)
@@ -206,13 +156,11 @@ static int run_cycler(machine *m, const arguments *a, value *out)
 
 static int run_joiner(machine *m, const arguments *a, value *out)
 {
-    static const char *const names[] = { "sep" };
-    value separator;
-    TRY(bind_arguments(m, "joiner()", a, names, 0, 1, &separator));
+    BIND("joiner()", 0, "sep");
     joiner *j = work_new(m, 1, sizeof *j);
     if (!j)
         return work_status();
-    *j = (joiner){ separator.kind == VALUE_ABSENT ? value_of_text(", ") : separator, false };
+    *j = (joiner){ given(p[0]) ? p[0] : value_of_text(", "), false };
     *out = (value){ .kind = VALUE_JOINER, .joiner = j };
     return LORAC_OK;
 }

@@ -1,19 +1,9 @@
 /* jinja_methods.c: the methods of Python's list, tuple and dict, and of the engine's own objects; and how any method is
  * found. Methods that would change a list or dict are known so that they can be forbidden, as in jinja2's immutable
  * sandbox. */
-#include "jinja.h"
+#include "jinja_arguments.h"
 
 #include <string.h>
-
-#define BIND(what, required, count, ...)                \
-    static const char *const names[] = { __VA_ARGS__ }; \
-    value p[count];                                     \
-    TRY(bind_arguments(m, what "()", a, names, required, count, p))
-
-static int no_arguments(machine *m, const arguments *a)
-{
-    return bind_arguments(m, "this method", a, NULL, 0, 0, NULL);
-}
 
 /* ---- list, tuple, dict ------------------------------------------------------------------------------- */
 
@@ -21,7 +11,7 @@ static int list_count(machine *m, value self, const arguments *a, value *out)
 {
     sequence items;
     int64_t count = 0;
-    BIND("count", 1, 1, "value");
+    BIND("count()", 1, "value");
     TRY(value_items(m, self, &items));
     for (size_t i = 0; i < items.count; i++) {
         bool same;
@@ -35,7 +25,7 @@ static int list_count(machine *m, value self, const arguments *a, value *out)
 static int list_index(machine *m, value self, const arguments *a, value *out)
 {
     sequence items;
-    BIND("index", 1, 1, "value");
+    BIND("index()", 1, "value");
     TRY(value_items(m, self, &items));
     for (size_t i = 0; i < items.count; i++) {
         bool same;
@@ -51,7 +41,7 @@ static int list_index(machine *m, value self, const arguments *a, value *out)
 /* Nothing changes in place here, so a copy may be the thing itself. */
 static int self_copy(machine *m, value self, const arguments *a, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this method", a));
     *out = self;
     return LORAC_OK;
 }
@@ -59,7 +49,7 @@ static int self_copy(machine *m, value self, const arguments *a, value *out)
 static int dict_method_get(machine *m, value self, const arguments *a, value *out)
 {
     bool found;
-    BIND("get", 1, 2, "key", "default");
+    BIND("get()", 1, "key", "default");
     TRY(dict_get(m, self, p[0], &found, out));
     if (!found)
         *out = p[1].kind == VALUE_ABSENT ? value_none() : p[1];
@@ -73,7 +63,7 @@ static int dict_view(machine *m, value self, const arguments *a, view_of what, v
     static const char *const types[] = { "dict_keys", "dict_values", "dict_items" };
     value key, item, list;
     void *state = NULL;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this method", a));
     TRY(value_new_sequence(m, VALUE_LIST, dict_count(self), &list));
     for (size_t i = 0; dict_step(self, &state, &i, &key, &item);) {
         value *place = &list.sequence->items[i - 1];
@@ -87,20 +77,9 @@ static int dict_view(machine *m, value self, const arguments *a, view_of what, v
     return value_new_series(m, VALUE_VIEW, types[what], list.sequence->items, list.sequence->count, out);
 }
 
-static int dict_keys(machine *m, value self, const arguments *a, value *out)
-{
-    return dict_view(m, self, a, VIEW_KEYS, out);
-}
-
-static int dict_values(machine *m, value self, const arguments *a, value *out)
-{
-    return dict_view(m, self, a, VIEW_VALUES, out);
-}
-
-static int dict_items(machine *m, value self, const arguments *a, value *out)
-{
-    return dict_view(m, self, a, VIEW_ITEMS, out);
-}
+VARIANT(dict_keys, dict_view, VIEW_KEYS)
+VARIANT(dict_values, dict_view, VIEW_VALUES)
+VARIANT(dict_items, dict_view, VIEW_ITEMS)
 
 /* ---- loop, cycler ------------------------------------------------------------------------------------ */
 
@@ -129,7 +108,7 @@ static int loop_changed(machine *m, value self, const arguments *a, value *out)
 
 static int cycler_next(machine *m, value self, const arguments *a, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this method", a));
     *out = self.cycler->items[self.cycler->at];
     self.cycler->at = (self.cycler->at + 1) % self.cycler->count;
     return LORAC_OK;
@@ -137,7 +116,7 @@ static int cycler_next(machine *m, value self, const arguments *a, value *out)
 
 static int cycler_reset(machine *m, value self, const arguments *a, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this method", a));
     self.cycler->at = 0;
     *out = value_none();
     return LORAC_OK;

@@ -1,29 +1,9 @@
 /* jinja_sequences.c: filters of sequences. Where jinja2 gives a generator, the result here is an iterator that holds
  * all its items already: it reads once, has no length and is always true, like Python's. */
-#include "jinja.h"
+#include "jinja_arguments.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define BIND(what, required, count, ...)                \
-    static const char *const names[] = { __VA_ARGS__ }; \
-    value p[count];                                     \
-    TRY(bind_arguments(m, "the filter '" what "'", a, names, required, count, p))
-
-static bool given(value v)
-{
-    return v.kind != VALUE_ABSENT;
-}
-
-static bool given_something(value v)
-{
-    return v.kind != VALUE_ABSENT && v.kind != VALUE_NONE;
-}
-
-static int no_arguments(machine *m, const arguments *a)
-{
-    return bind_arguments(m, "this filter", a, NULL, 0, 0, NULL);
-}
 
 static int generator(machine *m, const char *type, value *items, size_t count, value *out)
 {
@@ -130,7 +110,7 @@ static int filter_sort(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
     pair *pairs;
-    BIND("sort", 0, 3, "reverse", "case_sensitive", "attribute");
+    BIND("the filter 'sort'", 0, "reverse", "case_sensitive", "attribute");
     TRY(value_items(m, input, &items));
     TRY(new_pairs(m, items.count, &pairs));
     for (size_t i = 0; i < items.count; i++) {
@@ -155,7 +135,7 @@ static int filter_dictsort(machine *m, value input, const arguments *a, value *o
     void *state = NULL;
     pair *pairs;
     slice by = slice_of("key");
-    BIND("dictsort", 0, 3, "case_sensitive", "by", "reverse");
+    BIND("the filter 'dictsort'", 0, "case_sensitive", "by", "reverse");
     if (input.kind != VALUE_DICT)
         return machine_fail(m, "the filter 'dictsort' expects a mapping, found %s", value_type(input));
     if (given(p[1]))
@@ -178,7 +158,7 @@ static int filter_unique(machine *m, value input, const arguments *a, value *out
     pair *pairs;
     size_t count = 0;
     value absent = { .kind = VALUE_ABSENT }, list;
-    BIND("unique", 0, 2, "case_sensitive", "attribute");
+    BIND("the filter 'unique'", 0, "case_sensitive", "attribute");
     TRY(value_items(m, input, &items));
     TRY(new_pairs(m, items.count, &pairs));
     for (size_t i = 0; i < items.count; i++) {
@@ -201,7 +181,7 @@ static int filter_groupby(machine *m, value input, const arguments *a, value *ou
     sequence items;
     pair *pairs;
     size_t groups = 0;
-    BIND("groupby", 1, 3, "attribute", "default", "case_sensitive");
+    BIND("the filter 'groupby'", 1, "attribute", "default", "case_sensitive");
     TRY(value_items(m, input, &items));
     TRY(new_pairs(m, items.count, &pairs));
     for (size_t i = 0; i < items.count; i++) {
@@ -232,7 +212,7 @@ static int extreme(machine *m, value input, const arguments *a, bool largest, va
     sequence items;
     value best = { .kind = VALUE_ABSENT }, key, absent = { .kind = VALUE_ABSENT };
     int order;
-    BIND("min/max", 0, 2, "case_sensitive", "attribute");
+    BIND("the filter 'min/max'", 0, "case_sensitive", "attribute");
     TRY(value_items(m, input, &items));
     *out = value_undefined_hint("No aggregated item, sequence was empty.");
     for (size_t i = 0; i < items.count; i++) {
@@ -247,22 +227,15 @@ static int extreme(machine *m, value input, const arguments *a, bool largest, va
     return LORAC_OK;
 }
 
-static int filter_min(machine *m, value input, const arguments *a, value *out)
-{
-    return extreme(m, input, a, false, out);
-}
-
-static int filter_max(machine *m, value input, const arguments *a, value *out)
-{
-    return extreme(m, input, a, true, out);
-}
+VARIANT(filter_min, extreme, false)
+VARIANT(filter_max, extreme, true)
 
 static int filter_reverse(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
     value list;
     builder b = { 0 };
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     TRY(value_items(m, input, &items));
     TRY(value_new_sequence(m, VALUE_LIST, items.count, &list));
     for (size_t i = 0; i < items.count; i++)
@@ -284,7 +257,7 @@ static int filter_reverse(machine *m, value input, const arguments *a, value *ou
 static int filter_first(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     *out = value_undefined_hint("No first item, sequence was empty.");
     if (input.kind == VALUE_ITERATOR && !input.series->fault) {
         if (input.series->next < input.series->count)
@@ -302,7 +275,7 @@ static int filter_first(machine *m, value input, const arguments *a, value *out)
 static int filter_last(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     *out = value_undefined_hint("No last item, sequence was empty.");
     if (!value_has_length(input) || input.kind == VALUE_LOOP)
         return machine_fail(m, "'%s' object is not reversible", value_type(input));
@@ -317,7 +290,7 @@ static int filter_last(machine *m, value input, const arguments *a, value *out)
 static int filter_length(machine *m, value input, const arguments *a, value *out)
 {
     size_t count;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     TRY(value_length(m, input, &count));
     *out = value_of_int((int64_t)count);
     return LORAC_OK;
@@ -326,7 +299,7 @@ static int filter_length(machine *m, value input, const arguments *a, value *out
 static int filter_list(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     TRY(value_items(m, input, &items));
     TRY(value_new_sequence(m, VALUE_LIST, 0, out));
     *out->sequence = items;
@@ -337,7 +310,7 @@ static int filter_items(machine *m, value input, const arguments *a, value *out)
 {
     value view;
     arguments none = { 0 };
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this filter", a));
     if (input.kind == VALUE_UNDEFINED)
         return generator(m, "generator", NULL, 0, out);
     if (input.kind != VALUE_DICT)
@@ -351,7 +324,7 @@ static int filter_join(machine *m, value input, const arguments *a, value *out)
     sequence items;
     builder b = { 0 };
     value absent = { .kind = VALUE_ABSENT }, item;
-    BIND("join", 0, 2, "d", "attribute");
+    BIND("the filter 'join'", 0, "d", "attribute");
     TRY(value_string(m, given(p[0]) ? p[0] : value_of_text(""), &p[0]));
     TRY(value_items(m, input, &items));
     for (size_t i = 0; i < items.count; i++) {
@@ -368,7 +341,7 @@ static int filter_sum(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
     value absent = { .kind = VALUE_ABSENT }, item;
-    BIND("sum", 0, 2, "attribute", "start");
+    BIND("the filter 'sum'", 0, "attribute", "start");
     *out = given(p[1]) ? p[1] : value_of_int(0);
     if (out->kind == VALUE_TEXT)
         return machine_fail(m, "sum() can't sum strings");
@@ -394,7 +367,7 @@ static int filter_batch(machine *m, value input, const arguments *a, value *out)
     sequence items;
     int64_t size;
     value list;
-    BIND("batch", 1, 2, "linecount", "fill_with");
+    BIND("the filter 'batch'", 1, "linecount", "fill_with");
     TRY(argument_int(m, "the filter 'batch'", p[0], 0, &size));
     if (!value_iterable(input))
         return broken_generator(m, not_iterable, value_type(input), out);
@@ -420,7 +393,7 @@ static int filter_slice(machine *m, value input, const arguments *a, value *out)
     int64_t slices;
     size_t begin = 0;
     value list;
-    BIND("slice", 1, 2, "slices", "fill_with");
+    BIND("the filter 'slice'", 1, "slices", "fill_with");
     TRY(argument_int(m, "the filter 'slice'", p[0], 0, &slices));
     if (!value_iterable(input))
         return broken_generator(m, not_iterable, value_type(input), out);
@@ -518,25 +491,10 @@ static int choose(machine *m, value input, const arguments *a, bool by_attribute
     return generator(m, "generator", list.sequence->items, count, out);
 }
 
-static int filter_select(machine *m, value input, const arguments *a, value *out)
-{
-    return choose(m, input, a, false, true, out);
-}
-
-static int filter_reject(machine *m, value input, const arguments *a, value *out)
-{
-    return choose(m, input, a, false, false, out);
-}
-
-static int filter_selectattr(machine *m, value input, const arguments *a, value *out)
-{
-    return choose(m, input, a, true, true, out);
-}
-
-static int filter_rejectattr(machine *m, value input, const arguments *a, value *out)
-{
-    return choose(m, input, a, true, false, out);
-}
+VARIANT(filter_select, choose, false, true)
+VARIANT(filter_reject, choose, false, false)
+VARIANT(filter_selectattr, choose, true, true)
+VARIANT(filter_rejectattr, choose, true, false)
 
 const filter *sequence_filters(size_t *count)
 {

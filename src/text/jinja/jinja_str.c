@@ -1,32 +1,17 @@
 /* jinja_str.c: the methods of Python's str. What Python has and this file lacks is listed too, so that it is "defined"
  * as in Python and named when it is called. */
-#include "jinja.h"
+#include "jinja_arguments.h"
 
 #include <string.h>
 #include <utf8proc.h>
-
-#define BIND(what, required, count, ...)                \
-    static const char *const names[] = { __VA_ARGS__ }; \
-    value p[count];                                     \
-    TRY(bind_arguments(m, what "()", a, names, required, count, p))
-
-static bool given(value v)
-{
-    return v.kind != VALUE_ABSENT && v.kind != VALUE_NONE;
-}
-
-static int no_arguments(machine *m, const arguments *a)
-{
-    return bind_arguments(m, "this method", a, NULL, 0, 0, NULL);
-}
 
 /* ---- str: cutting ------------------------------------------------------------------------------------ */
 
 static int strip(machine *m, value self, const arguments *a, bool left, bool right, value *out)
 {
     slice characters, *chosen = NULL;
-    BIND("strip", 0, 1, "chars");
-    if (given(p[0])) {
+    BIND("strip()", 0, "chars");
+    if (given_something(p[0])) {
         TRY(argument_text(m, "strip()", p[0], &characters));
         chosen = &characters;
     }
@@ -34,20 +19,9 @@ static int strip(machine *m, value self, const arguments *a, bool left, bool rig
     return LORAC_OK;
 }
 
-static int str_strip(machine *m, value self, const arguments *a, value *out)
-{
-    return strip(m, self, a, true, true, out);
-}
-
-static int str_lstrip(machine *m, value self, const arguments *a, value *out)
-{
-    return strip(m, self, a, true, false, out);
-}
-
-static int str_rstrip(machine *m, value self, const arguments *a, value *out)
-{
-    return strip(m, self, a, false, true, out);
-}
+VARIANT(str_strip, strip, true, true)
+VARIANT(str_lstrip, strip, true, false)
+VARIANT(str_rstrip, strip, false, true)
 
 /* The pieces of a split, found from either end; reversed at the end when found from the right. */
 typedef struct pieces {
@@ -149,10 +123,10 @@ static int split(machine *m, value self, const arguments *a, bool right, value *
     int64_t most;
     slice separator = { 0 }, s = value_slice(self);
     pieces list = { 0 };
-    BIND("split", 0, 2, "sep", "maxsplit");
+    BIND("split()", 0, "sep", "maxsplit");
     TRY(argument_int(m, "the maxsplit of split()", p[1], -1, &most));
     TRY(machine_spend(m, s.n / 64));
-    if (given(p[0])) {
+    if (given_something(p[0])) {
         TRY(argument_text(m, "split()", p[0], &separator));
         if (!separator.n)
             return machine_fail(m, "empty separator");
@@ -166,20 +140,13 @@ static int split(machine *m, value self, const arguments *a, bool right, value *
     return LORAC_OK;
 }
 
-static int str_split(machine *m, value self, const arguments *a, value *out)
-{
-    return split(m, self, a, false, out);
-}
-
-static int str_rsplit(machine *m, value self, const arguments *a, value *out)
-{
-    return split(m, self, a, true, out);
-}
+VARIANT(str_split, split, false)
+VARIANT(str_rsplit, split, true)
 
 static int str_splitlines(machine *m, value self, const arguments *a, value *out)
 {
     sequence lines;
-    BIND("splitlines", 0, 1, "keepends");
+    BIND("splitlines()", 0, "keepends");
     TRY(text_lines(m, value_slice(self), value_true(p[0]), &lines));
     TRY(value_new_sequence(m, VALUE_LIST, 0, out));
     *out->sequence = lines;
@@ -189,7 +156,7 @@ static int str_splitlines(machine *m, value self, const arguments *a, value *out
 static int partition(machine *m, value self, const arguments *a, bool right, value *out)
 {
     slice s = value_slice(self), separator;
-    BIND("partition", 1, 1, "sep");
+    BIND("partition()", 1, "sep");
     TRY(argument_text(m, "partition()", p[0], &separator));
     if (!separator.n)
         return machine_fail(m, "empty separator");
@@ -204,33 +171,29 @@ static int partition(machine *m, value self, const arguments *a, bool right, val
     return LORAC_OK;
 }
 
-static int str_partition(machine *m, value self, const arguments *a, value *out)
-{
-    return partition(m, self, a, false, out);
-}
+VARIANT(str_partition, partition, false)
+VARIANT(str_rpartition, partition, true)
 
-static int str_rpartition(machine *m, value self, const arguments *a, value *out)
+static bool fits(slice s, slice part, bool at_end)
 {
-    return partition(m, self, a, true, out);
+    return part.n <= s.n && (!part.n || memcmp(at_end ? s.p + s.n - part.n : s.p, part.p, part.n) == 0);
 }
 
 static int str_removeprefix(machine *m, value self, const arguments *a, value *out)
 {
     slice s = value_slice(self), prefix;
-    BIND("removeprefix", 1, 1, "prefix");
+    BIND("removeprefix()", 1, "prefix");
     TRY(argument_text(m, "removeprefix()", p[0], &prefix));
-    bool has = prefix.n && prefix.n <= s.n && memcmp(s.p, prefix.p, prefix.n) == 0;
-    *out = has ? value_of_slice((slice){ s.p + prefix.n, s.n - prefix.n }) : self;
+    *out = fits(s, prefix, false) ? value_of_slice((slice){ s.p + prefix.n, s.n - prefix.n }) : self;
     return LORAC_OK;
 }
 
 static int str_removesuffix(machine *m, value self, const arguments *a, value *out)
 {
     slice s = value_slice(self), suffix;
-    BIND("removesuffix", 1, 1, "suffix");
+    BIND("removesuffix()", 1, "suffix");
     TRY(argument_text(m, "removesuffix()", p[0], &suffix));
-    bool has = suffix.n && suffix.n <= s.n && memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0;
-    *out = has ? value_of_slice((slice){ s.p, s.n - suffix.n }) : self;
+    *out = fits(s, suffix, true) ? value_of_slice((slice){ s.p, s.n - suffix.n }) : self;
     return LORAC_OK;
 }
 
@@ -243,10 +206,8 @@ static int window(machine *m, value self, value start, value end, slice *out, in
     slice s = value_slice(self);
     int64_t length = (int64_t)text_length(s), from, to;
     TRY(machine_spend(m, s.n / 64));
-    start.kind = start.kind == VALUE_NONE ? VALUE_ABSENT : start.kind;
-    end.kind = end.kind == VALUE_NONE ? VALUE_ABSENT : end.kind;
-    TRY(argument_int(m, "the start of a search", start, 0, &from));
-    TRY(argument_int(m, "the end of a search", end, length, &to));
+    TRY(argument_int(m, "the start of a search", none_is_absent(start), 0, &from));
+    TRY(argument_int(m, "the end of a search", none_is_absent(end), length, &to));
     from = from < 0 ? (from < -length ? 0 : from + length) : from;
     to = to < 0 ? (to < -length ? 0 : to + length) : to > length ? length : to;
     *beyond = from > length || from > to;
@@ -259,47 +220,32 @@ static int window(machine *m, value self, value start, value end, slice *out, in
     return LORAC_OK;
 }
 
-static bool fits(slice s, slice part, bool at_end)
-{
-    return part.n <= s.n && (!part.n || memcmp(at_end ? s.p + s.n - part.n : s.p, part.p, part.n) == 0);
-}
-
 static int begins_or_ends(machine *m, value self, const arguments *a, bool at_end, value *out)
 {
+    const char *what = at_end ? "endswith()" : "startswith()";
     slice s, part;
     int64_t before;
     bool beyond, has = false;
-    BIND("startswith/endswith", 1, 3, "prefix", "start", "end");
+    BIND(what, 1, "prefix", "start", "end");
     TRY(window(m, self, p[1], p[2], &s, &before, &beyond));
-    if (p[0].kind == VALUE_TUPLE) {
-        for (size_t i = 0; i < p[0].sequence->count && !has; i++) {
-            TRY(argument_text(m, "startswith()", p[0].sequence->items[i], &part));
-            has = fits(s, part, at_end);
-        }
-    } else {
-        TRY(argument_text(m, at_end ? "endswith()" : "startswith()", p[0], &part));
+    const sequence one = { p, 1 }, *parts = p[0].kind == VALUE_TUPLE ? p[0].sequence : &one;
+    for (size_t i = 0; i < parts->count && !has; i++) {
+        TRY(argument_text(m, what, parts->items[i], &part));
         has = fits(s, part, at_end);
     }
     *out = value_of_bool(has && !beyond);
     return LORAC_OK;
 }
 
-static int str_startswith(machine *m, value self, const arguments *a, value *out)
-{
-    return begins_or_ends(m, self, a, false, out);
-}
-
-static int str_endswith(machine *m, value self, const arguments *a, value *out)
-{
-    return begins_or_ends(m, self, a, true, out);
-}
+VARIANT(str_startswith, begins_or_ends, false)
+VARIANT(str_endswith, begins_or_ends, true)
 
 static int find(machine *m, value self, const arguments *a, bool right, bool must, value *out)
 {
     slice s, part;
     int64_t before;
     bool beyond;
-    BIND("find", 1, 3, "sub", "start", "end");
+    BIND("find()", 1, "sub", "start", "end");
     TRY(argument_text(m, "find()", p[0], &part));
     TRY(window(m, self, p[1], p[2], &s, &before, &beyond));
     const char *found = beyond ? NULL : right && s.n ? find_last(s, part) : text_find(s, part);
@@ -309,25 +255,10 @@ static int find(machine *m, value self, const arguments *a, bool right, bool mus
     return LORAC_OK;
 }
 
-static int str_find(machine *m, value self, const arguments *a, value *out)
-{
-    return find(m, self, a, false, false, out);
-}
-
-static int str_rfind(machine *m, value self, const arguments *a, value *out)
-{
-    return find(m, self, a, true, false, out);
-}
-
-static int str_index(machine *m, value self, const arguments *a, value *out)
-{
-    return find(m, self, a, false, true, out);
-}
-
-static int str_rindex(machine *m, value self, const arguments *a, value *out)
-{
-    return find(m, self, a, true, true, out);
-}
+VARIANT(str_find, find, false, false)
+VARIANT(str_rfind, find, true, false)
+VARIANT(str_index, find, false, true)
+VARIANT(str_rindex, find, true, true)
 
 static int str_count(machine *m, value self, const arguments *a, value *out)
 {
@@ -335,7 +266,7 @@ static int str_count(machine *m, value self, const arguments *a, value *out)
     int64_t before, count = 0;
     bool beyond;
     const char *found;
-    BIND("count", 1, 3, "sub", "start", "end");
+    BIND("count()", 1, "sub", "start", "end");
     TRY(argument_text(m, "count()", p[0], &part));
     TRY(window(m, self, p[1], p[2], &s, &before, &beyond));
     if (!part.n)
@@ -350,40 +281,21 @@ static int str_count(machine *m, value self, const arguments *a, value *out)
 
 static int recase(machine *m, value self, const arguments *a, text_case how, value *out)
 {
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this method", a));
     return text_recase(m, value_slice(self), how, out);
 }
 
-static int str_upper(machine *m, value self, const arguments *a, value *out)
-{
-    return recase(m, self, a, CASE_UPPER, out);
-}
-
-static int str_lower(machine *m, value self, const arguments *a, value *out)
-{
-    return recase(m, self, a, CASE_LOWER, out);
-}
-
-static int str_title(machine *m, value self, const arguments *a, value *out)
-{
-    return recase(m, self, a, CASE_TITLE, out);
-}
-
-static int str_capitalize(machine *m, value self, const arguments *a, value *out)
-{
-    return recase(m, self, a, CASE_CAPITALIZE, out);
-}
-
-static int str_swapcase(machine *m, value self, const arguments *a, value *out)
-{
-    return recase(m, self, a, CASE_SWAP, out);
-}
+VARIANT(str_upper, recase, CASE_UPPER)
+VARIANT(str_lower, recase, CASE_LOWER)
+VARIANT(str_title, recase, CASE_TITLE)
+VARIANT(str_capitalize, recase, CASE_CAPITALIZE)
+VARIANT(str_swapcase, recase, CASE_SWAP)
 
 static int str_replace(machine *m, value self, const arguments *a, value *out)
 {
     slice old, new;
     int64_t count;
-    BIND("replace", 2, 3, "old", "new", "count");
+    BIND("replace()", 2, "old", "new", "count");
     TRY(argument_text(m, "replace()", p[0], &old));
     TRY(argument_text(m, "replace()", p[1], &new));
     TRY(argument_int(m, "the count of replace()", p[2], -1, &count));
@@ -395,7 +307,7 @@ static int str_join(machine *m, value self, const arguments *a, value *out)
     sequence items;
     slice item;
     builder b = { 0 };
-    BIND("join", 1, 1, "iterable");
+    BIND("join()", 1, "iterable");
     TRY(value_items(m, p[0], &items));
     for (size_t i = 0; i < items.count; i++) {
         TRY(argument_text(m, "join()", items.items[i], &item));
@@ -411,29 +323,18 @@ static int pad(machine *m, value self, const arguments *a, text_padding where, v
     int64_t width;
     slice fill = slice_of(" ");
     size_t at = 0;
-    BIND("ljust/rjust/center", 1, 2, "width", "fillchar");
+    BIND("ljust/rjust/center()", 1, "width", "fillchar");
     TRY(argument_int(m, "the width", p[0], 0, &width));
-    if (given(p[1]))
+    if (given_something(p[1]))
         TRY(argument_text(m, "the fill character", p[1], &fill));
     if (text_length(fill) != 1)
         return machine_fail(m, "the fill character must be exactly one character long");
     return text_pad(m, value_slice(self), width, utf8_next(fill, &at), where, out);
 }
 
-static int str_ljust(machine *m, value self, const arguments *a, value *out)
-{
-    return pad(m, self, a, PAD_RIGHT, out);
-}
-
-static int str_rjust(machine *m, value self, const arguments *a, value *out)
-{
-    return pad(m, self, a, PAD_LEFT, out);
-}
-
-static int str_center(machine *m, value self, const arguments *a, value *out)
-{
-    return pad(m, self, a, PAD_BOTH, out);
-}
+VARIANT(str_ljust, pad, PAD_RIGHT)
+VARIANT(str_rjust, pad, PAD_LEFT)
+VARIANT(str_center, pad, PAD_BOTH)
 
 /* Zeros between the sign and the rest. */
 static int str_zfill(machine *m, value self, const arguments *a, value *out)
@@ -442,7 +343,7 @@ static int str_zfill(machine *m, value self, const arguments *a, value *out)
     value padded;
     slice s = value_slice(self);
     builder b = { 0 };
-    BIND("zfill", 1, 1, "width");
+    BIND("zfill()", 1, "width");
     TRY(argument_int(m, "zfill()", p[0], 0, &width));
     size_t sign = s.n && (*s.p == '-' || *s.p == '+');
     TRY(text_pad(m, (slice){ s.p + sign, s.n - sign }, width - (int64_t)sign, '0', PAD_LEFT, &padded));
@@ -501,7 +402,7 @@ static int every(machine *m, value self, const arguments *a, bool (*holds)(uint3
 {
     slice s = value_slice(self);
     bool all = s.n || empty;
-    TRY(no_arguments(m, a));
+    TRY(no_arguments(m, "this method", a));
     TRY(machine_spend(m, s.n / 16));
     for (size_t at = 0; all && at < s.n;)
         all = holds(utf8_next(s, &at));
@@ -532,32 +433,18 @@ static int str_isidentifier(machine *m, value self, const arguments *a, value *o
     return LORAC_OK;
 }
 
-/* The text is as that case makes it, and has letters that another case would change. */
 static int has_case(machine *m, value self, const arguments *a, text_case how, value *out)
 {
-    value same, other;
-    TRY(no_arguments(m, a));
-    TRY(text_recase(m, value_slice(self), how, &same));
-    TRY(text_recase(m, value_slice(self), how == CASE_LOWER ? CASE_UPPER : CASE_LOWER, &other));
-    *out = value_of_bool(slice_equal(value_slice(self), value_slice(same)) &&
-                         !slice_equal(value_slice(self), value_slice(other)));
+    bool has;
+    TRY(no_arguments(m, "this method", a));
+    TRY(text_has_case(m, value_slice(self), how, &has));
+    *out = value_of_bool(has);
     return LORAC_OK;
 }
 
-static int str_isupper(machine *m, value self, const arguments *a, value *out)
-{
-    return has_case(m, self, a, CASE_UPPER, out);
-}
-
-static int str_islower(machine *m, value self, const arguments *a, value *out)
-{
-    return has_case(m, self, a, CASE_LOWER, out);
-}
-
-static int str_istitle(machine *m, value self, const arguments *a, value *out)
-{
-    return has_case(m, self, a, CASE_TITLE, out);
-}
+VARIANT(str_isupper, has_case, CASE_UPPER)
+VARIANT(str_islower, has_case, CASE_LOWER)
+VARIANT(str_istitle, has_case, CASE_TITLE)
 
 const method_entry *str_methods(size_t *count)
 {

@@ -1,16 +1,10 @@
 /* jinja_tests.c: what can stand after `is`. */
-#include "jinja.h"
+#include "jinja_arguments.h"
 
 #include <math.h>
 #include <string.h>
 
-#define NO_ARGUMENTS(name) TRY(bind_arguments(m, "the test '" name "'", a, NULL, 0, 0, NULL))
-
-static int one_argument(machine *m, const char *what, const arguments *a, const char *name, value *out)
-{
-    const char *const names[] = { name };
-    return bind_arguments(m, what, a, names, 1, 1, out);
-}
+#define NO_ARGUMENTS(name) TRY(no_arguments(m, "the test '" name "'", a))
 
 /* value % divisor == remainder, by Python's rules for the types. */
 static int remainder_is(machine *m, value input, value divisor, int64_t remainder, bool *out)
@@ -34,9 +28,8 @@ static int test_even(machine *m, value input, const arguments *a, bool *out)
 
 static int test_divisibleby(machine *m, value input, const arguments *a, bool *out)
 {
-    value divisor;
-    TRY(one_argument(m, "the test 'divisibleby'", a, "num", &divisor));
-    return remainder_is(m, input, divisor, 0, out);
+    BIND("the test 'divisibleby'", 1, "num");
+    return remainder_is(m, input, p[0], 0, out);
 }
 
 #define SIMPLE_TEST(name, condition)                                               \
@@ -66,12 +59,9 @@ SIMPLE_TEST(escaped, input.kind == VALUE_TEXT && input.markup)
 
 static int has_case(machine *m, value input, text_case how, bool *out)
 {
-    value text, same, other;
+    value text;
     TRY(value_string(m, input, &text));
-    TRY(text_recase(m, value_slice(text), how, &same));
-    TRY(text_recase(m, value_slice(text), how == CASE_UPPER ? CASE_LOWER : CASE_UPPER, &other));
-    *out = slice_equal(value_slice(text), value_slice(same)) && !slice_equal(value_slice(text), value_slice(other));
-    return LORAC_OK;
+    return text_has_case(m, value_slice(text), how, out);
 }
 
 static int test_lower(machine *m, value input, const arguments *a, bool *out)
@@ -110,30 +100,27 @@ static int test_test(machine *m, value input, const arguments *a, bool *out)
 
 static int test_sameas(machine *m, value input, const arguments *a, bool *out)
 {
-    value other;
-    TRY(one_argument(m, "the test 'sameas'", a, "other", &other));
-    if (input.kind != other.kind)
+    BIND("the test 'sameas'", 1, "other");
+    if (input.kind != p[0].kind)
         *out = false;
     else if (value_is_number(input) || input.kind == VALUE_TEXT || input.kind == VALUE_NONE)
-        return value_equal(m, input, other, out);
+        return value_equal(m, input, p[0], out);
     else
-        *out = input.identity == other.identity;
+        *out = input.identity == p[0].identity;
     return LORAC_OK;
 }
 
 static int test_in(machine *m, value input, const arguments *a, bool *out)
 {
-    value container;
-    TRY(one_argument(m, "the test 'in'", a, "seq", &container));
-    return compare(m, OP_IN, input, container, out);
+    BIND("the test 'in'", 1, "seq");
+    return compare(m, OP_IN, input, p[0], out);
 }
 
 #define COMPARISON_TEST(name, op)                                                  \
     static int test_##name(machine *m, value input, const arguments *a, bool *out) \
     {                                                                              \
-        value other;                                                               \
-        TRY(one_argument(m, "the test '" #name "'", a, "other", &other));          \
-        return compare(m, op, input, other, out);                                  \
+        BIND("the test '" #name "'", 1, "other");                                  \
+        return compare(m, op, input, p[0], out);                                   \
     }
 
 COMPARISON_TEST(eq, OP_EQ)

@@ -207,6 +207,15 @@ int text_recase(machine *m, slice s, text_case how, value *out)
     return LORAC_OK;
 }
 
+int text_has_case(machine *m, slice s, text_case how, bool *out)
+{
+    value same, other;
+    TRY(text_recase(m, s, how, &same));
+    TRY(text_recase(m, s, how == CASE_LOWER ? CASE_UPPER : CASE_LOWER, &other));
+    *out = slice_equal(s, value_slice(same)) && !slice_equal(s, value_slice(other));
+    return LORAC_OK;
+}
+
 int text_replace(machine *m, slice s, slice old, slice new, int64_t count, value *out)
 {
     builder b = { 0 };
