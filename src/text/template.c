@@ -1,7 +1,7 @@
 /* template.c: the face of the template engine: parsing once, and rendering with what transformers gives a template. */
 #include "template.h"
 
-#include "jinja/jinja.h"
+#include "jinja/jinja_parser.h"
 #include "mem.h"
 
 #include <string.h>

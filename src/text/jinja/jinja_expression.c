@@ -1,6 +1,6 @@
 /* jinja_expression.c: tokens to expressions, in jinja2's order of precedence, which is not Python's: -2**2 is 4, and ~
  * binds tighter than +. Each function parses one level and calls the next tighter one. */
-#include "jinja.h"
+#include "jinja_parser.h"
 
 #include <string.h>
 

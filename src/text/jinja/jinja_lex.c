@@ -1,6 +1,6 @@
 /* jinja_lex.c: template text to tokens, white-space control included: after this stage trim_blocks, lstrip_blocks and
  * the - and + signs of tags are settled, comments and raw blocks are gone. Knows nothing of grammar. */
-#include "jinja.h"
+#include "jinja_parser.h"
 #include "mem.h"
 
 #include <errno.h>

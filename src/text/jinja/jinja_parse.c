@@ -1,6 +1,6 @@
 /* jinja_parse.c: tokens to statements. Follows jinja2's parser.py rule by rule. Expressions are in jinja_expression.c.
  */
-#include "jinja.h"
+#include "jinja_parser.h"
 #include "mem.h"
 
 #include <stdarg.h>

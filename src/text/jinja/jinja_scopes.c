@@ -6,7 +6,7 @@
  * A scope is looked at in two steps: first what stands in it itself, then the scopes inside it, which must know all its
  * names. State is kept in arrays over all names, with a list of those touched, so that the work stays proportional to
  * the template however it nests. */
-#include "jinja.h"
+#include "jinja_parser.h"
 #include "mem.h"
 
 #include <string.h>
