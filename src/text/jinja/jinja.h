@@ -173,7 +173,8 @@ int text_escape(machine *m, value v, value *out); /* for HTML; markup passes */
 int text_percent(machine *m, value format, value operand, value *out);     /* format % operand */
 int text_format(machine *m, value format, const arguments *a, value *out); /* format.format(...) */
 
-/* ---- jinja_eval.c, jinja_exec.c, jinja_operators.c ------------------------------------------------- */
+/* ---- jinja_eval.c, jinja_exec.c, jinja_operators.c, jinja_compare.c, jinja_items.c
+ * ------------------------------------------------- */
 
 int eval(machine *m, frame *f, const node *n, value *out);
 int eval_arguments(machine *m, frame *f, const node_arguments *n, arguments *out, size_t spare);
@@ -189,6 +190,5 @@ int compare(machine *m, operator op, value a, value b, bool *out);
 int get_attribute(machine *m, value object, slice name, value *out);
 int get_item(machine *m, value object, value key, value *out);
 int get_slice(machine *m, value object, value start, value stop, value step, value *out);
-int loop_attribute(machine *m, const loop *l, slice name, value *out); /* VALUE_ABSENT: no such */
 
 #endif

@@ -37,7 +37,7 @@ int argument_int(machine *m, const char *what, value v, int64_t fallback, int64_
         return LORAC_OK;
     if (v.kind == VALUE_UNDEFINED)
         return value_fail_undefined(m, v);
-    if (v.kind != VALUE_INT && v.kind != VALUE_BOOL)
+    if (!value_is_int(v))
         return machine_fail(m, "%s expects an integer, found %s", what, value_type(v));
     *out = value_as_int(v);
     return LORAC_OK;

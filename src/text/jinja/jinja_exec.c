@@ -192,50 +192,6 @@ int call_loop(machine *m, const loop *l, const arguments *a, value *out)
     return status;
 }
 
-static int loop_item(const loop *l, size_t i, const char *absent, value *out)
-{
-    *out = i < l->items.count ? l->items.items[i] : value_undefined_hint(absent);
-    return LORAC_OK;
-}
-
-int loop_attribute(machine *m, const loop *l, slice name, value *out)
-{
-    int64_t at = (int64_t)l->at, count = (int64_t)l->items.count;
-    const struct {
-        const char *name;
-        value value;
-    } table[] = {
-        { "index", value_of_int(at + 1) },
-        { "index0", value_of_int(at) },
-        { "first", value_of_bool(at == 0) },
-        { "last", value_of_bool(at + 1 == count) },
-        { "length", value_of_int(count) },
-        { "revindex", value_of_int(count - at) },
-        { "revindex0", value_of_int(count - at - 1) },
-        { "depth", value_of_int(l->depth + 1) },
-        { "depth0", value_of_int(l->depth) },
-    };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        if (slice_is(name, table[i].name)) {
-            *out = table[i].value;
-            return LORAC_OK;
-        }
-    }
-    if (slice_is(name, "previtem"))
-        return loop_item(l, l->at - 1, "there is no previous item", out);
-    if (slice_is(name, "nextitem"))
-        return loop_item(l, l->at + 1, "there is no next item", out);
-    const method_entry *entry = method_find(VALUE_LOOP, name);
-    if (!entry)
-        return LORAC_OK;
-    method *bound = work_new(m, 1, sizeof *bound);
-    if (!bound)
-        return work_status();
-    *bound = (method){ { .kind = VALUE_LOOP, .loop = (loop *)l }, entry };
-    *out = (value){ .kind = VALUE_METHOD, .method = bound };
-    return LORAC_OK;
-}
-
 static int exec_set_block(machine *m, frame *f, const node *n)
 {
     frame *inner;

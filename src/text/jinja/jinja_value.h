@@ -108,6 +108,7 @@ int value_new_series(machine *m, value_kind kind, const char *type, value *items
 int value_new_dict(machine *m, value *out);
 slice value_slice(value text);
 bool value_is_number(value v); /* bools too */
+bool value_is_int(value v);    /* bools too */
 double value_as_real(value number);
 int64_t value_as_int(value number); /* INT and BOOL */
 const char *value_type(value v);    /* Python's name of its type */
@@ -118,14 +119,6 @@ bool value_iterable(value v);
 bool value_hashable(value v);                        /* may be a key of a dict */
 int value_items(machine *m, value v, sequence *out); /* everything it iterates over; empties iterators */
 int(value_fail_undefined)(machine *m, value v);
-int value_equal(machine *m, value a, value b, bool *out);
-int value_order(machine *m, value a, value b, const char *op, int *out); /* <0, 0, >0; 2 for NaN */
-int value_contains(machine *m, value container, value v, bool *out);
-/* Sorts n pairs by key, keeping the order of equals; `room` has n places. */
-typedef struct pair {
-    value key, item;
-} pair;
-int value_sort(machine *m, pair *pairs, pair *room, size_t n, bool reverse);
 /* Element i of a list or tuple. */
 value sequence_at(value v, size_t i);
 size_t sequence_count(value v);
@@ -134,6 +127,16 @@ bool dict_step(value v, void **state, size_t *i, value *key, value *item); /* st
 int dict_get(machine *m, value v, value key, bool *found, value *out);
 int dict_set(machine *m, value v, value key, value item);
 bool dict_get_text(value v, slice key, value *out);
+
+/* jinja_compare.c */
+int value_equal(machine *m, value a, value b, bool *out);
+int value_order(machine *m, value a, value b, const char *op, int *out); /* <0, 0, >0; 2 for NaN */
+int value_contains(machine *m, value container, value v, bool *out);
+/* Sorts n pairs by key, keeping the order of equals; `room` has n places. */
+typedef struct pair {
+    value key, item;
+} pair;
+int value_sort(machine *m, pair *pairs, pair *room, size_t n, bool reverse);
 
 /* As in err.h: what clang's analyser cannot see from outside. */
 #ifdef __clang_analyzer__
