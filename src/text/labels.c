@@ -26,8 +26,7 @@ static int bad_label(const char *file, const char *key, const char *found, const
 
 static int add_number(label_set *l, const char *name, int64_t number)
 {
-    bool found;
-    return map_add(&l->numbers, slice_of(name), number, &found);
+    return map_add(&l->numbers, slice_of(name), number, NULL);
 }
 
 /* {"0": "NEGATIVE", "1": "POSITIVE"}: every number below the count once. */

@@ -98,7 +98,6 @@ void template_free(template *t)
     if (!t)
         return;
     map_free(&t->names);
-    mem_free(t->name_texts);
     arena_free(&t->arena);
     mem_free(t);
 }
@@ -172,10 +171,10 @@ static int bind_input(machine *m, const template_input *input)
 {
     size_t count;
     const function *functions = function_list(&count);
-    m->globals = work_new(m, m->t->name_count, sizeof *m->globals);
+    m->globals = work_new(m, m->t->names.count, sizeof *m->globals);
     if (!m->globals)
         return work_status();
-    memset(m->globals, 0, m->t->name_count * sizeof *m->globals);
+    memset(m->globals, 0, m->t->names.count * sizeof *m->globals);
     for (size_t i = 0; i < count; i++)
         m->globals[FIRST_FUNCTION + i] = (value){ .kind = VALUE_FUNCTION, .function = &functions[i] };
     bind_object(m, input->model);
@@ -196,13 +195,13 @@ static int bind_input(machine *m, const template_input *input)
                                           : LORAC_OK;
 }
 
-/* A region that was written inside a macro or a captured block may not stand where it was counted. */
-static int check_regions(machine *m)
+/* What was written inside a macro or a captured block may not stand where it was counted. */
+static int check_marked(machine *m)
 {
-    for (size_t i = 0; i < m->region_count; i++) {
-        text_region r = m->regions[i];
-        slice text = m->region_texts[i];
-        if (r.end > m->whole.n || (text.n && memcmp(m->whole.p + r.begin, text.p, text.n) != 0)) {
+    for (size_t i = 0; i < m->marked_count; i++) {
+        size_t begin = m->marked[i].begin;
+        slice text = m->marked[i].text;
+        if (begin + text.n > m->whole.n || (text.n && memcmp(m->whole.p + begin, text.p, text.n) != 0)) {
             m->at = NULL;
             return machine_fail(
                 m, "a {%% generation %%} block stands inside a macro, set or filter block that changes its place");
@@ -211,13 +210,24 @@ static int check_regions(machine *m)
     return LORAC_OK;
 }
 
-static int render(machine *m, const template_input *input, bool with_regions)
+static int render(machine *m, const template_input *input, buf *out)
 {
     TRY(bind_input(m, input));
     for (size_t i = 0; i < m->t->hidden.count; i++)
         m->globals[m->t->hidden.ids[i]] = (value){ .kind = VALUE_ABSENT };
     TRY(exec(m, NULL, &m->t->body));
-    return with_regions ? check_regions(m) : LORAC_OK;
+    buf_add(out, m->whole.p ? m->whole.p : "", m->whole.n);
+    return buf_status(out);
+}
+
+static int take_regions(machine *m, text_region **regions, size_t *count)
+{
+    TRY(check_marked(m));
+    *count = m->marked_count;
+    *regions = mem_new(*count, sizeof **regions);
+    for (size_t i = 0; *regions && i < *count; i++)
+        (*regions)[i] = (text_region){ m->marked[i].begin, m->marked[i].begin + m->marked[i].text.n };
+    return *regions ? LORAC_OK : fail_memory();
 }
 
 int template_render(const template *t, const template_input *input, buf *out, text_region **regions,
@@ -225,16 +235,9 @@ int template_render(const template *t, const template_input *input, buf *out, te
 {
     machine m = { .t = t, .date = input->date };
     m.out = &m.whole;
-    int status = render(&m, input, regions != NULL);
-    if (status == LORAC_OK) {
-        buf_add(out, m.whole.p ? m.whole.p : "", m.whole.n);
-        status = buf_status(out);
-    }
-    if (status == LORAC_OK && regions) {
-        *regions = m.regions;
-        *region_count = m.region_count;
-        m.regions = NULL;
-    }
+    int status = render(&m, input, out);
+    if (status == LORAC_OK && regions)
+        status = take_regions(&m, regions, region_count);
     machine_free(&m);
     return status;
 }

@@ -102,6 +102,12 @@ typedef struct builder {
     size_t n, capacity;
 } builder;
 
+/* What a {% generation %} block wrote, and where it should stand. */
+typedef struct marked_text {
+    size_t begin;
+    slice text;
+} marked_text;
+
 struct machine {
     const template *t;
     value *globals; /* by name id */
@@ -112,16 +118,19 @@ struct machine {
     char *free, *end;
     size_t bytes;
     builder whole, *out; /* the rendered text; where output goes now: there, or into a text being captured */
-    text_region *regions;
-    slice *region_texts; /* what stood in each when it was written */
-    size_t region_count, region_capacity;
+    marked_text *marked;
+    size_t marked_count, marked_capacity;
     const char *date;
 };
 
 int machine_fail(machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int machine_spend(machine *m, size_t work);            /* counts work against the step limit */
 void *work_new(machine *m, size_t count, size_t size); /* not zeroed; NULL after machine_fail */
-int work_status(void);                                 /* what a NULL of work_new means */
+/* Room for one more in an array of `count` items that lies there. */
+#define work_room(m, items, count, capacity) \
+    ((count) < (capacity) ? LORAC_OK : work_grow((m), &(items), (count), &(capacity), sizeof *(items)))
+int work_grow(machine *m, void *items, size_t count, size_t *capacity, size_t size); /* for work_room */
+int work_status(void);                                                               /* what a NULL of work_new means */
 void machine_free(machine *m);
 
 int builder_add(machine *m, builder *b, const char *p, size_t n);

@@ -20,16 +20,7 @@ int frame_set(machine *m, frame *f, uint32_t id, value v)
             return LORAC_OK;
         }
     }
-    if (f->count == f->capacity) {
-        size_t capacity = f->capacity ? 2 * f->capacity : 4;
-        binding *bindings = work_new(m, capacity, sizeof *bindings);
-        if (!bindings)
-            return work_status();
-        if (f->count)
-            memcpy(bindings, f->bindings, f->count * sizeof *bindings);
-        f->bindings = bindings;
-        f->capacity = capacity;
-    }
+    TRY(work_room(m, f->bindings, f->count, f->capacity));
     f->bindings[f->count++] = (binding){ id, v };
     return LORAC_OK;
 }
@@ -359,20 +350,8 @@ static int exec_with(machine *m, frame *f, const node *n)
  * (template.c). */
 static int note_region(machine *m, slice text)
 {
-    if (m->region_count == m->region_capacity) {
-        size_t capacity = m->region_capacity ? 2 * m->region_capacity : 8;
-        text_region *regions = mem_grow(m->regions, capacity, sizeof *regions);
-        if (!regions)
-            return fail_memory();
-        m->regions = regions;
-        slice *texts = mem_grow(m->region_texts, capacity, sizeof *texts);
-        if (!texts)
-            return fail_memory();
-        m->region_texts = texts;
-        m->region_capacity = capacity;
-    }
-    m->regions[m->region_count] = (text_region){ m->whole.n, m->whole.n + text.n };
-    m->region_texts[m->region_count++] = text;
+    TRY(work_room(m, m->marked, m->marked_count, m->marked_capacity));
+    m->marked[m->marked_count++] = (marked_text){ m->whole.n, text };
     return LORAC_OK;
 }
 

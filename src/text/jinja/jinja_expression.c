@@ -82,12 +82,10 @@ static int parse_compare(parser *p, node **out)
             n->compare.first = *out;
             *out = n;
         }
-        comparison *rest = parse_grow(p, n->compare.rest, n->compare.count, sizeof *rest);
-        if (!rest)
-            return fail_memory();
-        n->compare.rest = rest;
-        rest[n->compare.count].op = op;
-        TRY(parse_math1(p, &rest[n->compare.count++].right));
+        TRY(parse_room(p, n->compare.rest, n->compare.count));
+        comparison *rest = &n->compare.rest[n->compare.count++];
+        rest->op = op;
+        TRY(parse_math1(p, &rest->right));
     }
     return LORAC_OK;
 }
@@ -286,13 +284,11 @@ static int parse_postfix(parser *p, node **out)
 
 static int parse_keyword(parser *p, node_arguments *out)
 {
-    node_keyword *keywords = parse_grow(p, out->keywords, out->keyword_count, sizeof *keywords);
-    if (!keywords)
-        return fail_memory();
-    out->keywords = keywords;
-    keywords[out->keyword_count].name = p->at->text;
+    TRY(parse_room(p, out->keywords, out->keyword_count));
+    node_keyword *named = &out->keywords[out->keyword_count++];
+    named->name = p->at->text;
     p->at += 2;
-    return parse_expression(p, &keywords[out->keyword_count++].value);
+    return parse_expression(p, &named->value);
 }
 
 static int parse_argument(parser *p, node_arguments *out)

@@ -133,7 +133,7 @@ static int run_namespace(machine *m, const arguments *a, value *out)
 {
     TRY(make_dict(m, "namespace()", a, out));
     for (size_t i = 0; i < out->dict->count; i++) {
-        value key = out->dict->keys[i];
+        value key = out->dict->pairs[i].key;
         if (key.kind == VALUE_TEXT && key.n && *key.text == '_')
             return machine_fail(m, "attributes of a namespace cannot begin with an underscore: '%.*s'", (int)key.n,
                                 key.text);

@@ -1,7 +1,7 @@
 /* jinja_lex.c: template text to tokens, white-space control included: after this stage trim_blocks, lstrip_blocks and
  * the - and + signs of tags are settled, comments and raw blocks are gone. Knows nothing of grammar. */
+#include "array.h"
 #include "jinja_parser.h"
-#include "mem.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,14 +47,7 @@ static int lex_fail(lexer *x, const char *at, const char *message)
 static int push(lexer *x, token_kind kind, const char *at, slice text, value number)
 {
     token_list *list = x->out;
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        token *items = mem_grow(list->items, capacity, sizeof *items);
-        if (!items)
-            return fail_memory();
-        list->items = items;
-        list->capacity = capacity;
-    }
+    TRY(array_room(list->items, list->capacity, list->count + 1));
     token *t = &list->items[list->count++];
     *t = (token){ .kind = (uint8_t)kind, .text = text, .number = number };
     place(x, at, t);

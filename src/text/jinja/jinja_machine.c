@@ -68,8 +68,6 @@ void machine_free(machine *m)
         mem_free(m->blocks);
         m->blocks = before;
     }
-    mem_free(m->regions);
-    mem_free(m->region_texts);
 }
 
 void *work_new(machine *m, size_t count, size_t size)
@@ -87,6 +85,20 @@ void *work_new(machine *m, size_t count, size_t size)
     char *p = m->free + pad;
     m->free = p + bytes;
     return p;
+}
+
+int work_grow(machine *m, void *items, size_t count, size_t *capacity, size_t size)
+{
+    size_t larger = *capacity ? 2 * *capacity : 4;
+    void *array, *grown = work_new(m, larger, size);
+    if (!grown)
+        return work_status();
+    memcpy(&array, items, sizeof array); /* the pointer may be of any type */
+    if (count)
+        memcpy(grown, array, count * size);
+    memcpy(items, &grown, sizeof grown);
+    *capacity = larger;
+    return LORAC_OK;
 }
 
 /* Makes room for n more bytes: in place when the text is the last thing in the workspace. */

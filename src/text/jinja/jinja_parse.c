@@ -1,7 +1,6 @@
 /* jinja_parse.c: tokens to statements. Follows jinja2's parser.py rule by rule. Expressions are in jinja_expression.c.
  */
 #include "jinja_parser.h"
-#include "mem.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,42 +74,34 @@ int node_new(parser *p, node **out, node_kind kind, const token *at)
     return LORAC_OK;
 }
 
-void *parse_grow(parser *p, void *items, size_t count, size_t size)
+int parse_grow(parser *p, void *items, size_t count, size_t size)
 {
+    void *array;
     if (count & (count - 1)) /* room is made when count is 0 or a power of two */
-        return items;
+        return LORAC_OK;
     void *grown = arena_new(&p->t->arena, count ? 2 * count : 1, size);
-    if (grown && count)
-        memcpy(grown, items, count * size);
-    return grown;
+    if (!grown)
+        return fail_memory();
+    memcpy(&array, items, sizeof array); /* the pointer may be of any type */
+    if (count)
+        memcpy(grown, array, count * size);
+    memcpy(items, &grown, sizeof grown);
+    return LORAC_OK;
 }
 
 int node_list_add(parser *p, node_list *list, node *item)
 {
-    node **items = parse_grow(p, list->items, list->count, sizeof *items);
-    if (!items)
-        return fail_memory();
-    list->items = items;
+    TRY(parse_room(p, list->items, list->count));
     list->items[list->count++] = item;
     return LORAC_OK;
 }
 
 int name_intern(template *t, slice name, uint32_t *id)
 {
-    bool found;
-    if (t->name_count == t->name_capacity) {
-        uint32_t capacity = t->name_capacity ? 2 * t->name_capacity : 32;
-        slice *texts = mem_grow(t->name_texts, capacity, sizeof *texts);
-        if (!texts)
-            return fail_memory();
-        t->name_texts = texts;
-        t->name_capacity = capacity;
-    }
     int64_t at = map_find(&t->names, name);
     if (at < 0) {
-        TRY(map_add(&t->names, name, t->name_count, &found));
-        at = t->name_count++;
-        t->name_texts[at] = name;
+        at = (int64_t)t->names.count;
+        TRY(map_add(&t->names, name, at, NULL));
     }
     *id = (uint32_t)at;
     return LORAC_OK;
@@ -158,22 +149,16 @@ static int parse_if(parser *p, node *n)
     bool soft = p->soft, last = false;
     p->soft = true;
     while (!last) {
-        branch *branches = parse_grow(p, n->branches.branches, n->branches.count, sizeof *branches);
-        if (!branches)
-            return fail_memory();
-        n->branches.branches = branches;
-        branch *b = &branches[n->branches.count++];
+        TRY(parse_room(p, n->branches.branches, n->branches.count));
+        branch *b = &n->branches.branches[n->branches.count++];
         TRY(parse_tuple(p, &b->test, true, NULL));
         TRY(parse_body(p, ends, &b->body));
         last = !token_is(p->at, "elif");
         p->at++;
     }
     if (token_is(p->at - 1, "else")) {
-        branch *branches = parse_grow(p, n->branches.branches, n->branches.count, sizeof *branches);
-        if (!branches)
-            return fail_memory();
-        n->branches.branches = branches;
-        TRY(parse_body_to(p, "endif", &branches[n->branches.count++].body));
+        TRY(parse_room(p, n->branches.branches, n->branches.count));
+        TRY(parse_body_to(p, "endif", &n->branches.branches[n->branches.count++].body));
     }
     p->soft = soft;
     return LORAC_OK;
@@ -229,17 +214,14 @@ static int parse_signature(parser *p, macro_node *m)
         if (m->count)
             TRY(parse_expect(p, ","));
         TRY(expect_word(p, &word));
-        struct parameter *parameters = parse_grow(p, m->parameters, m->count, sizeof *parameters);
-        if (!parameters)
-            return fail_memory();
-        m->parameters = parameters;
-        struct parameter *parameter = &parameters[m->count++];
+        TRY(parse_room(p, m->parameters, m->count));
+        struct parameter *parameter = &m->parameters[m->count++];
         parameter->name = word->text;
         m->names_caller = m->names_caller || slice_is(word->text, "caller");
         TRY(name_intern(p->t, word->text, &parameter->id));
         if (parse_skip(p, "="))
             TRY(parse_expression(p, &parameter->fallback));
-        else if (m->count > 1 && parameters[m->count - 2].fallback)
+        else if (m->count > 1 && parameter[-1].fallback)
             return parse_fail(p, word, "a parameter without default follows one with a default");
     }
     return parse_expect(p, ")");
@@ -317,16 +299,12 @@ static int parse_with(parser *p, node *n)
         size_t i = n->with.count;
         if (i)
             TRY(parse_expect(p, ","));
-        node **targets = parse_grow(p, n->with.targets, i, sizeof *targets);
-        node **values = parse_grow(p, n->with.values, i, sizeof *values);
-        if (!targets || !values)
-            return fail_memory();
-        n->with.targets = targets;
-        n->with.values = values;
+        TRY(parse_room(p, n->with.targets, i));
+        TRY(parse_room(p, n->with.values, i));
         n->with.count++;
-        TRY(parse_target(p, &targets[i], false, NULL));
+        TRY(parse_target(p, &n->with.targets[i], false, NULL));
         TRY(parse_expect(p, "="));
-        TRY(parse_expression(p, &values[i]));
+        TRY(parse_expression(p, &n->with.values[i]));
     }
     p->soft = false;
     TRY(parse_body_to(p, "endwith", &n->with.body));

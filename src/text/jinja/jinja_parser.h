@@ -58,7 +58,9 @@ int parse_expect(parser *p, const char *text);
 const char *token_describe(const token *t, char *room, size_t size);
 int node_new(parser *p, node **out, node_kind kind, const token *at);
 int node_list_add(parser *p, node_list *list, node *item);
-void *parse_grow(parser *p, void *items, size_t count, size_t size); /* room for one more; NULL: out of memory */
+/* Room for one more in an array of `count` items in the arena. */
+#define parse_room(p, items, count) parse_grow((p), &(items), (count), sizeof *(items))
+int parse_grow(parser *p, void *items, size_t count, size_t size); /* for parse_room; `items`: a pointer's address */
 int name_intern(template *t, slice name, uint32_t *id);
 int parse_expression(parser *p, node **out);
 int parse_expression_plain(parser *p, node **out); /* without inline if */

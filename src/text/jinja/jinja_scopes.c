@@ -6,6 +6,7 @@
  * A scope is looked at in two steps: first what stands in it itself, then the scopes inside it, which must know all its
  * names. State is kept in arrays over all names, with a list of those touched, so that the work stays proportional to
  * the template however it nests. */
+#include "array.h"
 #include "jinja_parser.h"
 #include "mem.h"
 
@@ -38,14 +39,7 @@ static int refer(analyser *a, uint32_t id, load_kind load)
     id_list *list = &a->touched;
     if (a->load[id] != LOAD_NONE)
         return LORAC_OK;
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        uint32_t *ids = mem_grow(list->ids, capacity, sizeof *ids);
-        if (!ids)
-            return fail_memory();
-        list->ids = ids;
-        list->capacity = capacity;
-    }
+    TRY(array_room(list->ids, list->capacity, list->count + 1));
     list->ids[list->count++] = id;
     a->load[id] = (uint8_t)load;
     return LORAC_OK;
@@ -307,7 +301,7 @@ static int analyse_inside(analyser *a, const node_list *body)
 
 int jinja_find_hidden(template *t)
 {
-    analyser a = { .t = t, .load = mem_new(t->name_count, 1), .outer = mem_new(t->name_count, sizeof *a.outer) };
+    analyser a = { .t = t, .load = mem_new(t->names.count, 1), .outer = mem_new(t->names.count, sizeof *a.outer) };
     int status = a.load && a.outer ? analyse_scope(&a, &t->body, &t->hidden) : fail_memory();
     mem_free(a.load);
     mem_free(a.outer);

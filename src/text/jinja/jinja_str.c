@@ -31,16 +31,7 @@ typedef struct pieces {
 
 static int add_piece(machine *m, pieces *list, slice piece)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 8;
-        value *items = work_new(m, capacity, sizeof *items);
-        if (!items)
-            return work_status();
-        if (list->count)
-            memcpy(items, list->items, list->count * sizeof *items);
-        list->items = items;
-        list->capacity = capacity;
-    }
+    TRY(work_room(m, list->items, list->count, list->capacity));
     list->items[list->count++] = value_of_slice(piece);
     return machine_spend(m, 1);
 }

@@ -211,8 +211,6 @@ struct template
     const char *file;
     slice source; /* newlines made \n, the last one dropped */
     map names;    /* variable names to ids */
-    slice *name_texts;
-    uint32_t name_count, name_capacity;
     node_list body;
     name_list hidden;
     bool generation;

@@ -199,8 +199,8 @@ bool dict_step(value v, void **state, size_t *i, value *key, value *item)
     if (!v.foreign) {
         if (*i >= v.dict->count)
             return false;
-        *key = v.dict->keys[*i];
-        *item = v.dict->values[(*i)++];
+        *key = v.dict->pairs[*i].key;
+        *item = v.dict->pairs[(*i)++].item;
         return true;
     }
     *state = *i ? json_object_iter_next(v.json, *state) : json_object_iter(v.json);
@@ -221,9 +221,9 @@ bool dict_get_text(value v, slice key, value *out)
         return json != NULL;
     }
     for (size_t i = 0; i < v.dict->count; i++) {
-        const value *k = &v.dict->keys[i];
-        if (k->kind == VALUE_TEXT && slice_equal(value_slice(*k), key)) {
-            *out = v.dict->values[i];
+        const pair *p = &v.dict->pairs[i];
+        if (p->key.kind == VALUE_TEXT && slice_equal(value_slice(p->key), key)) {
+            *out = p->item;
             return true;
         }
     }
@@ -247,7 +247,7 @@ static int dict_find(machine *m, const dict *d, value key, size_t *at)
     TRY(machine_spend(m, d->count / 8 + 1));
     for (*at = 0; *at < d->count; ++*at) {
         bool same = false;
-        TRY(value_equal(m, d->keys[*at], key, &same));
+        TRY(value_equal(m, d->pairs[*at].key, key, &same));
         if (same)
             break;
     }
@@ -271,7 +271,7 @@ int dict_get(machine *m, value v, value key, bool *found, value *out)
     TRY(dict_find(m, v.dict, key, &at));
     *found = at < v.dict->count;
     if (*found)
-        *out = v.dict->values[at];
+        *out = v.dict->pairs[at].item;
     return LORAC_OK;
 }
 
@@ -282,24 +282,11 @@ int dict_set(machine *m, value v, value key, value item)
     if (!value_hashable(key))
         return machine_fail(m, "unhashable type: '%s'", value_type(key));
     TRY(dict_find(m, d, key, &at));
-    if (at == d->capacity) {
-        size_t capacity = d->capacity ? 2 * d->capacity : 4;
-        value *keys = work_new(m, capacity, sizeof *keys), *values = work_new(m, capacity, sizeof *values);
-        if (!keys || !values)
-            return work_status();
-        if (d->count) {
-            memcpy(keys, d->keys, d->count * sizeof *keys);
-            memcpy(values, d->values, d->count * sizeof *values);
-        }
-        d->keys = keys;
-        d->values = values;
-        d->capacity = capacity;
-    }
     if (at == d->count) {
-        d->keys[at] = key;
-        d->count++;
+        TRY(work_room(m, d->pairs, d->count, d->capacity));
+        d->pairs[d->count++].key = key;
     }
-    d->values[at] = item;
+    d->pairs[at].item = item;
     return LORAC_OK;
 }
 

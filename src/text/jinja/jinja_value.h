@@ -69,8 +69,11 @@ typedef struct sequence {
     value *items;
     size_t count;
 } sequence;
+typedef struct pair {
+    value key, item;
+} pair;
 typedef struct dict {
-    value *keys, *values;
+    pair *pairs;
     size_t count, capacity;
 } dict;
 /* fault: what reading it will fail with, or NULL: generators find out late what they were made of. */
@@ -133,9 +136,6 @@ int value_equal(machine *m, value a, value b, bool *out);
 int value_order(machine *m, value a, value b, const char *op, int *out); /* <0, 0, >0; 2 for NaN */
 int value_contains(machine *m, value container, value v, bool *out);
 /* Sorts n pairs by key, keeping the order of equals; `room` has n places. */
-typedef struct pair {
-    value key, item;
-} pair;
 int value_sort(machine *m, pair *pairs, pair *room, size_t n, bool reverse);
 
 /* As in err.h: what clang's analyser cannot see from outside. */
