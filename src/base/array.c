@@ -7,17 +7,23 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-int array_grow(void *items, size_t *capacity, size_t count, size_t size)
+int array_move(void *items, size_t count, size_t size)
 {
     void *array;
-    size_t larger = *capacity ? 2 * *capacity : FIRST_CAPACITY; /* cannot wrap: so many items have been allocated */
-    if (larger < count)
-        larger = count;
     memcpy(&array, items, sizeof array); /* the pointer may be of any type */
-    array = mem_grow(array, larger, size);
+    array = mem_grow(array, count, size);
     if (!array)
         return fail_memory();
     memcpy(items, &array, sizeof array);
+    return LORAC_OK;
+}
+
+int array_grow(void *items, size_t *capacity, size_t count, size_t size)
+{
+    size_t larger = *capacity ? 2 * *capacity : FIRST_CAPACITY; /* cannot wrap: so many items have been allocated */
+    if (larger < count)
+        larger = count;
+    TRY(array_move(items, larger, size));
     *capacity = larger;
     return LORAC_OK;
 }

@@ -1,4 +1,5 @@
-/* array.h: arrays that grow item by item. */
+/* array.h: arrays that grow. What is given is the pointer to the items itself, which moves with them; it is freed with
+ * mem_free. LORAC_ERROR_RUNTIME when out of memory: the old array still stands. */
 #ifndef LORAC_ARRAY_H
 #define LORAC_ARRAY_H
 
@@ -6,13 +7,14 @@
 
 #include <stddef.h>
 
-/* Makes room for `count` items in all in the array that the pointer `items` holds and `capacity`, a size_t, measures;
- * where it lacks, the array moves and at least doubles. LORAC_ERROR_RUNTIME when out of memory: the old array still
- * stands. Freed with mem_free. */
+/* Makes room for `count` items in all. `capacity` is a size_t, which at least doubles where it lacks. */
 #define array_room(items, capacity, count) \
     ((count) <= (capacity) ? LORAC_OK : array_grow(&(items), &(capacity), (count), sizeof *(items)))
+/* Makes room for just `count` items: for arrays that share a capacity, or that grow seldom. */
+#define array_resize(items, count) array_move(&(items), (count), sizeof *(items))
 
-/* For array_room alone. `items` is the address of a pointer. */
+/* For these macros alone. `items` is the address of a pointer. */
 int array_grow(void *items, size_t *capacity, size_t count, size_t size);
+int array_move(void *items, size_t count, size_t size);
 
 #endif

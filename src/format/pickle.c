@@ -3,6 +3,7 @@
  * used, so that memory follows the pickle's length. An opcode that is not here is refused by its name. */
 #include "pickle.h"
 
+#include "array.h"
 #include "err.h"
 #include "mem.h"
 
@@ -100,18 +101,9 @@ static int new_value(machine *m, pickle_kind kind, pickle_value **out)
 
 static int push(machine *m, pickle_value *v)
 {
-    if (m->depth == m->stack_room) {
-        size_t room = m->stack_room ? 2 * m->stack_room : 64;
-        pickle_value **grown;
-
-        if (room > STACK_LIMIT)
-            return broken(m, "needs a stack of more than a million values");
-        grown = mem_grow(m->stack, room, sizeof *grown);
-        if (!grown)
-            return fail_memory();
-        m->stack = grown;
-        m->stack_room = room;
-    }
+    if (m->depth == STACK_LIMIT)
+        return broken(m, "needs a stack of more than a million values");
+    TRY(array_room(m->stack, m->stack_room, m->depth + 1));
     m->stack[m->depth++] = v;
     return LORAC_OK;
 }

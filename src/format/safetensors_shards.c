@@ -3,6 +3,7 @@
  * time. Source of the names and of the index: huggingface_hub's split_state_dict_into_shards_factory. */
 #include "safetensors_shards.h"
 
+#include "array.h"
 #include "err.h"
 #include "json.h"
 #include "mem.h"
@@ -50,21 +51,6 @@ int shards_begin(shards_writer **out, const char *folder, uint64_t limit)
     return LORAC_OK;
 }
 
-static int make_room(shards_writer *w)
-{
-    size_t room = w->room ? 2 * w->room : 64;
-    declared *grown;
-
-    if (w->count < w->room)
-        return LORAC_OK;
-    grown = mem_grow(w->list, room, sizeof *grown);
-    if (!grown)
-        return fail_memory();
-    w->list = grown;
-    w->room = room;
-    return LORAC_OK;
-}
-
 /* The file that the next tensor goes to. */
 static int choose_shard(shards_writer *w, uint64_t bytes)
 {
@@ -87,7 +73,7 @@ int shards_declare(shards_writer *w, const char *name, dtype type, int ndim, con
     if (bytes < 0 || __builtin_add_overflow(w->total, (uint64_t)bytes, &w->total))
         return fail_at(LORAC_ERROR_RUNTIME, (fault){ .file = w->folder, .key = name },
                        "the tensor's shape is too large");
-    TRY(make_room(w));
+    TRY(array_room(w->list, w->room, w->count + 1));
     TRY(choose_shard(w, (uint64_t)bytes));
     d = &w->list[w->count++];
     *d = (declared){ .type = type, .ndim = ndim, .shard = w->shards - 1, .bytes = (uint64_t)bytes };

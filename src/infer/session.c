@@ -1,6 +1,7 @@
 /* session.c: batching sequences into passes and keeping their caches. */
 #include "session.h"
 
+#include "array.h"
 #include "err.h"
 #include "mem.h"
 
@@ -166,14 +167,7 @@ int sequence_use(sequence *q, const adapter_set *set, const char *name)
 
 static int add_ids(sequence *q, const int32_t *ids, size_t count)
 {
-    if (q->count + count > q->capacity) {
-        size_t capacity = (q->count + count) * 2;
-        int32_t *grown = mem_grow(q->ids, capacity, sizeof *grown);
-        if (!grown)
-            return fail_memory();
-        q->ids = grown;
-        q->capacity = capacity;
-    }
+    TRY(array_room(q->ids, q->capacity, q->count + count));
     memcpy(q->ids + q->count, ids, count * sizeof *ids);
     q->count += count;
     return LORAC_OK;

@@ -2,6 +2,7 @@
  * the same folder. */
 #include "source.h"
 
+#include "array.h"
 #include "err.h"
 #include "json.h"
 #include "mem.h"
@@ -26,10 +27,7 @@ static bool is_plain_name(const char *name)
 
 static int open_shard(model_source *s, const char *folder, const char *name)
 {
-    safetensors *grown = mem_grow(s->shards, s->shard_count + 1, sizeof *grown);
-    if (!grown)
-        return fail_memory();
-    s->shards = grown;
+    TRY(array_resize(s->shards, s->shard_count + 1));
     buf path = { 0 };
     int status = LORAC_ERROR_RUNTIME;
     const char *joined = path_join(&path, folder, name);

@@ -4,6 +4,7 @@
  * which is checked. */
 #include "row_chat.h"
 
+#include "array.h"
 #include "err.h"
 #include "mem.h"
 
@@ -56,14 +57,7 @@ int chat_render(chat *c, const json_t *messages, bool add_generation_prompt, buf
 
 static int add_region(region_list *list, size_t begin, size_t end)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 8;
-        text_region *items = mem_grow(list->items, capacity, sizeof *items);
-        if (!items)
-            return fail_memory();
-        list->items = items;
-        list->capacity = capacity;
-    }
+    TRY(array_room(list->items, list->capacity, list->count + 1));
     list->items[list->count++] = (text_region){ begin, end };
     return LORAC_OK;
 }

@@ -1,6 +1,7 @@
 /* rows.c: which form a row has, and what all forms share. What is trained is decided in row_text.c and row_chat.c. */
 #include "rows.h"
 
+#include "array.h"
 #include "err.h"
 #include "json.h"
 #include "mem.h"
@@ -52,14 +53,8 @@ int row_reserve(row *out, size_t count)
     if (count <= out->capacity)
         return LORAC_OK;
     size_t capacity = count < 256 ? 256 : count + count / 2;
-    int32_t *ids = mem_grow(out->ids, capacity, sizeof *ids);
-    if (!ids)
-        return fail_memory();
-    out->ids = ids;
-    int32_t *labels = mem_grow(out->labels, capacity, sizeof *labels);
-    if (!labels)
-        return fail_memory();
-    out->labels = labels;
+    TRY(array_resize(out->ids, capacity));
+    TRY(array_resize(out->labels, capacity));
     out->capacity = capacity;
     return LORAC_OK;
 }

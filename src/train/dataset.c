@@ -5,6 +5,7 @@
 #include "dataset.h"
 
 #include "arena.h"
+#include "array.h"
 #include "err.h"
 #include "file.h"
 #include "json_place.h"
@@ -138,15 +139,7 @@ int dataset_has_split(const char *spec, const char *split, bool *has)
 
 static int add_row(dataset *d, uint64_t begin, uint64_t end, long line)
 {
-    if (d->count == d->capacity) {
-        size_t capacity = d->capacity ? d->capacity * 2 : 256;
-        row_index *grown = mem_grow(d->rows, capacity, sizeof *grown);
-
-        if (!grown)
-            return fail_memory();
-        d->rows = grown;
-        d->capacity = capacity;
-    }
+    TRY(array_room(d->rows, d->capacity, d->count + 1));
     d->rows[d->count++] = (row_index){ begin, end - begin, line };
     return LORAC_OK;
 }

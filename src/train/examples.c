@@ -1,6 +1,7 @@
 /* examples.c: one pass over a dataset. */
 #include "examples.h"
 
+#include "array.h"
 #include "err.h"
 #include "hash.h"
 #include "mem.h"
@@ -28,36 +29,14 @@ int32_t labels_predicted(const int32_t *labels, size_t count, int32_t shift, int
 static int grow_tokens(examples *e, uint64_t wanted)
 {
     uint64_t capacity = e->token_capacity ? e->token_capacity : 4096;
-    int32_t *grown;
 
     if (wanted <= e->token_capacity)
         return LORAC_OK;
     while (capacity < wanted)
         capacity += capacity / 2;
-    grown = mem_grow(e->ids, capacity, sizeof *grown);
-    if (!grown)
-        return fail_memory();
-    e->ids = grown;
-    grown = mem_grow(e->labels, capacity, sizeof *grown);
-    if (!grown)
-        return fail_memory();
-    e->labels = grown;
+    TRY(array_resize(e->ids, capacity));
+    TRY(array_resize(e->labels, capacity));
     e->token_capacity = capacity;
-    return LORAC_OK;
-}
-
-static int grow_rows(examples *e)
-{
-    size_t capacity = e->row_capacity ? e->row_capacity * 2 : 256;
-    example *grown;
-
-    if ((size_t)e->count < e->row_capacity)
-        return LORAC_OK;
-    grown = mem_grow(e->rows, capacity, sizeof *grown);
-    if (!grown)
-        return fail_memory();
-    e->rows = grown;
-    e->row_capacity = capacity;
     return LORAC_OK;
 }
 
@@ -68,7 +47,7 @@ static int add_example(examples *e, const row *r, int32_t part, long line)
     if (r->count > INT32_MAX)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = e->parts[part].file, .line = line }, "a row of %zu tokens",
                        r->count);
-    TRY(grow_rows(e));
+    TRY(array_room(e->rows, e->row_capacity, (size_t)e->count + 1));
     TRY(grow_tokens(e, (uint64_t)e->tokens + r->count));
     x = &e->rows[e->count++];
     *x = (example){ .begin = (uint64_t)e->tokens, .count = (int32_t)r->count, .part = part, .line = line };

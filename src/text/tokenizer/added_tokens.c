@@ -3,19 +3,14 @@
  * where matches overlap. */
 #include "tokenizer_parts.h"
 
+#include "array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 static int new_node(added_tokens *a, uint8_t byte, int32_t *out)
 {
-    if (a->node_count + 1 >= a->node_capacity) {
-        size_t capacity = a->node_capacity ? 2 * a->node_capacity : 256;
-        trie_node *nodes = mem_grow(a->nodes, capacity, sizeof *nodes);
-        if (!nodes)
-            return fail_memory();
-        a->nodes = nodes;
-        a->node_capacity = capacity;
-    }
+    TRY(array_room(a->nodes, a->node_capacity, a->node_count + 2));
     if (!a->node_count)
         a->node_count = 1; /* 0 means none */
     *out = (int32_t)a->node_count++;
@@ -55,14 +50,7 @@ static int insert(added_tokens *a, slice text, int32_t token)
 int added_add(added_tokens *a, added_token token)
 {
     assert(token.text.n > 0 && token.text.n <= ADDED_TOKEN_LONGEST);
-    if (a->count == a->capacity) {
-        size_t capacity = a->capacity ? 2 * a->capacity : 32;
-        added_token *tokens = mem_grow(a->tokens, capacity, sizeof *tokens);
-        if (!tokens)
-            return fail_memory();
-        a->tokens = tokens;
-        a->capacity = capacity;
-    }
+    TRY(array_room(a->tokens, a->capacity, a->count + 1));
     a->tokens[a->count] = token;
     return insert(a, token.text, (int32_t)a->count++);
 }
@@ -191,13 +179,7 @@ static int occurrences_of(const added_tokens *a, slice text, occurrence **out, s
         for (size_t i = at + 1; node; node = i < text.n ? find_child(a, node, (uint8_t)text.p[i++]) : 0) {
             if (a->nodes[node].token < 0)
                 continue;
-            if (*count == capacity) {
-                capacity = capacity ? 2 * capacity : 64;
-                occurrence *grown = mem_grow(*out, capacity, sizeof *grown);
-                if (!grown)
-                    return fail_memory();
-                *out = grown;
-            }
+            TRY(array_room(*out, capacity, *count + 1));
             (*out)[(*count)++] = (occurrence){ at, i, &a->tokens[a->nodes[node].token] };
         }
     }

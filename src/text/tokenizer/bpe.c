@@ -4,6 +4,8 @@
  * first. Knows nothing of how words are found. */
 #include "word_model.h"
 
+#include "array.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -121,14 +123,7 @@ void bpe_scratch_free(bpe_scratch *s)
 
 static int heap_push(bpe_scratch *r, candidate c)
 {
-    if (r->heap_count == r->heap_capacity) {
-        size_t capacity = r->heap_capacity ? 2 * r->heap_capacity : 64;
-        candidate *heap = mem_grow(r->heap, capacity, sizeof *heap);
-        if (!heap)
-            return fail_memory();
-        r->heap = heap;
-        r->heap_capacity = capacity;
-    }
+    TRY(array_room(r->heap, r->heap_capacity, r->heap_count + 1));
     size_t i = r->heap_count++;
     for (; i && r->heap[(i - 1) / 2].order > c.order; i = (i - 1) / 2)
         r->heap[i] = r->heap[(i - 1) / 2];
@@ -261,13 +256,7 @@ static void add_unknown(const unknown_rule *u, bpe_scratch *s, slice word, size_
 
 static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
 {
-    if (word.n > s->symbol_capacity) {
-        symbol *symbols = mem_grow(s->symbols, word.n, sizeof *symbols);
-        if (!symbols)
-            return fail_memory();
-        s->symbols = symbols;
-        s->symbol_capacity = word.n;
-    }
+    TRY(array_room(s->symbols, s->symbol_capacity, word.n));
     s->symbol_count = 0;
     for (size_t at = 0; at < word.n;) {
         size_t begin = at;

@@ -2,6 +2,8 @@
  * not characters: what comes out is always valid UTF-8, with U+FFFD for every longest invalid part (as Rust's and
  * Python's decoders do). */
 #include "llama_tidy.h"
+
+#include "array.h"
 #include "tokenizer_parts.h"
 
 #include <string.h>
@@ -86,14 +88,7 @@ static slice string_at(const strings *s, size_t i)
 /* What was added to the bytes since the last string is one. */
 static int end_string(strings *s, bool verbatim)
 {
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity ? 2 * s->capacity : 64;
-        string_end *ends = mem_grow(s->ends, capacity, sizeof *ends);
-        if (!ends)
-            return fail_memory();
-        s->ends = ends;
-        s->capacity = capacity;
-    }
+    TRY(array_room(s->ends, s->capacity, s->count + 1));
     s->ends[s->count++] = (string_end){ s->bytes.n, verbatim };
     return buf_status(&s->bytes);
 }

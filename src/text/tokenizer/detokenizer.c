@@ -1,6 +1,7 @@
 /* detokenizer.c: a stream of ids to a stream of text. What a token adds depends on its neighbours, so a window of the
  * last ids is decoded with and without those whose text is out already, and the difference is new. A window whose text
  * ends with U+FFFD may end within a character and waits for more. */
+#include "array.h"
 #include "err.h"
 #include "mem.h"
 #include "tokenizer.h"
@@ -42,14 +43,7 @@ done:
 
 int detokenizer_feed(detokenizer *d, int32_t id, buf *out)
 {
-    if (d->count == d->capacity) {
-        size_t capacity = d->capacity ? 2 * d->capacity : 16;
-        int32_t *ids = mem_grow(d->ids, capacity, sizeof *ids);
-        if (!ids)
-            return fail_memory();
-        d->ids = ids;
-        d->capacity = capacity;
-    }
+    TRY(array_room(d->ids, d->capacity, d->count + 1));
     d->ids[d->count++] = id;
     return add_news(d, false, out);
 }

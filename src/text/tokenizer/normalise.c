@@ -2,6 +2,8 @@
  * character that comes out says how many of the old ones it stands for, in the terms of Hugging Face's tokenizers, so
  * that offsets agree with theirs; their tables are those of Unicode 12. Knows nothing of tokens. */
 #include "changes.h"
+
+#include "array.h"
 #include "llama_steps.h"
 #include "tokenizer_parts.h"
 
@@ -9,14 +11,7 @@
 
 int changes_add(changes *list, change c)
 {
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        change *p = mem_grow(list->p, capacity, sizeof *p);
-        if (!p)
-            return fail_memory();
-        list->p = p;
-        list->capacity = capacity;
-    }
+    TRY(array_room(list->p, list->capacity, list->n + 1));
     list->p[list->n++] = c;
     return LORAC_OK;
 }

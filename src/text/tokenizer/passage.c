@@ -3,6 +3,8 @@
  * always valid UTF-8. */
 #include "tokenizer_parts.h"
 
+#include "array.h"
+
 #include <string.h>
 #include <utf8proc.h>
 
@@ -20,18 +22,9 @@ static int text_reserve(passage *p, size_t more)
     size_t capacity = t->capacity ? t->capacity : 256;
     while (capacity < t->n + more)
         capacity *= 2;
-    char *bytes = mem_grow(t->p, capacity, 1);
-    if (!bytes)
-        return fail_memory();
-    t->p = bytes;
-    uint32_t *begin = mem_grow(t->begin, capacity, sizeof *begin);
-    if (!begin)
-        return fail_memory();
-    t->begin = begin;
-    uint32_t *end = mem_grow(t->end, capacity, sizeof *end);
-    if (!end)
-        return fail_memory();
-    t->end = end;
+    TRY(array_resize(t->p, capacity));
+    TRY(array_resize(t->begin, capacity));
+    TRY(array_resize(t->end, capacity));
     t->capacity = capacity;
     return LORAC_OK;
 }
@@ -52,14 +45,7 @@ int passage_add_span(passage *p, size_t begin, size_t end, int32_t id)
 {
     if (begin == end)
         return LORAC_OK;
-    if (p->count == p->capacity) {
-        size_t capacity = p->capacity ? 2 * p->capacity : 16;
-        span *spans = mem_grow(p->spans, capacity, sizeof *spans);
-        if (!spans)
-            return fail_memory();
-        p->spans = spans;
-        p->capacity = capacity;
-    }
+    TRY(array_room(p->spans, p->capacity, p->count + 1));
     p->spans[p->count++] = (span){ begin, end, id };
     return LORAC_OK;
 }

@@ -1,6 +1,7 @@
 /* scored_merges.c: the merges of a vocabulary with scores, in the order that Hugging Face's converters give them. */
 #include "scored_merges.h"
 
+#include "array.h"
 #include "err.h"
 #include "mem.h"
 
@@ -20,14 +21,7 @@ typedef struct halves_list {
 
 static int add_halves(halves_list *list, halves h)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 1024;
-        halves *items = mem_grow(list->items, capacity, sizeof *items);
-        if (!items)
-            return fail_memory();
-        list->items = items;
-        list->capacity = capacity;
-    }
+    TRY(array_room(list->items, list->capacity, list->count + 1));
     list->items[list->count++] = h;
     return LORAC_OK;
 }

@@ -3,6 +3,8 @@
  * and freed with it. */
 #include "tokenizer_parts.h"
 
+#include "array.h"
+
 #include <string.h>
 
 /* ---- Building */
@@ -88,10 +90,7 @@ int tokenizer_add_end(tokenizer *t, int64_t id)
             return LORAC_OK;
     if (id < 0 || id >= t->vocabulary.count)
         return LORAC_OK;
-    int32_t *ends = mem_grow(t->ends, t->end_count + 1, sizeof *ends);
-    if (!ends)
-        return fail_memory();
-    t->ends = ends;
+    TRY(array_resize(t->ends, t->end_count + 1));
     t->ends[t->end_count++] = (int32_t)id;
     return LORAC_OK;
 }
@@ -182,19 +181,11 @@ int encoding_reserve(encoding *e, size_t more_ids)
     size_t capacity = e->capacity ? e->capacity : 32;
     while (capacity < e->count + more_ids)
         capacity *= 2;
-    void *p = mem_grow(e->ids, capacity, sizeof *e->ids);
-    if (p)
-        e->ids = p;
-    if (p && (p = mem_grow(e->begin, capacity, sizeof *e->begin)))
-        e->begin = p;
-    if (p && (p = mem_grow(e->end, capacity, sizeof *e->end)))
-        e->end = p;
-    if (p && (p = mem_grow(e->types, capacity, 1)))
-        e->types = p;
-    if (p && (p = mem_grow(e->special, capacity, 1)))
-        e->special = p;
-    if (!p)
-        return fail_memory();
+    TRY(array_resize(e->ids, capacity));
+    TRY(array_resize(e->begin, capacity));
+    TRY(array_resize(e->end, capacity));
+    TRY(array_resize(e->types, capacity));
+    TRY(array_resize(e->special, capacity));
     e->capacity = capacity;
     return LORAC_OK;
 }

@@ -5,6 +5,7 @@
 #include "tokenizer_export.h"
 #include "tokenizer_parts.h"
 
+#include "array.h"
 #include "file.h"
 #include "json.h"
 
@@ -32,10 +33,7 @@ static int add(tokenizer *t, slice name, slice text, const char *file)
         return LORAC_OK;
     if (t->template_count == NAMES_MOST)
         return fail_at(LORAC_ERROR_DATA, where, "there are more than %d chat templates", NAMES_MOST);
-    named_template *grown = mem_grow(t->templates, t->template_count + 1, sizeof *grown);
-    if (!grown)
-        return fail_memory();
-    t->templates = grown;
+    TRY(array_resize(t->templates, t->template_count + 1));
     named_template added = { .name = arena_text(&t->memory, name.p, name.n),
                              .file = file,
                              .text = { arena_text(&t->memory, text.p ? text.p : "", text.n), text.n } };

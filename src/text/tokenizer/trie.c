@@ -3,6 +3,7 @@
  */
 #include "trie.h"
 
+#include "array.h"
 #include "err.h"
 #include "mem.h"
 
@@ -78,14 +79,7 @@ static int add_block(builder *b)
     trie *t = b->t;
     if (t->count >= UNITS_MOST)
         return fail(LORAC_ERROR_DATA, "the vocabulary's tokens are too long to be searched for");
-    if (t->count == b->unit_capacity) {
-        size_t capacity = b->unit_capacity ? 2 * b->unit_capacity : 4 * BLOCK;
-        trie_unit *units = mem_grow(t->units, capacity, sizeof *units);
-        if (!units)
-            return fail_memory();
-        t->units = units;
-        b->unit_capacity = capacity;
-    }
+    TRY(array_room(t->units, b->unit_capacity, t->count + BLOCK));
     for (size_t i = 0; i < BLOCK; i++)
         t->units[t->count++] = (trie_unit){ .parent = no_parent, .value = -1 };
     return LORAC_OK;
@@ -118,14 +112,7 @@ static int find_base(builder *b, const uint8_t *bytes, size_t count, uint32_t *b
 
 static int push(builder *b, node n)
 {
-    if (b->node_count == b->node_capacity) {
-        size_t capacity = b->node_capacity ? 2 * b->node_capacity : 1024;
-        node *nodes = mem_grow(b->nodes, capacity, sizeof *nodes);
-        if (!nodes)
-            return fail_memory();
-        b->nodes = nodes;
-        b->node_capacity = capacity;
-    }
+    TRY(array_room(b->nodes, b->node_capacity, b->node_count + 1));
     b->nodes[b->node_count++] = n;
     return LORAC_OK;
 }

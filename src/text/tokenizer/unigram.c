@@ -4,6 +4,7 @@
  * found. */
 #include "unigram.h"
 
+#include "array.h"
 #include "trie.h"
 
 #include <math.h>
@@ -110,10 +111,7 @@ static int reach_for(walk *w, size_t place)
             capacity *= 2;
         if (capacity > most && most > 1024)
             capacity = most;
-        way *ways = mem_grow(s->ways, capacity, sizeof *ways);
-        if (!ways)
-            return fail_memory();
-        s->ways = ways;
+        TRY(array_resize(s->ways, capacity));
         s->capacity = capacity;
     }
     while (w->reach < place)

@@ -1,6 +1,7 @@
 /* word_model.c: the way of one word through a model, with a memory of the words met before in the same encode. */
 #include "word_model.h"
 
+#include "array.h"
 #include "unigram.h"
 
 #include <stdio.h>
@@ -10,14 +11,7 @@
 
 int token_list_add(token_list *list, int32_t id, size_t begin, size_t end)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        word_token *items = mem_grow(list->items, capacity, sizeof *items);
-        if (!items)
-            return fail_memory();
-        list->items = items;
-        list->capacity = capacity;
-    }
+    TRY(array_room(list->items, list->capacity, list->count + 1));
     list->items[list->count++] = (word_token){ id, (uint32_t)begin, (uint32_t)end };
     return LORAC_OK;
 }
@@ -199,14 +193,7 @@ static int remember(model_run *r, remembered *slot, uint64_t hash, slice word)
     size_t count = r->tokens.count;
     if (r->word_bytes.n + word.n > WORD_BYTES_REMEMBERED)
         return LORAC_OK;
-    if (r->known_count + count > r->known_capacity) {
-        size_t capacity = 2 * r->known_capacity + count + 256;
-        word_token *known = mem_grow(r->known, capacity, sizeof *known);
-        if (!known)
-            return fail_memory();
-        r->known = known;
-        r->known_capacity = capacity;
-    }
+    TRY(array_room(r->known, r->known_capacity, r->known_count + count));
     *slot = (remembered){ hash, r->word_bytes.n, (uint32_t)word.n, (uint32_t)r->known_count, (uint32_t)count };
     memcpy(r->known + r->known_count, r->tokens.items, count * sizeof *r->known);
     r->known_count += count;
