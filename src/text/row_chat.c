@@ -21,12 +21,13 @@ int chat_suit(chat *c, json_t *messages)
 {
     const tokenizer *t = c->reader->tokenizer;
     const template *chosen;
+    struct known_habits *known = &c->known[c->tools != NULL];
     TRY(choose(c, &chosen));
-    if (c->known != chosen) {
-        TRY(template_habits_find(chosen, t ? tokenizer_template_variables(t) : NULL, &c->habits));
-        c->known = chosen;
+    if (known->of != chosen) {
+        TRY(template_habits_find(chosen, t ? tokenizer_template_variables(t) : NULL, &known->habits));
+        known->of = chosen;
     }
-    return template_habits_suit(&c->habits, messages);
+    return template_habits_suit(&known->habits, messages);
 }
 
 static int render(chat *c, const json_t *messages, bool add_generation_prompt, buf *out, text_region **regions,

@@ -21,8 +21,11 @@ typedef struct chat {
     buf text;               /* rendered */
     buf prefix;             /* a part of it, rendered alone */
     region_list regions;    /* the assistant's turns in `text` */
-    const template *known;  /* whose habits these are, or NULL */
-    template_habits habits;
+    /* Of the template for conversations with tools, and of the one for those without. */
+    struct known_habits {
+        const template *of; /* NULL: not known yet */
+        template_habits habits;
+    } known[2];
 } chat;
 
 /* Changes messages that the template cannot take as they are. */
