@@ -4,59 +4,83 @@
 
 #include <string.h>
 
-static int parse_or(parser *p, node **out);
 static int parse_unary(parser *p, node **out, bool with_filters);
 static int parse_primary(parser *p, node **out, bool with_namespace);
 
-int parse_expression_plain(parser *p, node **out)
-{
-    return parse_or(p, out);
-}
+/* ---- Operators, from the tightest to the loosest ------------------------------------------------------ */
 
-/* A if test else B: everything in it counts as a branch. */
-int parse_expression(parser *p, node **out)
+typedef struct infix {
+    const char *text;
+    operator op; /* of a NODE_BINARY */
+} infix;
+
+/* Operands of `next`, with any of the operators between them; they bind from the left. */
+static int parse_infix(parser *p, node **out, node_kind kind, const infix *operators, size_t count,
+                       int (*next)(parser *p, node **out))
 {
-    bool soft = p->soft;
-    const token *at = p->at, *unknown = p->unknown;
-    TRY(parse_enter(p));
-    TRY(parse_or(p, out));
-    while (parse_skip(p, "if")) {
+    TRY(next(p, out));
+    for (size_t i = 0; i < count;) {
+        const token *at = p->at;
         node *n;
-        p->unknown = unknown;
-        TRY(node_new(p, &n, NODE_CONDITION, at));
-        n->condition.yes = *out;
-        p->soft = true;
-        TRY(parse_or(p, &n->condition.test));
-        if (parse_skip(p, "else"))
-            TRY(parse_expression(p, &n->condition.no));
-        p->soft = soft;
+        if (!parse_skip(p, operators[i].text)) {
+            i++;
+            continue;
+        }
+        TRY(node_new(p, &n, kind, at));
+        n->binary.left = *out;
+        n->binary.op = operators[i].op;
+        TRY(next(p, &n->binary.right));
         *out = n;
+        i = 0;
     }
-    p->nesting--;
     return LORAC_OK;
 }
 
-static int binary(parser *p, node **out, const token *at, node_kind kind, operator op,
-                  int (*next)(parser *p, node **out))
+static int parse_filtered_unary(parser *p, node **out)
 {
+    return parse_unary(p, out, true);
+}
+
+static int parse_pow(parser *p, node **out)
+{
+    static const infix operators[] = { { "**", OP_POW } };
+    return parse_infix(p, out, NODE_BINARY, operators, 1, parse_filtered_unary);
+}
+
+static int parse_math2(parser *p, node **out)
+{
+    static const infix operators[] = { { "*", OP_MUL }, { "/", OP_DIV }, { "//", OP_FLOORDIV }, { "%", OP_MOD } };
+    return parse_infix(p, out, NODE_BINARY, operators, 4, parse_pow);
+}
+
+static int parse_concat(parser *p, node **out)
+{
+    const token *at = p->at;
+    TRY(parse_math2(p, out));
+    if (!token_is(p->at, "~"))
+        return LORAC_OK;
     node *n;
-    TRY(node_new(p, &n, kind, at));
-    n->binary.left = *out;
-    n->binary.op = op;
-    TRY(next(p, &n->binary.right));
+    TRY(node_new(p, &n, NODE_CONCAT, at));
+    TRY(node_list_add(p, &n->list, *out));
+    while (parse_skip(p, "~")) {
+        node *part;
+        TRY(parse_math2(p, &part));
+        TRY(node_list_add(p, &n->list, part));
+    }
     *out = n;
     return LORAC_OK;
 }
 
-static int parse_math1(parser *p, node **out);
+static int parse_math1(parser *p, node **out)
+{
+    static const infix operators[] = { { "+", OP_ADD }, { "-", OP_SUB } };
+    return parse_infix(p, out, NODE_BINARY, operators, 2, parse_concat);
+}
 
 static bool comparison_operator(parser *p, operator* op)
 {
-    static const struct {
-        const char *text;
-        operator op;
-    } table[] = { { "==", OP_EQ }, { "!=", OP_NE }, { "<", OP_LT }, { "<=", OP_LE },
-                  { ">", OP_GT },  { ">=", OP_GE }, { "in", OP_IN } };
+    static const infix table[] = { { "==", OP_EQ }, { "!=", OP_NE }, { "<", OP_LT }, { "<=", OP_LE },
+                                   { ">", OP_GT },  { ">=", OP_GE }, { "in", OP_IN } };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (parse_skip(p, table[i].text)) {
             *op = table[i].op;
@@ -104,86 +128,40 @@ static int parse_not(parser *p, node **out)
 
 static int parse_and(parser *p, node **out)
 {
-    TRY(parse_not(p, out));
-    for (const token *at = p->at; parse_skip(p, "and"); at = p->at)
-        TRY(binary(p, out, at, NODE_AND, OP_EQ, parse_not));
-    return LORAC_OK;
+    static const infix operators[] = { { .text = "and" } };
+    return parse_infix(p, out, NODE_AND, operators, 1, parse_not);
 }
 
 static int parse_or(parser *p, node **out)
 {
-    TRY(parse_and(p, out));
-    for (const token *at = p->at; parse_skip(p, "or"); at = p->at)
-        TRY(binary(p, out, at, NODE_OR, OP_EQ, parse_and));
-    return LORAC_OK;
+    static const infix operators[] = { { .text = "or" } };
+    return parse_infix(p, out, NODE_OR, operators, 1, parse_and);
 }
 
-static int parse_pow(parser *p, node **out);
-static int parse_math2(parser *p, node **out);
-
-static int parse_concat(parser *p, node **out)
+/* A if test else B: everything in it counts as a branch. */
+int parse_expression(parser *p, node **out)
 {
-    const token *at = p->at;
-    TRY(parse_math2(p, out));
-    if (!token_is(p->at, "~"))
-        return LORAC_OK;
-    node *n;
-    TRY(node_new(p, &n, NODE_CONCAT, at));
-    TRY(node_list_add(p, &n->list, *out));
-    while (parse_skip(p, "~")) {
-        node *part;
-        TRY(parse_math2(p, &part));
-        TRY(node_list_add(p, &n->list, part));
+    bool soft = p->soft;
+    const token *at = p->at, *unknown = p->unknown;
+    TRY(parse_enter(p));
+    TRY(parse_or(p, out));
+    while (parse_skip(p, "if")) {
+        node *n;
+        p->unknown = unknown;
+        TRY(node_new(p, &n, NODE_CONDITION, at));
+        n->condition.yes = *out;
+        p->soft = true;
+        TRY(parse_or(p, &n->condition.test));
+        if (parse_skip(p, "else"))
+            TRY(parse_expression(p, &n->condition.no));
+        p->soft = soft;
+        *out = n;
     }
-    *out = n;
+    p->nesting--;
     return LORAC_OK;
 }
 
-static int parse_math1(parser *p, node **out)
-{
-    TRY(parse_concat(p, out));
-    for (;;) {
-        const token *at = p->at;
-        if (parse_skip(p, "+"))
-            TRY(binary(p, out, at, NODE_BINARY, OP_ADD, parse_concat));
-        else if (parse_skip(p, "-"))
-            TRY(binary(p, out, at, NODE_BINARY, OP_SUB, parse_concat));
-        else
-            return LORAC_OK;
-    }
-}
-
-static int parse_math2(parser *p, node **out)
-{
-    static const struct {
-        const char *text;
-        operator op;
-    } table[] = { { "*", OP_MUL }, { "/", OP_DIV }, { "//", OP_FLOORDIV }, { "%", OP_MOD } };
-    TRY(parse_pow(p, out));
-    for (size_t i = 0; i < sizeof table / sizeof *table;) {
-        const token *at = p->at;
-        if (!parse_skip(p, table[i].text)) {
-            i++;
-            continue;
-        }
-        TRY(binary(p, out, at, NODE_BINARY, table[i].op, parse_pow));
-        i = 0;
-    }
-    return LORAC_OK;
-}
-
-static int parse_filtered_unary(parser *p, node **out)
-{
-    return parse_unary(p, out, true);
-}
-
-static int parse_pow(parser *p, node **out)
-{
-    TRY(parse_unary(p, out, true));
-    for (const token *at = p->at; parse_skip(p, "**"); at = p->at)
-        TRY(binary(p, out, at, NODE_BINARY, OP_POW, parse_filtered_unary));
-    return LORAC_OK;
-}
+/* ---- Behind a value: attributes, items, calls, filters, tests ----------------------------------------- */
 
 /* [index] or one of [start:stop:step], behind the bracket. */
 static int parse_subscribed(parser *p, node **out)
@@ -427,6 +405,8 @@ static int parse_unary(parser *p, node **out, bool with_filters)
     return LORAC_OK;
 }
 
+/* ---- Values --------------------------------------------------------------------------------------------- */
+
 static int parse_name(parser *p, node **out, bool with_namespace)
 {
     const token *word = p->at++;
@@ -515,7 +495,7 @@ static int parse_parenthesis(parser *p, node **out)
         p->at++;
         return node_new(p, out, NODE_TUPLE, at);
     }
-    TRY(parse_tuple(p, out, false, NULL));
+    TRY(parse_tuple(p, out, TUPLE_OF_ANY, NULL));
     return parse_expect(p, ")");
 }
 
@@ -543,15 +523,14 @@ static int parse_primary(parser *p, node **out, bool with_namespace)
     }
 }
 
+/* ---- Tuples and targets --------------------------------------------------------------------------------- */
+
 static bool ends_tuple(const token *t, const char *end)
 {
     return t->kind == TOKEN_VARIABLE_END || t->kind == TOKEN_BLOCK_END || token_is(t, ")") || (end && token_is(t, end));
 }
 
-typedef enum tuple_of { TUPLE_OF_ANY, TUPLE_OF_PLAIN, TUPLE_OF_NAMES, TUPLE_OF_TARGETS } tuple_of;
-
-/* One expression, or several with commas between them. */
-static int parse_tuple_of(parser *p, node **out, tuple_of what, const char *end)
+int parse_tuple(parser *p, node **out, tuple_of what, const char *end)
 {
     const token *at = p->at;
     node_list items = { 0 };
@@ -561,7 +540,7 @@ static int parse_tuple_of(parser *p, node **out, tuple_of what, const char *end)
         if (what == TUPLE_OF_ANY)
             TRY(parse_expression(p, &item));
         else if (what == TUPLE_OF_PLAIN)
-            TRY(parse_expression_plain(p, &item));
+            TRY(parse_or(p, &item));
         else
             TRY(parse_primary(p, &item, what == TUPLE_OF_TARGETS));
         TRY(node_list_add(p, &items, item));
@@ -575,11 +554,6 @@ static int parse_tuple_of(parser *p, node **out, tuple_of what, const char *end)
     TRY(node_new(p, out, NODE_TUPLE, at));
     (*out)->list = items;
     return LORAC_OK;
-}
-
-int parse_tuple(parser *p, node **out, bool plain, const char *end)
-{
-    return parse_tuple_of(p, out, plain ? TUPLE_OF_PLAIN : TUPLE_OF_ANY, end);
 }
 
 static int check_target(parser *p, const node *n)
@@ -596,6 +570,6 @@ static int check_target(parser *p, const node *n)
 
 int parse_target(parser *p, node **out, bool with_namespace, const char *end)
 {
-    TRY(parse_tuple_of(p, out, with_namespace ? TUPLE_OF_TARGETS : TUPLE_OF_NAMES, end));
+    TRY(parse_tuple(p, out, with_namespace ? TUPLE_OF_TARGETS : TUPLE_OF_NAMES, end));
     return check_target(p, *out);
 }

@@ -151,7 +151,7 @@ static int parse_if(parser *p, node *n)
     while (!last) {
         TRY(parse_room(p, n->branches.branches, n->branches.count));
         branch *b = &n->branches.branches[n->branches.count++];
-        TRY(parse_tuple(p, &b->test, true, NULL));
+        TRY(parse_tuple(p, &b->test, TUPLE_OF_PLAIN, NULL));
         TRY(parse_body(p, ends, &b->body));
         last = !token_is(p->at, "elif");
         p->at++;
@@ -173,7 +173,7 @@ static int parse_for(parser *p, node *n)
         return fail_memory();
     TRY(parse_target(p, &l->target, false, "in"));
     TRY(parse_expect(p, "in"));
-    TRY(parse_tuple(p, &l->iterable, true, "recursive"));
+    TRY(parse_tuple(p, &l->iterable, TUPLE_OF_PLAIN, "recursive"));
     p->soft = false;
     if (parse_skip(p, "if"))
         TRY(parse_expression(p, &l->test));
@@ -194,7 +194,7 @@ static int parse_set(parser *p, node *n)
     TRY(parse_target(p, &target, true, NULL));
     if (parse_skip(p, "=")) {
         n->set.target = target;
-        return parse_tuple(p, &n->set.value, false, NULL);
+        return parse_tuple(p, &n->set.value, TUPLE_OF_ANY, NULL);
     }
     n->kind = NODE_SET_BLOCK;
     n->block.target = target;
@@ -420,7 +420,7 @@ static int parse_statements(parser *p, const char *const *ends, node_list *body)
             n->constant = value_of_slice(at->text);
         } else if (at->kind == TOKEN_VARIABLE_BEGIN) {
             TRY(node_new(p, &n, NODE_PRINT, at));
-            TRY(parse_tuple(p, &n->unary.operand, false, NULL));
+            TRY(parse_tuple(p, &n->unary.operand, TUPLE_OF_ANY, NULL));
             if (p->at->kind != TOKEN_VARIABLE_END) {
                 char room[80];
                 return parse_fail(p, p->at, "expected the end of the expression }}, found %s",

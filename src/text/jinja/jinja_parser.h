@@ -63,8 +63,14 @@ int node_list_add(parser *p, node_list *list, node *item);
 int parse_grow(parser *p, void *items, size_t count, size_t size); /* for parse_room; `items`: a pointer's address */
 int name_intern(template *t, slice name, uint32_t *id);
 int parse_expression(parser *p, node **out);
-int parse_expression_plain(parser *p, node **out); /* without inline if */
-int parse_tuple(parser *p, node **out, bool plain, const char *end);
+/* One of these, or several with commas between them: a tuple. `end` is a word that may stand behind it, or NULL. */
+typedef enum tuple_of {
+    TUPLE_OF_ANY,
+    TUPLE_OF_PLAIN, /* expressions without an inline if */
+    TUPLE_OF_NAMES,
+    TUPLE_OF_TARGETS /* names, and attributes of namespaces */
+} tuple_of;
+int parse_tuple(parser *p, node **out, tuple_of what, const char *end);
 int parse_target(parser *p, node **out, bool with_namespace, const char *end);
 int parse_arguments(parser *p, node_arguments *out);
 int parse_filters(parser *p, node **out, node *input, bool inline_first);
