@@ -151,13 +151,8 @@ void buf_char(buf *b, char c)
 void buf_codepoint(buf *b, uint32_t c)
 {
     char bytes[4];
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const unsigned char lead[] = { 0, 0x00, 0xC0, 0xE0, 0xF0 };
 
-    for (size_t i = n; i-- > 1; c >>= 6)
-        bytes[i] = (char)(0x80 | (c & 0x3F));
-    bytes[0] = (char)(lead[n] | c);
-    buf_add(b, bytes, n);
+    buf_add(b, bytes, utf8_put(c, bytes));
 }
 
 void buf_format(buf *b, const char *format, ...)
@@ -300,6 +295,40 @@ size_t utf8_valid(slice s)
         at += length;
     }
     return s.n;
+}
+
+static bool is_continuation(char c)
+{
+    return ((unsigned char)c & 0xC0) == 0x80;
+}
+
+size_t utf8_before(slice s, size_t at)
+{
+    assert(at > 0);
+    do
+        at--;
+    while (at && is_continuation(s.p[at]));
+    return at;
+}
+
+size_t utf8_count(slice s)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < s.n; i++)
+        count += !is_continuation(s.p[i]);
+    return count;
+}
+
+size_t utf8_put(uint32_t c, char bytes[4])
+{
+    static const unsigned char lead[] = { 0, 0x00, 0xC0, 0xE0, 0xF0 };
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    for (size_t i = n; i-- > 1; c >>= 6)
+        bytes[i] = (char)(0x80 | (c & 0x3F));
+    bytes[0] = (char)(lead[n] | c);
+    return n;
 }
 
 /* ---- The nearest name */

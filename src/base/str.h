@@ -48,6 +48,11 @@ slice buf_slice_of(const buf *b);
 uint32_t utf8_next(slice s, size_t *at);
 /* The offset of the first invalid byte, or s.n. */
 size_t utf8_valid(slice s);
+/* Of valid text: where the character before s[at] begins, at > 0; and how many characters there are. */
+size_t utf8_before(slice s, size_t at);
+size_t utf8_count(slice s);
+/* Writes a codepoint's bytes; returns how many they are. */
+size_t utf8_put(uint32_t codepoint, char bytes[4]);
 /* The one of `names` that is nearest to `word` by edits, or NULL when none is near. */
 const char *nearest_name(const char *word, const char *const *names, size_t count);
 

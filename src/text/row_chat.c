@@ -136,15 +136,12 @@ static int check_prefix(chat *c, size_t messages, bool with_prompt)
 {
     char found[128], expected[128];
     slice whole = buf_slice_of(&c->text), part = buf_slice_of(&c->prefix);
-    size_t at = 0, character = 0;
-    while (at < part.n && at < whole.n && part.p[at] == whole.p[at])
-        at++;
-    if (at == part.n)
+    size_t at = 0;
+    if (!part.n || (part.n <= whole.n && memcmp(part.p, whole.p, part.n) == 0))
         return LORAC_OK;
-    while (at > 0 && ((unsigned char)part.p[at] & 0xC0) == 0x80)
-        at--;
-    for (size_t i = 0; i < at; i++)
-        character += ((unsigned char)part.p[i] & 0xC0) != 0x80;
+    while (at < whole.n && part.p[at] == whole.p[at])
+        at++;
+    at = utf8_before(part, at + 1);
     return fail_at(
         LORAC_ERROR_DATA,
         (fault){
@@ -157,7 +154,7 @@ static int check_prefix(chat *c, size_t messages, bool with_prompt)
                 "turn alone (--loss-on last) where that is stable, or on everything (--loss-on all)" },
         "the chat template renders the first %zu message(s)%s otherwise alone than as part of the whole conversation, "
         "so the assistant's turns cannot be found; the first difference is at character %zu",
-        messages, with_prompt ? " with the generation prompt" : "", character + 1);
+        messages, with_prompt ? " with the generation prompt" : "", utf8_count((slice){ part.p, at }) + 1);
 }
 
 /* The length of the first `count` messages, rendered; `head` holds them. */

@@ -162,7 +162,6 @@ int value_json(machine *m, builder *b, value v, const json_style *style);
 bool codepoint_is_space(uint32_t c);
 bool codepoint_is_printable(uint32_t c);
 bool codepoint_is_alphanumeric(uint32_t c);
-size_t text_length(slice s);                   /* in characters */
 size_t text_offset(slice s, size_t character); /* bytes before that character */
 slice text_character(slice s, size_t offset);
 slice text_strip(slice s, const slice *characters, bool left, bool right); /* NULL: white space */

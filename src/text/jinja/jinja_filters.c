@@ -157,9 +157,9 @@ static int filter_truncate(machine *m, value input, const arguments *a, value *o
     TRY(argument_int(m, "the leeway of 'truncate'", none_is_absent(p[3]), 5, &leeway));
     if (given(p[2]))
         TRY(argument_text(m, "the end of 'truncate'", p[2], &end));
-    int64_t keep = length - (int64_t)text_length(end);
+    int64_t keep = length - (int64_t)utf8_count(end);
     if (keep < 0 || leeway < 0)
-        return machine_fail(m, "the filter 'truncate' expects a length of at least %zu", text_length(end));
+        return machine_fail(m, "the filter 'truncate' expects a length of at least %zu", utf8_count(end));
     *out = input;
     TRY(value_length(m, input, &count));
     if ((int64_t)count <= length || (int64_t)count - length <= leeway)

@@ -113,7 +113,7 @@ static int add_padded(machine *m, builder *b, const char *sign, slice body, cons
         whole = (slice){ joined.p, joined.n };
     }
     int64_t width = f->width - (inside ? (int64_t)strlen(sign) : 0);
-    bool odd = align == '^' && width > (int64_t)text_length(whole) && (width - (int64_t)text_length(whole)) % 2;
+    bool odd = align == '^' && width > (int64_t)utf8_count(whole) && (width - (int64_t)utf8_count(whole)) % 2;
     TRY(builder_text(m, b, inside ? sign : ""));
     if (odd) { /* format puts the odd fill on the right */
         TRY(text_pad(m, whole, width - 1, f->fill, PAD_BOTH, &padded));

@@ -131,7 +131,7 @@ static bool in_range(int64_t *i, size_t count)
 static int text_index(machine *m, value object, int64_t i, bool *found, value *out)
 {
     slice s = value_slice(object);
-    size_t count = text_length(s);
+    size_t count = utf8_count(s);
     TRY(machine_spend(m, s.n / 64));
     *found = in_range(&i, count);
     if (*found)

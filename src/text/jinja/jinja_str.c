@@ -93,10 +93,7 @@ static int rsplit_words(machine *m, slice s, int64_t most, pieces *list)
     for (s = text_strip(s, NULL, false, true); s.n; s = text_strip(s, NULL, false, true)) {
         size_t begin = s.n;
         while (begin && most != 0) {
-            size_t last = begin - 1, next;
-            while (last && ((unsigned char)s.p[last] & 0xC0) == 0x80)
-                last--;
-            next = last;
+            size_t last = utf8_before(s, begin), next = last;
             if (codepoint_is_space(utf8_next(s, &next)))
                 break;
             begin = last;
@@ -195,7 +192,7 @@ static int str_removesuffix(machine *m, value self, const arguments *a, value *o
 static int window(machine *m, value self, value start, value end, slice *out, int64_t *before, bool *beyond)
 {
     slice s = value_slice(self);
-    int64_t length = (int64_t)text_length(s), from, to;
+    int64_t length = (int64_t)utf8_count(s), from, to;
     TRY(machine_spend(m, s.n / 64));
     TRY(argument_int(m, "the start of a search", none_is_absent(start), 0, &from));
     TRY(argument_int(m, "the end of a search", none_is_absent(end), length, &to));
@@ -242,7 +239,7 @@ static int find(machine *m, value self, const arguments *a, bool right, bool mus
     const char *found = beyond ? NULL : right && s.n ? find_last(s, part) : text_find(s, part);
     if (!found && must)
         return machine_fail(m, "substring not found");
-    *out = value_of_int(found ? before + (int64_t)text_length((slice){ s.p, s.n ? (size_t)(found - s.p) : 0 }) : -1);
+    *out = value_of_int(found ? before + (int64_t)utf8_count((slice){ s.p, s.n ? (size_t)(found - s.p) : 0 }) : -1);
     return LORAC_OK;
 }
 
@@ -261,7 +258,7 @@ static int str_count(machine *m, value self, const arguments *a, value *out)
     TRY(argument_text(m, "count()", p[0], &part));
     TRY(window(m, self, p[1], p[2], &s, &before, &beyond));
     if (!part.n)
-        count = beyond ? 0 : (int64_t)text_length(s) + 1;
+        count = beyond ? 0 : (int64_t)utf8_count(s) + 1;
     for (; part.n && (found = text_find(s, part)) != NULL; count++)
         s = (slice){ found + part.n, (size_t)(s.p + s.n - found) - part.n };
     *out = value_of_int(count);
@@ -318,7 +315,7 @@ static int pad(machine *m, value self, const arguments *a, text_padding where, v
     TRY(argument_int(m, "the width", p[0], 0, &width));
     if (given_something(p[1]))
         TRY(argument_text(m, "the fill character", p[1], &fill));
-    if (text_length(fill) != 1)
+    if (utf8_count(fill) != 1)
         return machine_fail(m, "the fill character must be exactly one character long");
     return text_pad(m, value_slice(self), width, utf8_next(fill, &at), where, out);
 }

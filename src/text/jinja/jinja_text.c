@@ -38,14 +38,6 @@ bool codepoint_is_alphanumeric(uint32_t c)
            category != UTF8PROC_CATEGORY_MC && category != UTF8PROC_CATEGORY_ME;
 }
 
-size_t text_length(slice s)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < s.n; i++)
-        count += ((unsigned char)s.p[i] & 0xC0) != 0x80;
-    return count;
-}
-
 static size_t character_bytes(char c)
 {
     unsigned char first = (unsigned char)c;
@@ -89,9 +81,7 @@ slice text_strip(slice s, const slice *characters, bool left, bool right)
         begin += character_bytes(s.p[begin]);
     s = (slice){ s.p + begin, s.n - begin };
     while (right && s.n) {
-        size_t last = s.n - 1;
-        while (last && ((unsigned char)s.p[last] & 0xC0) == 0x80)
-            last--;
+        size_t last = utf8_before(s, s.n);
         if (!strips(s, last, characters))
             break;
         s.n = last;
@@ -172,7 +162,7 @@ static int add_upper(recaser *r, uint32_t c, bool title)
     if (special)
         return builder_text(r->m, &r->b, special);
     utf8proc_int32_t upper = title ? utf8proc_totitle((utf8proc_int32_t)c) : utf8proc_toupper((utf8proc_int32_t)c);
-    return builder_add(r->m, &r->b, bytes, (size_t)utf8proc_encode_char(upper, (utf8proc_uint8_t *)bytes));
+    return builder_add(r->m, &r->b, bytes, utf8_put((uint32_t)upper, bytes));
 }
 
 static int add_lower(recaser *r, uint32_t c, size_t next, bool cased_before)
@@ -183,7 +173,7 @@ static int add_lower(recaser *r, uint32_t c, size_t next, bool cased_before)
     utf8proc_int32_t lower = utf8proc_tolower((utf8proc_int32_t)c);
     if (c == 0x3A3 && is_final_sigma(r->s, next, cased_before))
         lower = 0x3C2;
-    return builder_add(r->m, &r->b, bytes, (size_t)utf8proc_encode_char(lower, (utf8proc_uint8_t *)bytes));
+    return builder_add(r->m, &r->b, bytes, utf8_put((uint32_t)lower, bytes));
 }
 
 int text_recase(machine *m, slice s, text_case how, value *out)
@@ -247,8 +237,8 @@ int text_pad(machine *m, slice s, int64_t width, uint32_t fill, text_padding whe
 {
     builder b = { 0 };
     char bytes[4];
-    size_t n = (size_t)utf8proc_encode_char((utf8proc_int32_t)fill, (utf8proc_uint8_t *)bytes);
-    int64_t length = (int64_t)text_length(s), pad = width > length ? width - length : 0, left = 0;
+    size_t n = utf8_put(fill, bytes);
+    int64_t length = (int64_t)utf8_count(s), pad = width > length ? width - length : 0, left = 0;
     if (pad > (int64_t)JINJA_TEXT_LIMIT)
         return machine_fail(m, "the template makes a text of more than %zu MiB", (size_t)(JINJA_TEXT_LIMIT >> 20));
     if (where == PAD_LEFT)

@@ -336,7 +336,7 @@ int value_length(machine *m, value v, size_t *out)
     if (!value_has_length(v))
         return machine_fail(m, "object of type '%s' has no len()", value_type(v));
     if (v.kind == VALUE_TEXT) {
-        *out = text_length(value_slice(v));
+        *out = utf8_count(value_slice(v));
         return machine_spend(m, v.n / 64);
     }
     if (v.kind == VALUE_LIST || v.kind == VALUE_TUPLE)
@@ -355,7 +355,7 @@ int value_length(machine *m, value v, size_t *out)
 static int text_items(machine *m, slice s, sequence *out)
 {
     value list;
-    size_t count = text_length(s), at = 0;
+    size_t count = utf8_count(s), at = 0;
     TRY(value_new_sequence(m, VALUE_LIST, count, &list));
     for (size_t i = 0; i < count; i++) {
         slice character = text_character(s, at);

@@ -81,27 +81,21 @@ static int32_t longest_at(const added_tokens *a, slice text, size_t at, size_t *
     return best;
 }
 
-static uint32_t character_before(slice text, size_t at)
-{
-    do
-        at--;
-    while (at && ((uint8_t)text.p[at] & 0xC0) == 0x80);
-    return utf8_next(text, &at);
-}
-
 static bool stands_alone(slice text, size_t begin, size_t end)
 {
-    if (begin && character_is_word(character_before(text, begin)))
+    if (begin && character_is_word(utf8_next(text, &(size_t){ utf8_before(text, begin) })))
         return false;
     return end == text.n || !character_is_word(utf8_next(text, &(size_t){ end }));
 }
 
 static size_t spaces_before(slice text, size_t at, size_t least)
 {
-    while (at > least && character_is_space(character_before(text, at)))
-        do
-            at--;
-        while (((uint8_t)text.p[at] & 0xC0) == 0x80);
+    while (at > least) {
+        size_t before = utf8_before(text, at);
+        if (!character_is_space(utf8_next(text, &(size_t){ before })))
+            break;
+        at = before;
+    }
     return at < least ? least : at;
 }
 

@@ -44,12 +44,8 @@ int bpe_open(bpe *b, const vocabulary *v, size_t merge_count)
     if (!b->merges)
         return fail_memory();
     for (uint32_t c = 0; c < 0x200; c++) {
-        char bytes[2] = { (char)c };
-        if (c >= 0x80) {
-            bytes[0] = (char)(0xC0 | c >> 6);
-            bytes[1] = (char)(0x80 | (c & 0x3F));
-        }
-        b->letters[c] = (int32_t)map_find(&v->ids, (slice){ bytes, c < 0x80 ? 1 : 2 });
+        char bytes[4];
+        b->letters[c] = (int32_t)map_find(&v->ids, (slice){ bytes, utf8_put(c, bytes) });
     }
     return LORAC_OK;
 }

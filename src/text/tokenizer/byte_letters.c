@@ -8,7 +8,7 @@ static bool is_printable(uint32_t byte)
 }
 
 /* The unprintable bytes are 00-20, 7F-A0 and AD: 33, 34 and 1 of them. */
-uint32_t byte_letter(uint8_t byte)
+static uint32_t byte_letter(uint8_t byte)
 {
     if (is_printable(byte))
         return byte;
@@ -28,16 +28,13 @@ int byte_of_letter(uint32_t c)
     return c == 0x143 ? 0xAD : -1;
 }
 
-int passage_add_letters(passage *p, const passage *from, size_t begin, size_t end)
+int passage_write_letters(passage *p, const passage *from, const span *s)
 {
-    for (size_t i = begin; i < end; i++) {
-        uint32_t c = byte_letter((uint8_t)from->text.p[i]);
-        char bytes[2] = { (char)c };
-        if (c >= 0x80) {
-            bytes[0] = (char)(0xC0 | c >> 6);
-            bytes[1] = (char)(0x80 | (c & 0x3F));
-        }
-        TRY(passage_add_bytes(p, bytes, c < 0x80 ? 1 : 2, from->text.begin[i], from->text.end[i]));
+    size_t start = p->text.n;
+    for (size_t i = s->begin; i < s->end; i++) {
+        char bytes[4];
+        size_t n = utf8_put(byte_letter((uint8_t)from->text.p[i]), bytes);
+        TRY(passage_add_bytes(p, bytes, n, from->text.begin[i], from->text.end[i]));
     }
-    return LORAC_OK;
+    return passage_add_span(p, start, p->text.n, -1);
 }

@@ -1,17 +1,11 @@
 /* character_sets.c: looking characters up in the tables of character_tables.c. */
 #include "character_sets.h"
 
+#include <stdlib.h>
+
 static bool is_in(const character_range *ranges, size_t count, uint32_t c)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (ranges[middle].last < c)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && ranges[low].first <= c;
+    return bsearch(&c, ranges, count, sizeof *ranges, character_to_range) != NULL;
 }
 
 bool character_is_punctuation(uint32_t c)

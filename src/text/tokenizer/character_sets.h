@@ -22,6 +22,13 @@ typedef struct character_range {
     uint32_t first, last;
 } character_range;
 
+/* For bsearch: where a character stands to an item of a sorted table that begins with the bounds of a range. */
+static inline int character_to_range(const void *character, const void *item)
+{
+    const uint32_t c = *(const uint32_t *)character, *bounds = item;
+    return c < bounds[0] ? -1 : c > bounds[1];
+}
+
 typedef struct character_script_start {
     uint32_t first; /* up to the next one's */
     uint8_t script;

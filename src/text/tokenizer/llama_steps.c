@@ -4,8 +4,6 @@
 #include "err.h"
 #include "unicode_llama.h"
 
-#include <utf8proc.h>
-
 /* ---- Numbers */
 
 static bool is_of_group(bool ascii, uint32_t c)
@@ -54,12 +52,11 @@ int llama_groups_of_three(bool ascii, const passage *p, const span *s, passage *
 
 static int add_to_word(passage *next, const passage *p, uint32_t c, size_t begin, size_t end, bool begins)
 {
-    utf8proc_uint8_t bytes[4];
-    size_t n = (size_t)utf8proc_encode_char((utf8proc_int32_t)c, bytes);
+    char bytes[4];
     uint32_t from = p->text.begin[begin], to = p->text.end[end - 1];
     if (begins)
         TRY(passage_add_bytes(next, "\u2581", 3, from, from));
-    return passage_add_bytes(next, (const char *)bytes, n, from, to);
+    return passage_add_bytes(next, bytes, utf8_put(c, bytes), from, to);
 }
 
 int llama_bert_words(bool lowercase, bool strip_accents, const passage *p, const span *s, passage *next)

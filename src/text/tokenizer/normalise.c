@@ -18,9 +18,8 @@ int changes_add(changes *list, change c)
 
 static int add_character(passage *next, uint32_t c, uint32_t begin, uint32_t end)
 {
-    utf8proc_uint8_t bytes[4];
-    utf8proc_ssize_t n = utf8proc_encode_char((utf8proc_int32_t)c, bytes);
-    return passage_add_bytes(next, (const char *)bytes, (size_t)n, begin, end);
+    char bytes[4];
+    return passage_add_bytes(next, bytes, utf8_put(c, bytes), begin, end);
 }
 
 /* Writes the changed text of span s, each character with its place in the original. */
@@ -185,13 +184,6 @@ static int prepend(slice content, const passage *p, const span *s, passage *next
     return passage_add_span(next, start, next->text.n, -1);
 }
 
-static int to_letters(const passage *p, const span *s, passage *next)
-{
-    size_t start = next->text.n;
-    TRY(passage_add_letters(next, p, s->begin, s->end));
-    return passage_add_span(next, start, next->text.n, -1);
-}
-
 /* What SentencePiece's rules "nmt_..." do besides the normal form (its builder.cc). */
 static int normalise_nmt(const passage *p, const span *s, passage *next)
 {
@@ -238,7 +230,7 @@ static int normalise_span(const normalise_step *step, const passage *p, const sp
     case NORMALISE_PREPEND:
         return prepend(step->content, p, s, next);
     case NORMALISE_BYTES:
-        return to_letters(p, s, next);
+        return passage_write_letters(next, p, s);
     case NORMALISE_NMT:
         return normalise_nmt(p, s, next);
     case NORMALISE_LLAMA_BLANKS:

@@ -106,18 +106,10 @@ static size_t grapheme_end(slice text, size_t at)
     return at;
 }
 
-static size_t characters_of(slice text)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < text.n; i++)
-        count += ((uint8_t)text.p[i] & 0xC0) != 0x80;
-    return count;
-}
-
 /* Characters beyond those of `old` are new ones; too few of them: the last there is takes in the rest. */
 static int replace(slice old, slice made, changes *list)
 {
-    int32_t more = (int32_t)(characters_of(made) - characters_of(old)), total = (int32_t)characters_of(made);
+    int32_t more = (int32_t)(utf8_count(made) - utf8_count(old)), total = (int32_t)utf8_count(made);
     for (size_t at = 0; at < made.n; total--) {
         uint32_t c = utf8_next(made, &at);
         TRY(changes_add(list, (change){ .c = c, .change = total <= more }));

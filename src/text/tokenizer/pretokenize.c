@@ -176,13 +176,6 @@ static int replace_blanks(const split_step *step, passage *next, const passage *
     return passage_add_span(next, start, next->text.n, -1);
 }
 
-static int to_bytes(passage *next, const passage *p, const span *s)
-{
-    size_t start = next->text.n;
-    TRY(passage_add_letters(next, p, s->begin, s->end));
-    return passage_add_span(next, start, next->text.n, -1);
-}
-
 static int rewrite_span(const split_step *step, const passage *p, const span *s, passage *next)
 {
     if (s->id >= 0)
@@ -191,7 +184,7 @@ static int rewrite_span(const split_step *step, const passage *p, const span *s,
         return add_prefix(step, next, p, s);
     if (step->kind == SPLIT_LLAMA_BERT)
         return llama_bert_words(step->lowercase, step->accents, p, s, next);
-    return step->kind == SPLIT_BLANKS ? replace_blanks(step, next, p, s) : to_bytes(next, p, s);
+    return step->kind == SPLIT_BLANKS ? replace_blanks(step, next, p, s) : passage_write_letters(next, p, s);
 }
 
 static int cut_span(const split_step *step, const passage *p, const span *s, passage *next, matcher *m)

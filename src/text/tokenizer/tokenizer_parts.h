@@ -94,9 +94,9 @@ int split_run(const split_step *step, passage *p, passage *next, matcher *m);
 /* ---- GPT-2's byte alphabet: every byte is a printable character, so that strings in a vocabulary can hold any bytes
  */
 
-uint32_t byte_letter(uint8_t byte);
 int byte_of_letter(uint32_t c); /* or -1 */
-int passage_add_letters(passage *p, const passage *from, size_t begin, size_t end);
+/* Appends the letters of the bytes of span s, as a span. */
+int passage_write_letters(passage *p, const passage *from, const span *s);
 
 /* ---- Added tokens */
 

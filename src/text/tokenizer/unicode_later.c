@@ -1,8 +1,10 @@
 /* unicode_later.c: characters newer than the Unicode tables of the libraries we look them up in (Debian 12: PCRE2 has
  * Unicode 14, utf8proc 15), and how the tokenizers we agree with see them: Hugging Face's expressions know Unicode 16,
  * its lower case and digits 17, its normal forms only 9. The tables were made by comparing all characters. */
-#include "tokenizer_parts.h"
+#include "character_sets.h"
+#include "passage.h"
 
+#include <stdlib.h>
 #include <utf8proc.h>
 
 /* ---- Categories: an older character of the same category and the same number of bytes stands in for a newer one. */
@@ -26,7 +28,7 @@ enum {
 };
 
 /* U+180E was a blank once; PCRE2 still takes it for one. */
-static const struct {
+static const struct later {
     uint32_t first, last, stand_in;
 } later[] = {
     { 0x897, 0x897, MARK_3 },
@@ -149,15 +151,8 @@ static const struct {
 
 uint32_t character_known(uint32_t c)
 {
-    size_t low = 0, high = sizeof later / sizeof *later;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (later[middle].last < c)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < sizeof later / sizeof *later && later[low].first <= c ? later[low].stand_in : c;
+    const struct later *found = bsearch(&c, later, sizeof later / sizeof *later, sizeof *later, character_to_range);
+    return found ? found->stand_in : c;
 }
 
 /* U+11DE0 .. U+11DE9 and U+16FF4 .. U+16FF6 are the numbers that came with Unicode 17. */
@@ -172,7 +167,7 @@ bool character_is_number(uint32_t c)
 
 uint32_t character_lower(uint32_t c)
 {
-    static const struct {
+    static const struct newer {
         uint32_t first, last, lower;
     } newer[] = {
         { 0x1C89, 0x1C89, 0x1C8A },    { 0xA7CB, 0xA7CB, 0x264 },  { 0xA7CC, 0xA7CC, 0xA7CD },
@@ -180,17 +175,15 @@ uint32_t character_lower(uint32_t c)
         { 0xA7DA, 0xA7DA, 0xA7DB },    { 0xA7DC, 0xA7DC, 0x19B },  { 0x10D50, 0x10D65, 0x10D70 },
         { 0x16EA0, 0x16EB8, 0x16EBB },
     };
-    for (size_t i = 0; c >= newer[0].first && i < sizeof newer / sizeof *newer; i++)
-        if (c >= newer[i].first && c <= newer[i].last)
-            return newer[i].lower + (c - newer[i].first);
-    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+    const struct newer *found = bsearch(&c, newer, sizeof newer / sizeof *newer, sizeof *newer, character_to_range);
+    return found ? found->lower + (c - found->first) : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
 }
 
 /* ---- Normal forms */
 
 bool character_is_normal_form_news(uint32_t c)
 {
-    static const uint32_t ranges[][2] = {
+    static const character_range ranges[] = {
         { 0x7FD, 0x7FD },     { 0x898, 0x89F },     { 0x8CA, 0x8D3 },     { 0x9FE, 0x9FE },     { 0xC3C, 0xC3C },
         { 0xD3B, 0xD3C },     { 0xEBA, 0xEBA },     { 0x1715, 0x1715 },   { 0x1ABF, 0x1ACE },   { 0x1DF6, 0x1DFA },
         { 0x32FF, 0x32FF },   { 0xA7F2, 0xA7F4 },   { 0xA82C, 0xA82C },   { 0xAB69, 0xAB69 },   { 0x10781, 0x107BA },
@@ -201,8 +194,5 @@ bool character_is_normal_form_news(uint32_t c)
         { 0x16FF0, 0x16FF1 }, { 0x1E030, 0x1E06D }, { 0x1E08F, 0x1E08F }, { 0x1E130, 0x1E136 }, { 0x1E2AE, 0x1E2AE },
         { 0x1E2EC, 0x1E2EF }, { 0x1E4EC, 0x1E4EF }, { 0x1F16C, 0x1F16C }, { 0x1FBF0, 0x1FBF9 },
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges && c >= ranges[i][0]; i++)
-        if (c <= ranges[i][1])
-            return true;
-    return false;
+    return bsearch(&c, ranges, sizeof ranges / sizeof *ranges, sizeof *ranges, character_to_range) != NULL;
 }

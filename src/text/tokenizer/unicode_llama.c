@@ -2,8 +2,10 @@
  * that came with 15.1; those of single letters stand for whole groups. */
 #include "unicode_llama.h"
 
+#include "character_sets.h"
 #include "passage.h"
 
+#include <stdlib.h>
 #include <utf8proc.h>
 
 static utf8proc_category_t category_of(uint32_t c)
@@ -56,21 +58,13 @@ llama_group llama_group_of(uint32_t c)
 
 /* ---- Stand-ins */
 
-static bool is_in(uint32_t c, const uint32_t (*ranges)[2], size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1])
-            return true;
-    return false;
-}
-
 static bool is_ideograph(uint32_t c)
 {
-    static const uint32_t ranges[][2] = {
+    static const character_range ranges[] = {
         { 0x3400, 0x4DBF },   { 0x4E00, 0x9FFF },   { 0xF900, 0xFAFF },
         { 0x20000, 0x2A6DF }, { 0x2A700, 0x2EBEF }, { 0x2F800, 0x2FA1F },
     };
-    return c >= ranges[0][0] && is_in(c, ranges, sizeof ranges / sizeof *ranges);
+    return bsearch(&c, ranges, sizeof ranges / sizeof *ranges, sizeof *ranges, character_to_range) != NULL;
 }
 
 uint32_t llama_stand_in(uint32_t c)
@@ -94,14 +88,8 @@ uint32_t llama_stand_in(uint32_t c)
 
 bool llama_stands_alone(uint32_t c)
 {
-    /* Hugging Face's table of ideographs, with its slip (2B920 for 2B820). */
-    static const uint32_t ranges[][2] = {
-        { 0x3400, 0x4DBF },   { 0x4E00, 0x9FFF },   { 0xF900, 0xFAFF },   { 0x20000, 0x2A6DF },
-        { 0x2A700, 0x2B81F }, { 0x2B920, 0x2CEAF }, { 0x2F800, 0x2FA1F },
-    };
     llama_group g = llama_group_of(c);
-    return g == LLAMA_PUNCTUATION || (g == LLAMA_SYMBOL && c < 0x7F) ||
-           (c >= ranges[0][0] && is_in(c, ranges, sizeof ranges / sizeof *ranges));
+    return g == LLAMA_PUNCTUATION || (g == LLAMA_SYMBOL && c < 0x7F) || character_is_chinese(c);
 }
 
 uint32_t llama_base(uint32_t c)

@@ -20,21 +20,13 @@ static bool has_more_characters(slice word, size_t most)
     return count > most;
 }
 
-static size_t previous_character(const char *p, size_t at)
-{
-    do
-        at--;
-    while (((uint8_t)p[at] & 0xC0) == 0x80);
-    return at;
-}
-
 /* The longest token of which `text` begins with; its first `kept` bytes are the prefix. */
 static int32_t longest_token(const word_model *m, slice text, size_t kept, size_t *length)
 {
     size_t n = text.n < m->wordpiece.longest ? text.n : m->wordpiece.longest;
     while (n > kept && n < text.n && ((uint8_t)text.p[n] & 0xC0) == 0x80)
         n--;
-    for (; n > kept; n = previous_character(text.p, n)) {
+    for (; n > kept; n = utf8_before(text, n)) {
         int32_t id = word_model_id(m, (slice){ text.p, n });
         if (id < 0)
             continue;
