@@ -1,11 +1,9 @@
 /* character_sets.c: looking characters up in the tables of character_tables.c. */
 #include "character_sets.h"
 
-#include <stdlib.h>
-
 static bool is_in(const character_range *ranges, size_t count, uint32_t c)
 {
-    return bsearch(&c, ranges, count, sizeof *ranges, character_to_range) != NULL;
+    return character_range_of(c, ranges, count, sizeof *ranges) != NULL;
 }
 
 bool character_is_punctuation(uint32_t c)

@@ -4,8 +4,8 @@
 #define LORAC_CHARACTER_SETS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 bool character_is_punctuation(uint32_t c); /* ASCII's signs and the categories P*, as they were before 2018 */
 bool character_is_other(uint32_t c);       /* what BERT's cleaning deletes: controls, formats, private use, U+FFFD */
@@ -22,11 +22,17 @@ typedef struct character_range {
     uint32_t first, last;
 } character_range;
 
-/* For bsearch: where a character stands to an item of a sorted table that begins with the bounds of a range. */
 static inline int character_to_range(const void *character, const void *item)
 {
     const uint32_t c = *(const uint32_t *)character, *bounds = item;
     return c < bounds[0] ? -1 : c > bounds[1];
+}
+
+/* The item whose range holds c, or NULL, of a sorted table of items that begin with the bounds of a range. Most
+ * characters stand before all of them. */
+static inline const void *character_range_of(uint32_t c, const void *table, size_t count, size_t size)
+{
+    return c < *(const uint32_t *)table ? NULL : bsearch(&c, table, count, size, character_to_range);
 }
 
 typedef struct character_script_start {

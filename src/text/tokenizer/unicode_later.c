@@ -4,7 +4,6 @@
 #include "character_sets.h"
 #include "passage.h"
 
-#include <stdlib.h>
 #include <utf8proc.h>
 
 /* ---- Categories: an older character of the same category and the same number of bytes stands in for a newer one. */
@@ -151,7 +150,7 @@ static const struct later {
 
 uint32_t character_known(uint32_t c)
 {
-    const struct later *found = bsearch(&c, later, sizeof later / sizeof *later, sizeof *later, character_to_range);
+    const struct later *found = character_range_of(c, later, sizeof later / sizeof *later, sizeof *later);
     return found ? found->stand_in : c;
 }
 
@@ -175,7 +174,7 @@ uint32_t character_lower(uint32_t c)
         { 0xA7DA, 0xA7DA, 0xA7DB },    { 0xA7DC, 0xA7DC, 0x19B },  { 0x10D50, 0x10D65, 0x10D70 },
         { 0x16EA0, 0x16EB8, 0x16EBB },
     };
-    const struct newer *found = bsearch(&c, newer, sizeof newer / sizeof *newer, sizeof *newer, character_to_range);
+    const struct newer *found = character_range_of(c, newer, sizeof newer / sizeof *newer, sizeof *newer);
     return found ? found->lower + (c - found->first) : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
 }
 
@@ -194,5 +193,5 @@ bool character_is_normal_form_news(uint32_t c)
         { 0x16FF0, 0x16FF1 }, { 0x1E030, 0x1E06D }, { 0x1E08F, 0x1E08F }, { 0x1E130, 0x1E136 }, { 0x1E2AE, 0x1E2AE },
         { 0x1E2EC, 0x1E2EF }, { 0x1E4EC, 0x1E4EF }, { 0x1F16C, 0x1F16C }, { 0x1FBF0, 0x1FBF9 },
     };
-    return bsearch(&c, ranges, sizeof ranges / sizeof *ranges, sizeof *ranges, character_to_range) != NULL;
+    return character_range_of(c, ranges, sizeof ranges / sizeof *ranges, sizeof *ranges) != NULL;
 }

@@ -5,7 +5,6 @@
 #include "character_sets.h"
 #include "passage.h"
 
-#include <stdlib.h>
 #include <utf8proc.h>
 
 static utf8proc_category_t category_of(uint32_t c)
@@ -64,7 +63,7 @@ static bool is_ideograph(uint32_t c)
         { 0x3400, 0x4DBF },   { 0x4E00, 0x9FFF },   { 0xF900, 0xFAFF },
         { 0x20000, 0x2A6DF }, { 0x2A700, 0x2EBEF }, { 0x2F800, 0x2FA1F },
     };
-    return bsearch(&c, ranges, sizeof ranges / sizeof *ranges, sizeof *ranges, character_to_range) != NULL;
+    return character_range_of(c, ranges, sizeof ranges / sizeof *ranges, sizeof *ranges) != NULL;
 }
 
 uint32_t llama_stand_in(uint32_t c)
