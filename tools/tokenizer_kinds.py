@@ -6,7 +6,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE, WordLevel, WordPiece
 from tokenizers.trainers import BpeTrainer, WordLevelTrainer, WordPieceTrainer
 
-from make_tokenizer_goldens import CORPUS, FLAGGED
+from make_tokenizer_goldens import CORPUS, FLAGGED, LLAMA3
 
 UNDER = "\u2581"
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -270,6 +270,18 @@ def qwen35():
     return byte_bpe(split(QWEN35), last_bytes(), normalizer=normalizers.NFC(), added=["<|im_start|>", "<|im_end|>"])
 
 
+def holes():
+    """Ids without a token: before special tokens, as in GPT-4's vocabulary, and within the others. An added token falls into a hole."""
+    saved = json.loads(byte_bpe(split(LLAMA3), last_bytes()).to_str())
+    vocabulary = {token: i + 40 * (i >= 300) for token, i in saved["model"]["vocab"].items()}
+    first = max(vocabulary.values()) + 40
+    saved["model"]["vocab"] = vocabulary | {"<|endoftext|>": first, "<|fim|>": first + 16}
+    ids = saved["model"]["vocab"] | {"<mask>": len(vocabulary) + 2}
+    assert ids["<mask>"] not in vocabulary.values()
+    saved["added_tokens"] = [{"id": ids[token], **flagged(token)} for token in ("<|endoftext|>", "<|fim|>", "<mask>")]
+    return Tokenizer.from_str(json.dumps(saved))
+
+
 def normalised_bytes():
     """The byte alphabet as a normaliser."""
     tokenizer = byte_bpe(split("[^\u0120]+|\u0120"), normalizer=normalizers.Sequence([normalizers.NFD(), normalizers.ByteLevel()]))
@@ -317,6 +329,9 @@ def vocab_json(folder):
             "add_prefix_space": None, "errors": "replace",
             "added_tokens_decoder": {"990": flagged("<|im_end|>", lstrip=True), "99": flagged("<|endoftext|>"),
                                      "991": flagged("two words", special=False, normalized=True), "992": flagged("word", special=False, single_word=True)}}
+    gaps = files("gpt2", {"additional_special_tokens": ["<both>"], "bos_token": "<mask>"}, {"config.json": {"model_type": "gpt2"}})
+    gaps["vocab.json"] = {token: i + 60 * (i >= 280) for token, i in gaps["vocab.json"].items()}
+    gaps["vocab.json"] |= {"<|endoftext|>": 500, "<mask>": 300 - 7}
     return {
         "vocab_json": files("gpt2", {"add_bos_token": True, "add_prefix_space": True, "model_max_length": int(1e30)},
                             {"config.json": {"model_type": "gpt2"}, "added_tokens.json": {"word": 500, "<right>": 400, "<mask>": 300},
@@ -328,10 +343,11 @@ def vocab_json(folder):
         "vocab_json_cohere": files("gpt2", {"tokenizer_class": "CohereTokenizerFast", "add_bos_token": True, "add_eos_token": True}),
         "vocab_json_neox": files("gpt2", {"extra_special_tokens": {"image": "<both>", "end": "<end>"}},
                                  {"config.json": {"model_type": "gpt2", "tokenizer_class": "GPTNeoXTokenizerFast"}}),
+        "vocab_json_holes": gaps,
     }
 
 
 MAKERS = {maker.__name__: maker for maker in (
     bert_uncased, bert_cased, bert_multilingual, distil, words_whitespace, words_blanks, words_scripts, words_digits, words_delimiter, words_length,
     metaspace_always, metaspace_first, metaspace_never, strips, llama2, gemma, clip, bloom, deepseek_llm, deepseek_coder, deepseek_v3, falcon,
-    thousands, ruby, gpt4o, qwen35, normalised_bytes)}
+    thousands, ruby, gpt4o, qwen35, normalised_bytes, holes)}

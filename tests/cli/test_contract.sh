@@ -29,6 +29,8 @@ out_has "\"ids\":\\[$ids\\]"
 printf '{"text":"The lamp"}\n{"text":"é"}\n' >"$work/texts.jsonl"
 run 2 tokenize -m "$model" --detokenize 1,999999
 err_has 'no token 999999'
+run 2 tokenize -m tests/golden/tokenizers/holes --detokenize 1,310
+err_has 'no token 310'
 bert=tests/golden/tokenizers/bert_uncased
 run 0 tokenize -m "$bert" -p 'a cat' --pair sat --json
 out_is '{"ids":[2,21,244,108,3,213,108,3],"tokens":["[CLS]","a","ca","##t","[SEP]","sa","##t","[SEP]"],"type_ids":[0,0,0,0,0,1,1,1]}'

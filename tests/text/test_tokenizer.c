@@ -222,8 +222,12 @@ static const bad bad_files[] = {
     { "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", "model.unk_token", "needs an unknown token" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", "model.vocab", "an object of tokens" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "model.vocab", "the same id 0" },
-    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":2},\"merges\":[]}}", "model.vocab",
-      "not an integer from 0 to 1" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":18},\"merges\":[]}}", "model.vocab",
+      "\"b\" has the id 18, but there are 2 tokens" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":2147483647},\"merges\":[]}}", "model.vocab",
+      "\"a\" has the id 2147483647" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":9223372036854775807},\"merges\":[]}}", "model.vocab",
+      "\"a\" has the id 9223372036854775807" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "model.vocab", "not an integer" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0.5},\"merges\":[]}}", "model.vocab", "not an integer" },
     { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a x\"]}}", "model.merges",
@@ -240,7 +244,15 @@ static const bad bad_files[] = {
       "model.end_of_word_suffix", "a string" },
     { "+,\"added_tokens\":[{\"id\":3,\"content\":\"\"}]}", "added_tokens[0].content", "cannot be empty" },
     { "+,\"added_tokens\":[{\"id\":3}]}", "added_tokens[0].content", "a string" },
-    { "+,\"added_tokens\":[{\"id\":4,\"content\":\"x\"}]}", "added_tokens[0]", "a gap" },
+    { "+,\"added_tokens\":[{\"content\":\"x\"}]}", "added_tokens[0]", "needs an id" },
+    { "+,\"added_tokens\":[{\"id\":4,\"content\":\"x\"},{\"id\":3,\"content\":\"y\"}]}", "added_tokens[1]",
+      "\"x\" and \"y\" have the same id 3" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":2},\"merges\":[]},\"added_tokens\":[{\"id\":7,\"content\":"
+      "\"x\"}]}",
+      "added_tokens[0]", "\"b\" and \"x\" have the same id 2" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"id\":1,\"content\":"
+      "\"a\\u0000\"},{\"id\":1,\"content\":\"x\"}]}",
+      "added_tokens[1]", "have the same id 1" },
     { "+,\"added_tokens\":[{\"id\":1,\"content\":\"x\"}]}", "added_tokens[0]", "the same id 1" },
     { "+,\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]}", "added_tokens[0]", "but 0 in the vocabulary" },
     { "+,\"added_tokens\":[{\"id\":3,\"content\":\"x\"},{\"id\":3,\"content\":\"x\"}]}", "added_tokens[1]",
@@ -295,6 +307,9 @@ static const bad bad_files[] = {
       "pre_tokenizer.behavior", "one of Removed, Isolated" },
     { "+,\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",9],\"sep\":[\"a\",0]}}", "post_processor.cls",
       "from 0 to 2" },
+    { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":2},\"merges\":[]},\"post_processor\":{\"type\":"
+      "\"BertProcessing\",\"cls\":[\"a\",1],\"sep\":[\"a\",0]}}",
+      "post_processor.cls", "the id 1, which no token" },
     { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}}", "post_processor.single",
       "names it once, as A" },
     { "+,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}}],"
@@ -347,6 +362,34 @@ static void test_bad_files(void **state)
         write_tokenizer(folder, bad_files[i].json);
         expect_refusal(folder, "tokenizer.json", bad_files[i].place, bad_files[i].sentence);
     }
+    folder_remove(folder);
+}
+
+/* Ids without a token are decoded as nothing, and an added token's id follows the others whatever the file says. */
+static void test_holes(void **state)
+{
+    (void)state;
+    const char *folder = test_folder();
+    static const int32_t ids[] = { 0, 2, 3, 5, 9, -1 };
+    tokenizer *t;
+    encoding e = { 0 };
+    buf text = { 0 };
+    write_tokenizer(folder, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"c\":5},\"merges\":[]},"
+                            "\"added_tokens\":[{\"id\":7,\"content\":\"x\"},{\"id\":8,\"content\":\"y\"}]}");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_int_equal(tokenizer_vocabulary(t), 6);
+    assert_null(tokenizer_token(t, 2).p);
+    assert_contains(tokenizer_notes(t), "added_tokens[0]: the added token \"x\" gets the id 3, not 7");
+    assert_null(strstr(tokenizer_notes(t), "\"y\""));
+    assert_ok(tokenizer_encode(t, slice_of("cxay"), -1, &e));
+    static const int32_t expected[] = { 5, 3, 0, 4 };
+    assert_int_equal(e.count, 4);
+    assert_memory_equal(e.ids, expected, sizeof expected);
+    assert_ok(tokenizer_decode(t, ids, sizeof ids / sizeof *ids, false, &text));
+    assert_string_equal(text.p, "a x c");
+    buf_free(&text);
+    encoding_free(&e);
+    tokenizer_free(t);
     folder_remove(folder);
 }
 
@@ -427,8 +470,9 @@ static const struct {
     { "{\"a\":0,\"a\":1}", "", "{}", "vocab.json", "duplicate" },
     { "{\"a\":0,", "", "{}", "vocab.json:1", "" },
     { "{\"a\":\"0\"}", "", "{}", "vocab.json", "not an integer" },
-    { "{\"a\":0,\"b\":7}", "", "{}", "vocab.json", "not an integer from 0 to" },
-    { "{\"a\":0,\"b\":2}", "", "{}", "vocab.json", "\"b\" is not an integer from 0 to 1" },
+    { "{\"a\":0,\"b\":-7}", "", "{}", "vocab.json", "not an integer from 0 on" },
+    { "{\"a\":0,\"b\":2147483647}", "", "{}", "vocab.json", "\"b\" has the id 2147483647, but there are 2 tokens" },
+    { "{\"a\":0,\"b\":2}", "", "{}", "vocab.json", "\"b\" and \"<|endoftext|>\" have the same id 2" },
     { "{\"a\":0,\"b\":0}", "", "{}", "vocab.json", "\"b\"" },
     { letters, "#version: 0.2\r\na b\r\nab\r\n", "{}", "merges.txt:3", "two tokens with a blank between" },
     { letters, "a b c\n", "{}", "merges.txt:1", "two tokens with a blank between" },
@@ -607,7 +651,7 @@ int main(void)
         cmocka_unit_test(test_goldens),      cmocka_unit_test(test_gpt2),      cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_long),         cmocka_unit_test(test_config),    cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_unigram_ties), cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_vocab_txt),
-        cmocka_unit_test(test_vocab_json),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_vocab_json),   cmocka_unit_test(test_memory),    cmocka_unit_test(test_holes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,13 +176,39 @@ static void test_merges_without_scores(void **state)
     expect_no_scores("\"a b\",\"ab c\",\"b c\",\"a bc\"");
 }
 
+/* An id without a token is an unused one, as in llama.cpp's converter. */
+static void test_holes(void **state)
+{
+    (void)state;
+    const char *holed = SOURCE_DIR "/tests/golden/tokenizers/holes";
+    json_t *texts = read_texts();
+    gguf_writer *w;
+    gguf g;
+    tokenizer *t;
+    assert_ok(tokenizer_open_folder(&t, holed));
+    assert_null(tokenizer_token(t, 310).p);
+    assert_ok(gguf_begin(&w, back));
+    assert_ok(tokenizer_put_gguf(t, holed, w, 0));
+    assert_ok(gguf_finish(w));
+    tokenizer *again = open_gguf(back);
+    assert_true(slice_is(tokenizer_token(again, 310), "[PAD310]"));
+    expect_same_ids("holes", t, again, texts);
+    assert_ok(gguf_open(&g, back));
+    const gguf_value *types = gguf_find(&g, "tokenizer.ggml.token_type");
+    assert_int_equal(gguf_int(types, 310), 5);
+    assert_int_equal(gguf_int(types, 309), 5);
+    assert_int_equal(gguf_int(types, 299), 1);
+    gguf_close(&g);
+    tokenizer_free(t);
+    tokenizer_free(again);
+    json_decref(texts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),
-        cmocka_unit_test(test_published),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_merges_without_scores),
+        cmocka_unit_test(test_there_and_back),        cmocka_unit_test(test_published), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_merges_without_scores), cmocka_unit_test(test_holes),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -83,6 +83,12 @@ int tokenizer_put(tokenizer *t, int32_t id, slice token, uint8_t flags, const ch
     return LORAC_OK;
 }
 
+int tokenizer_note(tokenizer *t, const char *line)
+{
+    t->notes = t->notes && line ? arena_format(&t->memory, "%s\n%s", t->notes, line) : line;
+    return t->notes ? LORAC_OK : fail_memory();
+}
+
 int tokenizer_add_end(tokenizer *t, int64_t id)
 {
     for (size_t i = 0; i < t->end_count; i++)

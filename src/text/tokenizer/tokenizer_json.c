@@ -113,23 +113,38 @@ static int read_content(tokenizer *t, part p, slice *content)
                                              : part_fail(t, text, "the added token is longer than 1024 bytes");
 }
 
-/* The id is the vocabulary's where it has the token, otherwise the next one. */
-static int place_added(tokenizer *t, part p, slice content, int64_t id, uint8_t flags)
+/* Tokenizers counts the tokens that there are, whatever the file says. An id that another token has is no gap but a
+ * fault. */
+static int place_new(tokenizer *t, part p, added_token *token, uint8_t flags)
 {
+    int32_t stated = token->id, next = (int32_t)t->vocabulary.ids.count;
+    slice content = token->text;
+    bool taken = tokenizer_token(t, stated).p != NULL;
+    token->id = taken ? stated : next;
+    TRY(tokenizer_put(t, token->id, content, flags | TOKEN_FOREIGN, p.place));
+    if (token->id == stated || t->renumbered++)
+        return LORAC_OK;
+    return tokenizer_note(t,
+                          arena_format(&t->memory,
+                                       "%s: %s: the added token \"%.*s\" gets the id %d, not %d: added tokens follow "
+                                       "the vocabulary's without a gap, as in Hugging Face's tokenizers",
+                                       t->path, p.place, (int)content.n, content.p, next, stated));
+}
+
+/* The id is the vocabulary's where it has the token, otherwise the next one. */
+static int place_added(tokenizer *t, part p, added_token *token, uint8_t flags)
+{
+    slice content = token->text;
     int32_t known = tokenizer_id(t, content);
     fault where = { .file = t->path, .key = p.place };
-    if (known >= 0 && known != id)
-        return fail_at(LORAC_ERROR_DATA, where, "the added token \"%.*s\" has the id %lld, but %d in the vocabulary",
-                       (int)content.n, content.p, (long long)id, known);
-    if (id < 0 || id >= t->vocabulary.count)
-        return fail_at(LORAC_ERROR_DATA, where,
-                       "the added token \"%.*s\" leaves a gap in the ids: %lld where there are %d tokens",
-                       (int)content.n, content.p, (long long)id, t->vocabulary.count);
     if (known < 0)
-        return tokenizer_put(t, (int32_t)id, content, flags | TOKEN_FOREIGN, p.place);
-    if (t->vocabulary.flags[id] & TOKEN_ADDED)
+        return place_new(t, p, token, flags);
+    if (t->vocabulary.flags[known] & TOKEN_ADDED)
         return fail_at(LORAC_ERROR_DATA, where, "the added token \"%.*s\" is there twice", (int)content.n, content.p);
-    t->vocabulary.flags[id] |= flags;
+    if (known != token->id)
+        return fail_at(LORAC_ERROR_DATA, where, "the added token \"%.*s\" has the id %d, but %d in the vocabulary",
+                       (int)content.n, content.p, token->id, known);
+    t->vocabulary.flags[known] |= flags;
     return LORAC_OK;
 }
 
@@ -143,26 +158,26 @@ static int read_added(tokenizer *t, part p)
         return part_fail(t, p, "an object was expected");
     TRY(read_content(t, p, &token.text));
     TRY(json_take_int(json, "id", 0, VOCABULARY_MOST, &id, t->path));
+    if (id < 0)
+        return part_fail(t, p, "an added token needs an id");
     TRY(json_take_bool(json, "special", &special, t->path));
     normal = !special;
     TRY(json_take_bool(json, "normalized", &normal, t->path));
     TRY(json_take_bool(json, "single_word", &token.single_word, t->path));
     TRY(json_take_bool(json, "lstrip", &token.strip_left, t->path));
     TRY(json_take_bool(json, "rstrip", &token.strip_right, t->path));
-    TRY(place_added(t, p, token.text, id, TOKEN_ADDED | (special ? TOKEN_SPECIAL : 0)));
     token.id = (int32_t)id;
+    TRY(place_added(t, p, &token, TOKEN_ADDED | (special ? TOKEN_SPECIAL : 0)));
     return normal ? add_normalised(t, token) : added_add(&t->added, token);
 }
 
 /* ---- The file */
 
-static int check_dense(const tokenizer *t)
+/* There was room for added tokens that the model has, too. */
+static void forget_room(vocabulary *v)
 {
-    for (int32_t id = 0; id < t->vocabulary.count; id++)
-        if (!t->vocabulary.token[id].p)
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "model.vocab" },
-                           "no token has the id %d, though there are tokens with higher ids", id);
-    return LORAC_OK;
+    while (v->count && !v->token[v->count - 1].p)
+        v->count--;
 }
 
 static int build_optional(tokenizer *t, part root, const char *key, int (*build)(tokenizer *, part))
@@ -179,7 +194,7 @@ int tokenizer_read_steps(tokenizer *t, const json_t *json)
     TRY(build_optional(t, root, "normalizer", build_normaliser));
     if (added.json)
         TRY(part_each(t, root, "added_tokens", read_added));
-    TRY(check_dense(t));
+    forget_room(&t->vocabulary);
     TRY(build_optional(t, root, "pre_tokenizer", build_split));
     TRY(build_optional(t, root, "post_processor", build_post));
     TRY(build_optional(t, root, "decoder", build_decoder));

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { HOLES_PER_TOKEN = 8 };
+
 /* ---- The vocabulary */
 
 /* Added tokens that the model's vocabulary lacks. */
@@ -11,10 +13,32 @@ static size_t count_new(const json_t *vocab, const json_t *added)
 {
     size_t count = 0;
     for (size_t i = 0; i < json_array_size(added); i++) {
-        const char *content = json_string_value(json_object_get(json_array_get(added, i), "content"));
-        count += content && !json_object_get(vocab, content);
+        const json_t *content = json_object_get(json_array_get(added, i), "content");
+        count += content && !json_object_getn(vocab, json_string_value(content), json_string_length(content));
     }
     return count;
+}
+
+/* Ids may be missing, as in GPT-4's vocabulary, but a number in a small file shall not make a large table. */
+static int make_room(tokenizer *t, part vocab, const json_t *added)
+{
+    json_t *tokens = (json_t *)vocab.json; /* jansson's iterators take no const */
+    json_int_t count = (json_int_t)json_object_size(tokens), highest = 0;
+    const char *name = "";
+    for (void *i = json_object_iter(tokens); i; i = json_object_iter_next(tokens, i)) {
+        json_int_t id = json_integer_value(json_object_iter_value(i));
+        if (id > highest) {
+            highest = id;
+            name = json_object_iter_key(i);
+        }
+    }
+    if (highest / (1 + HOLES_PER_TOKEN) >= count)
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = vocab.place },
+                       "the token \"%.64s\" has the id %lld, but there are %lld tokens: more than %d ids without a "
+                       "token for each with one",
+                       name, (long long)highest, (long long)count, HOLES_PER_TOKEN);
+    json_int_t all = count + (json_int_t)count_new(tokens, added);
+    return tokenizer_allocate(t, (size_t)(highest < all ? all : highest + 1));
 }
 
 static int read_vocabulary(tokenizer *t, part model, const json_t *added)
@@ -23,16 +47,15 @@ static int read_vocabulary(tokenizer *t, part model, const json_t *added)
     TRY(part_member(t, model, "vocab", &vocab));
     if (!json_is_object(vocab.json) || !json_object_size(vocab.json))
         return part_fail(t, vocab, "an object of tokens and ids was expected");
-    TRY(tokenizer_allocate(t, json_object_size(vocab.json) + count_new(vocab.json, added)));
-    json_t *tokens = (json_t *)vocab.json; /* jansson's iterators take no const */
+    TRY(make_room(t, vocab, added));
+    json_t *tokens = (json_t *)vocab.json;
     for (void *i = json_object_iter(tokens); i; i = json_object_iter_next(tokens, i)) {
         slice token = { json_object_iter_key(i), json_object_iter_key_len(i) };
         const json_t *id = json_object_iter_value(i);
         json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || value >= t->vocabulary.count)
+        if (value < 0)
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = vocab.place },
-                           "the id of the token \"%.64s\" is not an integer from 0 to %d", token.p,
-                           t->vocabulary.count - 1);
+                           "the id of the token \"%.64s\" is not an integer from 0 on", token.p);
         token.p = arena_text(&t->memory, token.p, token.n);
         if (!token.p)
             return fail_memory();
@@ -121,12 +144,10 @@ static int read_bpe(tokenizer *t, part model)
     TRY(read_merges(t, model));
     TRY(read_unknown(t, model));
     TRY(json_take_real(model.json, "dropout", &dropout, t->path));
-    if (dropout != 0) {
-        t->notes = arena_format(&t->memory, "%s: model.dropout %g is left out: a text has the same ids every time",
-                                t->path, dropout);
-        if (!t->notes)
-            return fail_memory();
-    }
+    if (dropout != 0)
+        TRY(tokenizer_note(t, arena_format(&t->memory,
+                                           "%s: model.dropout %g is left out: a text has the same ids every time",
+                                           t->path, dropout)));
     TRY(json_take_bool(model.json, "byte_fallback", &t->model.unknown.by_bytes, t->path));
     TRY(json_take_bool(model.json, "fuse_unk", &t->model.unknown.fuse, t->path));
     return json_take_bool(model.json, "ignore_merges", &t->model.bpe.ignore_merges, t->path);

@@ -407,6 +407,9 @@ static int check_special(const tokenizer *t, part p, const json_t *id, uint8_t t
     if (value < 0 || value >= t->vocabulary.count)
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = p.place, .found = json_kind(id) },
                        "a special token's id is an integer from 0 to %d", t->vocabulary.count - 1);
+    if (!t->vocabulary.token[value].p)
+        return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = p.place },
+                       "a special token has the id %d, which no token has", (int)value);
     *out = (post_piece){ (int32_t)value, type };
     return LORAC_OK;
 }

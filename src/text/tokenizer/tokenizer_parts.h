@@ -199,6 +199,7 @@ typedef struct named_template {
 struct tokenizer {
     const char *path;  /* for messages */
     const char *notes; /* NULL, or lines on what was left out */
+    size_t renumbered; /* added tokens that have another id than their file says */
     arena memory;
     vocabulary vocabulary;
     added_tokens added, added_normalised; /* looked for before and after the normalisers */
@@ -223,6 +224,7 @@ int tokenizer_new(tokenizer **out, const char *path);
 int tokenizer_allocate(tokenizer *t, size_t count); /* the vocabulary's tables */
 /* Makes `token` the string of `id`; both must be new. The bytes must outlive the tokenizer (its arena). */
 int tokenizer_put(tokenizer *t, int32_t id, slice token, uint8_t flags, const char *key);
+int tokenizer_note(tokenizer *t, const char *line); /* the arena's */
 int tokenizer_add_end(tokenizer *t, int64_t id); /* once each */
 normalise_step *tokenizer_more_normalise(tokenizer *t,
                                          normalise_kind kind); /* NULL when out of memory, as those below */

@@ -134,24 +134,12 @@ static int find_class(reading *r)
 
 /* ---- The files */
 
-/* transformers would give the ids in a gap to added tokens, or give an id twice. */
 static int read_vocabulary(reading *r)
 {
-    const char *token;
-    json_t *id;
     TRY(json_read(&r->vocab, r->path, FILE_BYTES_MOST, JSON_TAKE_NUL));
-    size_t count = json_object_size(r->vocab);
-    if (!json_is_object(r->vocab) || !count)
+    if (!json_is_object(r->vocab) || !json_object_size(r->vocab))
         return fail_at(LORAC_ERROR_DATA, (fault){ .file = r->path, .found = json_kind(r->vocab) },
                        "an object of tokens and ids was expected");
-    json_object_foreach(r->vocab, token, id)
-    {
-        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || (size_t)value >= count)
-            return fail_at(LORAC_ERROR_DATA, (fault){ .file = r->path },
-                           "the id of the token \"%.64s\" is not an integer from 0 to %zu, though there are %zu tokens",
-                           token, count - 1, count);
-    }
     return LORAC_OK;
 }
 
