@@ -170,17 +170,22 @@ static int gather_own(folder_tokens *f, const json_t *from, bool strings, bool o
     return LORAC_OK;
 }
 
+static int gather_one(folder_tokens *f, const char *key, const char *default_text)
+{
+    const json_t *said = folder_said(f, key);
+    if (said ? json_is_null(said) : !default_text)
+        return LORAC_OK;
+    bool failed = said ? json_object_set(f->named, key, (json_t *)said)
+                       : json_object_set_new(f->named, key, json_string(default_text));
+    return failed ? fail_memory() : LORAC_OK;
+}
+
 static int gather_named(folder_tokens *f)
 {
-    for (special_name i = SPECIAL_BOS; i < SPECIAL_COUNT; i++) {
-        const json_t *said = folder_said(f, special_keys[i]);
-        const char *text = folder_special(f, i);
-        if (said ? json_is_null(said) : !text)
-            continue;
-        if (said ? json_object_set(f->named, special_keys[i], (json_t *)said)
-                 : json_object_set_new(f->named, special_keys[i], json_string(text)))
-            return fail_memory();
-    }
+    for (special_name i = SPECIAL_BOS; i < SPECIAL_COUNT; i++)
+        TRY(gather_one(f, special_keys[i], f->defaults ? f->defaults[i] : NULL));
+    for (const special_default *own = f->own; own && own->key; own++)
+        TRY(gather_one(f, own->key, own->text));
     TRY(gather_own(f, f->config, false, true));
     TRY(gather_own(f, f->map, true, true));
     TRY(gather_own(f, f->config, true, false));
@@ -205,6 +210,15 @@ static int gather_special(folder_tokens *f, const json_t *list)
         if (failed)
             return fail_memory();
     }
+    return LORAC_OK;
+}
+
+/* The class lists its own by these names, whatever the files call them. */
+static int gather_defaults(folder_tokens *f)
+{
+    for (const special_default *own = f->own; own && own->key; own++)
+        if (json_array_append_new(f->extra, json_string(own->text)))
+            return fail_memory();
     return LORAC_OK;
 }
 
@@ -395,8 +409,10 @@ int folder_add_all(folder_tokens *f)
     TRY(gather_named(f));
     TRY(gather_extra(f, &listed));
     TRY(add_numbered(f));
-    if (!listed) /* these make no token with a number special */
+    if (!listed) { /* these make no token with a number special */
         TRY(gather_list(f, folder_said(f, additional_key)));
+        TRY(gather_defaults(f));
+    }
     json_t *strings = json_object();
     int status = strings ? add_special(f, strings) : fail_memory();
     json_decref(strings);
@@ -418,6 +434,8 @@ size_t folder_tokens_most(const folder_tokens *f)
     static const char *const lists[] = { additional_key, extra_key };
     size_t most = SPECIAL_COUNT + json_object_size(f->config) + json_object_size(f->map) +
                   json_object_size(json_object_get(f->config, decoder_key)) + json_object_size(f->numbers);
+    for (const special_default *own = f->own; own && own->key; own++)
+        most += 2;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         const json_t *said = json_object_get(f->config, lists[i]);
         most += json_object_size(said) + json_array_size(said) + json_array_size(json_object_get(f->map, lists[i]));

@@ -17,6 +17,11 @@ typedef enum special_name {
     SPECIAL_COUNT
 } special_name;
 
+/* A special token of one class, the key that it has in the files, and what it is where they do not say. */
+typedef struct special_default {
+    const char *key, *text;
+} special_default;
+
 typedef struct folder_tokens {
     /* tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json; NULL: not there. The second and
      * third count only where the first has no added_tokens_decoder, and are NULL otherwise. */
@@ -25,6 +30,7 @@ typedef struct folder_tokens {
     const char *class_name;      /* of the tokenizer, as the folder says; else NULL ... */
     const char *model_type;      /* ... and this, if config.json says it, stands in for it */
     const char *const *defaults; /* SPECIAL_COUNT, of the class; NULL: it has none */
+    const special_default *own;  /* of the class, up to one without a key; NULL: it has none */
     /* The id of a token of the vocabulary, -1: it has no such token. */
     int64_t (*id_of)(const void *vocabulary, const char *text);
     const void *vocabulary;
@@ -34,7 +40,7 @@ typedef struct folder_tokens {
     json_t *named, *extra; /* what the files and the class call special: by name, and without */
 } folder_tokens;
 
-/* Reads the files. defaults, id_of, vocabulary and next are set by the caller, before what follows. */
+/* Reads the files. defaults, own, id_of, vocabulary and next are set by the caller, before what follows. */
 int folder_tokens_open(folder_tokens *f, const char *folder);
 /* Sets the last three for a vocabulary {"token": id, ...}. */
 void folder_tokens_beside(folder_tokens *f, const json_t *vocabulary);

@@ -25,7 +25,11 @@ typedef struct hf_class {
     bool shifted;             /* bos, pad, eos, unk stand in the place of the first three pieces, mask at the end */
     bool rules;               /* the model's own rules of normalising count */
     bool adds_eos, adds_both; /* both: as RoBERTa does */
-    const char *steps;        /* as in a tokenizer.json */
+    bool adds_bos;            /* where add_bos_token does not say otherwise */
+    bool takes_prefix;        /* add_prefix_space counts */
+    bool legacy;              /* so does legacy, and without a prefix decoding keeps the first blank */
+    const special_default *own;
+    const char *steps; /* as in a tokenizer.json */
 } hf_class;
 
 #define REPLACE_BLANKS "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\u2581\"},\"content\":\" \"}"
@@ -35,15 +39,36 @@ typedef struct hf_class {
     "\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"always\",\"split\":true}]},\"decoder\":{\"type\":" \
     "\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"always\",\"split\":true}}"
 
+#define LLAMA_STEPS                                                                                                 \
+    "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"first\",\"split\":" \
+    "false},"                                                                                                       \
+    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" REPLACE_BLANKS "," BYTES_JOINED                             \
+    ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}"
+
+/* Texts are not put together around "<FILL_ME>", which transformers does when it encodes. */
+static const special_default infilling[] = {
+    { "prefix_token", "\u2581<PRE>" }, { "middle_token", "\u2581<MID>" }, { "suffix_token", "\u2581<SUF>" },
+    { "eot_token", "\u2581<EOT>" },    { "fill_token", "<FILL_ME>" },     { 0 },
+};
+
 static const hf_class classes[] = {
-    { .names = "LlamaTokenizer",
+    { .names = "LlamaTokenizer Phi3Tokenizer",
       .types = "",
       .kind = MODEL_BPE,
       .specials = { "<s>", "</s>", "<unk>" },
       .unknown = -2,
-      .steps = "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"first\","
-               "\"split\":false},\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" REPLACE_BLANKS "," BYTES_JOINED
-               ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}" },
+      .takes_prefix = true,
+      .legacy = true,
+      .steps = LLAMA_STEPS },
+    { .names = "CodeLlamaTokenizer",
+      .types = "code_llama",
+      .kind = MODEL_BPE,
+      .specials = { "<s>", "</s>", "<unk>" },
+      .own = infilling,
+      .unknown = -1,
+      .adds_bos = true,
+      .takes_prefix = true,
+      .steps = LLAMA_STEPS },
     { .names = "GemmaTokenizer",
       .types = "gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text recurrent_gemma shieldgemma2 t5gemma",
       .kind = MODEL_BPE,
@@ -75,7 +100,7 @@ static const hf_class classes[] = {
 };
 
 /* These give the pieces other ids, each in its own way. */
-static const char *const refused = "BarthezTokenizer BartphoTokenizer CamembertTokenizer CodeLlamaTokenizer "
+static const char *const refused = "BarthezTokenizer BartphoTokenizer CamembertTokenizer "
                                    "LayoutXLMTokenizer M2M100Tokenizer MarianTokenizer MBartTokenizer MBart50Tokenizer "
                                    "MLukeTokenizer NllbTokenizer PegasusTokenizer PLBartTokenizer SeamlessM4TTokenizer "
                                    "Speech2TextTokenizer XGLMTokenizer XLNetTokenizer";
@@ -104,6 +129,7 @@ static int find_class(build *b)
         if (folder_is_class(f, classes[i].names, classes[i].types))
             b->class = &classes[i];
     b->tokens.defaults = b->class ? b->class->specials : NULL;
+    b->tokens.own = b->class ? b->class->own : NULL;
     return LORAC_OK;
 }
 
@@ -254,12 +280,13 @@ static int set_prefix(const build *b, json_t *steps)
 {
     bool legacy = false, prefixed = true;
     json_t *metaspace = json_object_get(steps, "pre_tokenizer");
-    if (b->class != &classes[0])
+    if (!b->class->takes_prefix)
         return LORAC_OK;
-    TRY(json_take_bool(b->tokens.config, "legacy", &legacy, b->tokens.path.p));
+    if (b->class->legacy)
+        TRY(json_take_bool(b->tokens.config, "legacy", &legacy, b->tokens.path.p));
     TRY(json_take_bool(b->tokens.config, "add_prefix_space", &prefixed, b->tokens.path.p));
     const char *scheme = !prefixed ? "never" : legacy ? "always" : "first";
-    if (!prefixed)
+    if (!prefixed && b->class->legacy)
         json_array_remove(json_object_get(json_object_get(steps, "decoder"), "decoders"), 3);
     return json_object_set_new(metaspace, "prepend_scheme", json_string(scheme)) ? fail_memory() : LORAC_OK;
 }
@@ -299,6 +326,7 @@ static int set_roles(build *b)
     bool eos = b->class->adds_eos;
     tokenizer_take_specials(t, &b->tokens);
     t->keeps_templates = eos || b->class->adds_both;
+    t->begins = b->class->adds_bos;
     return tokenizer_surround(t, -1, eos ? t->roles[TOKEN_EOS] : -1, 0);
 }
 

@@ -70,10 +70,10 @@ static int replace_templates(tokenizer *t, bool add_bos, bool add_eos)
 
 static int read_surroundings(tokenizer *t, const json_t *json, const char *file)
 {
-    bool add_bos = false, add_eos = false;
+    bool add_bos = t->begins, add_eos = false;
     TRY(json_take_bool(json, "add_bos_token", &add_bos, file));
     TRY(json_take_bool(json, "add_eos_token", &add_eos, file));
-    bool says = json_is_boolean(json_object_get(json, "add_bos_token")) ||
+    bool says = t->begins || json_is_boolean(json_object_get(json, "add_bos_token")) ||
                 json_is_boolean(json_object_get(json, "add_eos_token"));
     return says && !t->keeps_templates ? replace_templates(t, add_bos, add_eos) : LORAC_OK;
 }

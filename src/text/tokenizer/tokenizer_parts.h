@@ -207,6 +207,7 @@ struct tokenizer {
     split_step *split;
     post_step *post;
     size_t normalise_count, split_count, post_count;
+    bool begins;          /* every text, with bos, unless add_bos_token says otherwise */
     bool keeps_templates; /* whatever add_bos_token says: the file or its class in transformers has its own */
     word_model model;
     decode_step *decode;
@@ -225,7 +226,7 @@ int tokenizer_allocate(tokenizer *t, size_t count); /* the vocabulary's tables *
 /* Makes `token` the string of `id`; both must be new. The bytes must outlive the tokenizer (its arena). */
 int tokenizer_put(tokenizer *t, int32_t id, slice token, uint8_t flags, const char *key);
 int tokenizer_note(tokenizer *t, const char *line); /* the arena's */
-int tokenizer_add_end(tokenizer *t, int64_t id); /* once each */
+int tokenizer_add_end(tokenizer *t, int64_t id);    /* once each */
 normalise_step *tokenizer_more_normalise(tokenizer *t,
                                          normalise_kind kind); /* NULL when out of memory, as those below */
 split_step *tokenizer_more_split(tokenizer *t, split_kind kind);
