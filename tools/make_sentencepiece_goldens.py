@@ -66,6 +66,10 @@ MAKERS = {
     "bpe_bytes": lambda: train(model_type="bpe", vocab_size=520, byte_fallback=True, character_coverage=0.98, remove_extra_whitespaces=False,
                                split_digits=True, allow_whitespace_only_pieces=True),
     "bpe_suffix": lambda: train(model_type="bpe", treat_whitespace_as_suffix=True, bos_id=-1, eos_id=1, unk_id=2, pad_id=0),
+    "char": lambda: train(model_type="char", vocab_size=150, rules=rules(False), user_defined_symbols=["two words", "ab", "\n"], character_coverage=0.98),
+    "char_bytes": lambda: train(model_type="char", vocab_size=400, byte_fallback=True, character_coverage=0.98, remove_extra_whitespaces=False),
+    "word": lambda: train(model_type="word", vocab_size=90, user_defined_symbols=["two words", "ab"], rules=rules(True)),
+    "word_bytes": lambda: train(model_type="word", vocab_size=350, byte_fallback=True, add_dummy_prefix=False, remove_extra_whitespaces=False),
 }
 
 

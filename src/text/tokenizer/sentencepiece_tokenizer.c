@@ -18,13 +18,13 @@ static uint8_t flags_of(piece_type type)
 {
     switch (type) {
     case PIECE_CONTROL:
-        return TOKEN_ADDED | TOKEN_SPECIAL;
+        return TOKEN_ADDED | TOKEN_SPECIAL | TOKEN_FOREIGN;
     case PIECE_USER_DEFINED:
         return TOKEN_ADDED;
     case PIECE_UNKNOWN:
-        return TOKEN_VERBATIM;
+        return TOKEN_VERBATIM | TOKEN_FOREIGN;
     case PIECE_BYTE:
-        return TOKEN_BYTE;
+        return TOKEN_BYTE | TOKEN_FOREIGN;
     default:
         return 0;
     }
@@ -49,7 +49,7 @@ int sentencepiece_put_pieces(tokenizer *t, const sentencepiece *s, size_t more, 
         int32_t id = (int32_t)i;
         bool control = p->type == PIECE_CONTROL;
         TRY(check_piece(t, s, p));
-        TRY(tokenizer_put(t, id, p->text, control && !find ? 0 : flags_of(p->type), "pieces"));
+        TRY(tokenizer_put(t, id, p->text, control && !find ? TOKEN_FOREIGN : flags_of(p->type), "pieces"));
         if (control && find)
             TRY(added_add(&t->added, (added_token){ .text = p->text, .id = id }));
         if (p->type == PIECE_UNKNOWN)
@@ -92,7 +92,8 @@ static int set_unknown(tokenizer *t, const sentencepiece *s)
 
 /* ---- The models */
 
-/* User-defined pieces are cut out after normalising; nothing merges with them. */
+/* User-defined pieces are cut out after normalising; nothing merges with them. In a model of characters nothing merges
+ * at all. */
 static int build_bpe(tokenizer *t, const sentencepiece *s)
 {
     size_t count = (size_t)t->vocabulary.count;
@@ -103,7 +104,7 @@ static int build_bpe(tokenizer *t, const sentencepiece *s)
         scores[i] = NAN;
     for (size_t i = 0; i < s->count; i++) {
         const piece *p = &s->pieces[i];
-        scores[i] = p->type == PIECE_NORMAL ? p->score : NAN;
+        scores[i] = p->type == PIECE_NORMAL && s->kind == SENTENCEPIECE_BPE ? p->score : NAN;
         if (p->type == PIECE_USER_DEFINED)
             TRY(added_add(&t->added_normalised, (added_token){ .text = p->text, .id = (int32_t)i }));
     }
@@ -153,12 +154,14 @@ static int build_model(tokenizer *t, const sentencepiece *s)
     case SENTENCEPIECE_UNIGRAM:
         return build_unigram(t, s);
     case SENTENCEPIECE_BPE:
+    case SENTENCEPIECE_CHAR:
         return build_bpe(t, s);
-    default:
-        return fail_model(s, "trainer_spec.model_type",
-                          s->kind == SENTENCEPIECE_WORD ? "models of the type WORD are not supported"
-                                                        : "models of the type CHAR are not supported");
+    case SENTENCEPIECE_WORD:
+        break;
     }
+    t->model.kind = MODEL_WORDLEVEL;
+    t->model.at_blanks = true;
+    return LORAC_OK;
 }
 
 /* ---- Around the model */

@@ -156,12 +156,19 @@ int32_t word_model_id(const word_model *m, slice token)
     return id >= 0 && m->vocabulary->flags[id] & TOKEN_FOREIGN ? -1 : id;
 }
 
+/* The whole word, or each of its parts that a blank begins (SentencePiece's "word"). */
 static int wordlevel_word(const word_model *m, slice word, token_list *out)
 {
-    int32_t id = word_model_id(m, word);
-    if (id < 0)
-        id = m->unknown.id;
-    return id < 0 ? LORAC_OK : token_list_add(out, id, 0, word.n);
+    for (size_t at = 0, end; at < word.n; at = end) {
+        const char *next = m->at_blanks ? memmem(word.p + at + 1, word.n - at - 1, metaspace, METASPACE_BYTES) : NULL;
+        end = next ? (size_t)(next - word.p) : word.n;
+        int32_t id = word_model_id(m, (slice){ word.p + at, end - at });
+        if (id >= 0)
+            TRY(token_list_add(out, id, at, end));
+        else
+            TRY(unknown_add(&m->unknown, out, word, at, end));
+    }
+    return LORAC_OK;
 }
 
 static int encode_word(model_run *r, slice word)

@@ -84,6 +84,7 @@ typedef struct word_model {
     bpe bpe;
     struct unigram *unigram; /* unigram.h */
     wordpiece wordpiece;
+    bool at_blanks; /* WORDLEVEL: every U+2581 begins a word, as in SentencePiece */
     bool cuts;
 } word_model;
 
