@@ -18,6 +18,7 @@ from pathlib import Path
 
 import sentencepiece
 from transformers import AutoTokenizer
+from transformers.convert_slow_tokenizer import import_protobuf
 
 from make_tokenizer_goldens import CORPUS, texts
 
@@ -57,6 +58,15 @@ def train(**options):
         return model.getvalue()
 
 
+def with_unused(model, some):
+    """Pieces that are merged through and split again, and single characters of that type, which stay."""
+    proto = import_protobuf().ModelProto.FromString(model)
+    for i, piece in enumerate(proto.pieces):
+        if piece.type == 1 and some(i):
+            piece.type = 5
+    return proto.SerializeToString()
+
+
 MAKERS = {
     "unigram": lambda: train(rules=rules(False)),
     "unigram_bytes": lambda: train(vocab_size=460, byte_fallback=True, character_coverage=0.98, remove_extra_whitespaces=False,
@@ -66,6 +76,8 @@ MAKERS = {
     "bpe_bytes": lambda: train(model_type="bpe", vocab_size=520, byte_fallback=True, character_coverage=0.98, remove_extra_whitespaces=False,
                                split_digits=True, allow_whitespace_only_pieces=True),
     "bpe_suffix": lambda: train(model_type="bpe", treat_whitespace_as_suffix=True, bos_id=-1, eos_id=1, unk_id=2, pad_id=0),
+    "bpe_unused": lambda: with_unused(train(model_type="bpe", vocab_size=420, split_by_whitespace=False, user_defined_symbols=["ab"]), lambda i: i % 3 == 0),
+    "unigram_unused": lambda: with_unused(train(vocab_size=280, byte_fallback=False), lambda i: i % 4 == 0),
     "char": lambda: train(model_type="char", vocab_size=150, rules=rules(False), user_defined_symbols=["two words", "ab", "\n"], character_coverage=0.98),
     "char_bytes": lambda: train(model_type="char", vocab_size=400, byte_fallback=True, character_coverage=0.98, remove_extra_whitespaces=False),
     "word": lambda: train(model_type="word", vocab_size=90, user_defined_symbols=["two words", "ab"], rules=rules(True)),

@@ -13,8 +13,9 @@
 
 #define GOLDEN SOURCE_DIR "/tests/golden/"
 
-static const char *const names[] = { "unigram",    "unigram_bytes", "unigram_plain", "bpe",  "bpe_bytes",
-                                     "bpe_suffix", "char",          "char_bytes",    "word", "word_bytes" };
+static const char *const names[] = { "unigram",   "unigram_bytes", "unigram_plain", "bpe",
+                                     "bpe_bytes", "bpe_suffix",    "char",          "char_bytes",
+                                     "word",      "word_bytes",    "bpe_unused",    "unigram_unused" };
 enum { NAMES = sizeof names / sizeof *names };
 
 static json_t *read_json(const char *folder, const char *file)
@@ -413,8 +414,8 @@ static int open_and_encode(slice bytes)
 static void test_memory(void **state)
 {
     (void)state;
-    static const char *const of[] = { "unigram_bytes", "bpe" };
-    for (int i = 0; i < 2; i++) {
+    static const char *const of[] = { "unigram_bytes", "bpe", "bpe_unused", "word_bytes" };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         buf bytes = { 0 };
         read_model(&bytes, of[i]);
         mem_fail_at(0);

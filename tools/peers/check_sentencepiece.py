@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, normalizers
 from transformers.convert_slow_tokenizer import import_protobuf
 
 from check_tokenizer import PAIRS, POOLS, compare_pairs, compare_singles, random_text
-from make_sentencepiece_goldens import FOLDERS, make_folder, train
+from make_sentencepiece_goldens import FOLDERS, make_folder, train, with_unused
 from peer import ROOT
 from text_rows import Text
 
@@ -28,6 +28,8 @@ SETS = {
     "nfkc": {"normalization_rule_name": "nfkc", "model_type": "bpe", "remove_extra_whitespaces": False},
     "nmt_nfkc_cf": {"normalization_rule_name": "nmt_nfkc_cf", "user_defined_symbols": ["<sep>", "ﬁ", "don't"]},
     "nfkc_cf": {"normalization_rule_name": "nfkc_cf", "model_type": "bpe", "add_dummy_prefix": False, "user_defined_symbols": ["the ", "▁it"]},
+    "char_unused": {"model_type": "char", "unused": 5},
+    "word_unused": {"model_type": "word", "unused": 2, "vocab_size": 60},
     "identity": {"byte_fallback": True, "vocab_size": 450, "treat_whitespace_as_suffix": True, "character_coverage": 0.98},
 }
 
@@ -90,7 +92,11 @@ def main():
         against_library(folder, folder.name)
     for name, options in SETS.items():
         with tempfile.TemporaryDirectory() as path:
+            options, unused = dict(options), options.get("unused")
+            options.pop("unused", None)
             folder, model = Path(path), train(**options)
+            if unused:
+                model = with_unused(model, lambda i, every=unused: i % every == 0)
             (folder / "tokenizer.model").write_bytes(model)
             against_library(folder, name)
             if "nfkc" in name:

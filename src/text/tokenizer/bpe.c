@@ -45,7 +45,7 @@ int bpe_open(bpe *b, const vocabulary *v, size_t merge_count)
         return fail_memory();
     for (uint32_t c = 0; c < 0x200; c++) {
         char bytes[4];
-        b->letters[c] = (int32_t)map_find(&v->ids, (slice){ bytes, utf8_put(c, bytes) });
+        b->letters[c] = word_token_id(v, (slice){ bytes, utf8_put(c, bytes) });
     }
     return LORAC_OK;
 }
@@ -105,6 +105,9 @@ typedef struct bpe_scratch {
     candidate *heap;
     size_t symbol_count, symbol_capacity, heap_count, heap_capacity;
     buf affixed;
+    uint32_t *halves; /* by id, of tokens that are split again: bytes of the left part when last considered */
+    size_t *rest;     /* the ends of parts that wait to be split */
+    size_t rest_count, rest_capacity;
 } bpe_scratch;
 
 void bpe_scratch_free(bpe_scratch *s)
@@ -114,6 +117,8 @@ void bpe_scratch_free(bpe_scratch *s)
     mem_free(s->symbols);
     mem_free(s->heap);
     buf_free(&s->affixed);
+    mem_free(s->halves);
+    mem_free(s->rest);
     mem_free(s);
 }
 
@@ -177,7 +182,10 @@ static int consider(const word_model *m, bpe_scratch *s, slice word, int32_t at)
     if (at < 0 || s->symbols[at].next < 0)
         return LORAC_OK;
     uint32_t rank;
-    int32_t id = merge_of(m, word, &s->symbols[at], &s->symbols[s->symbols[at].next], &rank);
+    const symbol *left = &s->symbols[at];
+    int32_t id = merge_of(m, word, left, &s->symbols[left->next], &rank);
+    if (id >= 0 && s->halves)
+        s->halves[id] = left->end - left->begin;
     return id < 0 ? LORAC_OK : heap_push(s, (candidate){ (uint64_t)rank << 32 | (uint32_t)at, id });
 }
 
@@ -220,9 +228,9 @@ static int32_t letter_id(const word_model *m, bpe_scratch *s, slice word, size_t
         buf_slice(&s->affixed, bytes);
         if (end == word.n)
             buf_slice(&s->affixed, b->suffix);
-        return word_model_id(m, buf_slice_of(&s->affixed));
+        return word_token_id(m->vocabulary, buf_slice_of(&s->affixed));
     }
-    return c < 0x200 ? b->letters[c] : word_model_id(m, bytes);
+    return c < 0x200 ? b->letters[c] : word_token_id(m->vocabulary, bytes);
 }
 
 static void add_symbol(bpe_scratch *s, int32_t id, size_t begin, size_t end)
@@ -268,6 +276,47 @@ static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
     return buf_status(&s->affixed);
 }
 
+/* ---- Tokens that no text becomes, though others are made through them (SentencePiece's "unused") */
+
+static int push_rest(bpe_scratch *s, size_t end)
+{
+    if (s->rest_count == s->rest_capacity) {
+        size_t capacity = s->rest_capacity ? 2 * s->rest_capacity : 16;
+        size_t *rest = mem_grow(s->rest, capacity, sizeof *rest);
+        if (!rest)
+            return fail_memory();
+        s->rest = rest;
+        s->rest_capacity = capacity;
+    }
+    s->rest[s->rest_count++] = end;
+    return LORAC_OK;
+}
+
+/* Each is split as it was last considered anywhere in the word, and so are its parts. */
+static int add_split(const word_model *m, bpe_scratch *s, slice word, const symbol *y, token_list *out)
+{
+    size_t begin = y->begin, end = y->end;
+    s->rest_count = 0;
+    for (;;) {
+        int32_t id = word_token_id(m->vocabulary, (slice){ word.p + begin, end - begin });
+        bool unused = id >= 0 && m->vocabulary->flags[id] & TOKEN_UNUSED;
+        size_t half = unused ? s->halves[id] : 0;
+        if (half) {
+            TRY(push_rest(s, end));
+            end = begin + half;
+            continue;
+        }
+        if (id >= 0 && !unused)
+            TRY(token_list_add(out, id, begin, end));
+        else
+            TRY(unknown_add(&m->unknown, out, word, begin, end));
+        if (!s->rest_count)
+            return LORAC_OK;
+        begin = end;
+        end = s->rest[--s->rest_count];
+    }
+}
+
 static bool is_taken_whole(const bpe *b, slice word)
 {
     size_t newlines = 0;
@@ -278,19 +327,23 @@ static bool is_taken_whole(const bpe *b, slice word)
 
 int bpe_word(const word_model *m, bpe_scratch **scratch, slice word, token_list *out)
 {
-    int32_t whole = is_taken_whole(&m->bpe, word) ? word_model_id(m, word) : -1;
+    int32_t whole = is_taken_whole(&m->bpe, word) ? word_token_id(m->vocabulary, word) : -1;
     if (whole >= 0)
         return token_list_add(out, (int32_t)whole, 0, word.n);
     if (!*scratch && !(*scratch = mem_new(1, sizeof **scratch)))
         return fail_memory();
     bpe_scratch *s = *scratch;
+    if (m->bpe.splits && !s->halves && !(s->halves = mem_new((size_t)m->vocabulary->count, sizeof *s->halves)))
+        return fail_memory();
     TRY(first_symbols(m, s, word));
     if (!s->symbol_count)
         return LORAC_OK;
     TRY(merge_all(m, s, word));
     for (int32_t i = 0; i >= 0; i = s->symbols[i].next) {
         const symbol *y = &s->symbols[i];
-        if (y->id >= 0)
+        if (s->halves)
+            TRY(add_split(m, s, word, y, out));
+        else if (y->id >= 0)
             TRY(token_list_add(out, y->id, y->begin, y->end));
         else
             TRY(unknown_add(&m->unknown, out, word, y->begin, y->end));

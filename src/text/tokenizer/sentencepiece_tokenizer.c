@@ -1,6 +1,5 @@
 /* sentencepiece_tokenizer.c: a tokenizer from a SentencePiece model, equal to the sentencepiece library, with two
- * differences: control symbols are found in texts, and nothing is put around them unless someone asks. Pieces of the
- * type "unused" are never made, not even on the way to others. */
+ * differences: control symbols are found in texts, and nothing is put around them unless someone asks. */
 #include "sentencepiece_tokenizer.h"
 
 #include <float.h>
@@ -14,9 +13,9 @@ static int fail_model(const sentencepiece *s, const char *key, const char *sente
 
 /* ---- The vocabulary */
 
-static uint8_t flags_of(piece_type type)
+static uint8_t flags_of(const sentencepiece *s, const piece *p)
 {
-    switch (type) {
+    switch (p->type) {
     case PIECE_CONTROL:
         return TOKEN_ADDED | TOKEN_SPECIAL | TOKEN_FOREIGN;
     case PIECE_USER_DEFINED:
@@ -25,6 +24,8 @@ static uint8_t flags_of(piece_type type)
         return TOKEN_VERBATIM | TOKEN_FOREIGN;
     case PIECE_BYTE:
         return TOKEN_BYTE | TOKEN_FOREIGN;
+    case PIECE_UNUSED:
+        return s->kind == SENTENCEPIECE_BPE ? TOKEN_UNUSED : TOKEN_FOREIGN;
     default:
         return 0;
     }
@@ -49,7 +50,7 @@ int sentencepiece_put_pieces(tokenizer *t, const sentencepiece *s, size_t more, 
         int32_t id = (int32_t)i;
         bool control = p->type == PIECE_CONTROL;
         TRY(check_piece(t, s, p));
-        TRY(tokenizer_put(t, id, p->text, control && !find ? TOKEN_FOREIGN : flags_of(p->type), "pieces"));
+        TRY(tokenizer_put(t, id, p->text, control && !find ? TOKEN_FOREIGN : flags_of(s, p), "pieces"));
         if (control && find)
             TRY(added_add(&t->added, (added_token){ .text = p->text, .id = id }));
         if (p->type == PIECE_UNKNOWN)
@@ -104,7 +105,9 @@ static int build_bpe(tokenizer *t, const sentencepiece *s)
         scores[i] = NAN;
     for (size_t i = 0; i < s->count; i++) {
         const piece *p = &s->pieces[i];
-        scores[i] = p->type == PIECE_NORMAL && s->kind == SENTENCEPIECE_BPE ? p->score : NAN;
+        bool merged = (p->type == PIECE_NORMAL || p->type == PIECE_UNUSED) && s->kind == SENTENCEPIECE_BPE;
+        scores[i] = merged ? p->score : NAN;
+        t->model.bpe.splits |= merged && p->type == PIECE_UNUSED;
         if (p->type == PIECE_USER_DEFINED)
             TRY(added_add(&t->added_normalised, (added_token){ .text = p->text, .id = (int32_t)i }));
     }

@@ -12,8 +12,8 @@ enum {
     TOKEN_VERBATIM = 4, /* decoded as it stands */
     TOKEN_BYTE = 8,     /* "<0xHH>": decoded as that byte */
     TOKEN_SILENT = 16,  /* decoded as nothing */
-    TOKEN_FOREIGN =
-        32 /* no part of a word is this token: the model lacks it, or it is for control, bytes, the unknown */
+    TOKEN_FOREIGN = 32, /* no part of a word: an added token that the model lacks, or a piece for other ends */
+    TOKEN_UNUSED = 64   /* others are merged from it, but what is left of it is split again */
 };
 
 enum { VOCABULARY_MOST = 1 << 24, ADDED_TOKEN_LONGEST = 1024 };

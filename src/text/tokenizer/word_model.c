@@ -81,8 +81,8 @@ static bool crosses(slice token)
 void word_model_find_cuts(word_model *m)
 {
     const vocabulary *v = m->vocabulary;
-    m->cuts =
-        m->kind == MODEL_BPE && !m->bpe.prefix.n && !m->bpe.suffix.n && map_find(&v->ids, slice_of(metaspace)) >= 0;
+    m->cuts = m->kind == MODEL_BPE && !m->bpe.splits && !m->bpe.prefix.n && !m->bpe.suffix.n &&
+              map_find(&v->ids, slice_of(metaspace)) >= 0;
     for (int32_t id = 0; m->cuts && id < v->count; id++)
         m->cuts = !crosses(v->token[id]);
 }
@@ -150,10 +150,10 @@ void model_run_free(model_run *r)
     mem_free(r);
 }
 
-int32_t word_model_id(const word_model *m, slice token)
+int32_t word_token_id(const vocabulary *v, slice token)
 {
-    int32_t id = (int32_t)map_find(&m->vocabulary->ids, token);
-    return id >= 0 && m->vocabulary->flags[id] & TOKEN_FOREIGN ? -1 : id;
+    int32_t id = (int32_t)map_find(&v->ids, token);
+    return id >= 0 && v->flags[id] & TOKEN_FOREIGN ? -1 : id;
 }
 
 /* The whole word, or each of its parts that a blank begins (SentencePiece's "word"). */
@@ -162,7 +162,7 @@ static int wordlevel_word(const word_model *m, slice word, token_list *out)
     for (size_t at = 0, end; at < word.n; at = end) {
         const char *next = m->at_blanks ? memmem(word.p + at + 1, word.n - at - 1, metaspace, METASPACE_BYTES) : NULL;
         end = next ? (size_t)(next - word.p) : word.n;
-        int32_t id = word_model_id(m, (slice){ word.p + at, end - at });
+        int32_t id = word_token_id(m->vocabulary, (slice){ word.p + at, end - at });
         if (id >= 0)
             TRY(token_list_add(out, id, at, end));
         else

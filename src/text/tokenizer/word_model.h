@@ -53,6 +53,7 @@ typedef struct bpe {
     slice prefix, suffix;   /* in the tokens of characters that do not begin a word, that end it */
     bool ignore_merges;     /* a word that is a token is that token */
     bool newlines_whole;    /* the same for a word of newlines alone (llama.cpp, for Gemma) */
+    bool splits;            /* tokens flagged TOKEN_UNUSED are split again */
     bool unknown_stay;      /* characters without a token stand between others until all is merged (llama.cpp) */
 } bpe;
 
@@ -89,8 +90,8 @@ typedef struct word_model {
 } word_model;
 
 void word_model_free(word_model *m);
-/* Or -1. Added tokens that the model lacks are none of its tokens, though the vocabulary has them. */
-int32_t word_model_id(const word_model *m, slice token);
+/* Or -1. Tokens that are flagged TOKEN_FOREIGN are none of the model's, though the vocabulary has them. */
+int32_t word_token_id(const vocabulary *v, slice token);
 
 /* Where no token but those that begin with U+2581 (a blank, in SentencePiece's terms) holds one, words can be cut
  * before it: what comes out is the same, but short words are met again and remembered. To be called when the model is

@@ -27,7 +27,7 @@ static int32_t longest_token(const word_model *m, slice text, size_t kept, size_
     while (n > kept && n < text.n && ((uint8_t)text.p[n] & 0xC0) == 0x80)
         n--;
     for (; n > kept; n = utf8_before(text, n)) {
-        int32_t id = word_model_id(m, (slice){ text.p, n });
+        int32_t id = word_token_id(m->vocabulary, (slice){ text.p, n });
         if (id < 0)
             continue;
         *length = n - kept;
