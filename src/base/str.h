@@ -46,6 +46,11 @@ slice buf_slice_of(const buf *b);
 
 /* The codepoint at s[*at], advancing *at; invalid bytes give 0xFFFD and advance by one. */
 uint32_t utf8_next(slice s, size_t *at);
+/* The length of the character that begins with this byte, in text that is known to be valid. */
+static inline size_t utf8_step(char first)
+{
+    return (uint8_t)first < 0x80 ? 1 : (uint8_t)first < 0xE0 ? 2 : (uint8_t)first < 0xF0 ? 3 : 4;
+}
 /* The offset of the first invalid byte, or s.n. */
 size_t utf8_valid(slice s);
 /* Of valid text: where the character before s[at] begins, at > 0; and how many characters there are. */

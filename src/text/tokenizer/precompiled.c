@@ -50,17 +50,37 @@ static bool string_at(const precompiled *p, size_t offset, slice *made)
     return true;
 }
 
+/* One byte further: false, if no rule goes there. *at is then where the byte's children are. */
+static bool step(const precompiled *p, uint8_t byte, size_t *at, uint32_t *unit)
+{
+    *at ^= byte;
+    if (!byte || *at >= p->unit_count || (p->units[*at] & (1u << 31 | 0xFF)) != byte)
+        return false;
+    *unit = p->units[*at];
+    *at ^= children_of(*unit);
+    return true;
+}
+
+bool precompiled_knows(const precompiled *p, slice text)
+{
+    size_t at = children_of(p->units[0]);
+    uint32_t unit;
+    for (size_t i = 0; i < text.n; i++) {
+        if (!step(p, (uint8_t)text.p[i], &at, &unit))
+            return false;
+        if (unit >> 8 & 1)
+            return true;
+    }
+    return true;
+}
+
 /* The shortest or the longest rule that begins `text`. */
 static bool find(const precompiled *p, slice text, bool longest, size_t *length, slice *made)
 {
     bool found = false;
     size_t at = children_of(p->units[0]);
-    for (size_t i = 0; i < text.n && text.p[i]; i++) {
-        at ^= (uint8_t)text.p[i];
-        if (at >= p->unit_count || (p->units[at] & (1u << 31 | 0xFF)) != (uint8_t)text.p[i])
-            break;
-        uint32_t unit = p->units[at];
-        at ^= children_of(unit);
+    uint32_t unit;
+    for (size_t i = 0; i < text.n && step(p, (uint8_t)text.p[i], &at, &unit); i++) {
         if (!(unit >> 8 & 1) || at >= p->unit_count)
             continue;
         if (!string_at(p, p->units[at] & ~(1u << 31), made))

@@ -18,6 +18,8 @@ typedef struct precompiled {
 int precompiled_open(const precompiled **out, slice bytes, arena *a, fault where);
 /* What the longest rule that begins `text` makes of it, and the length of what it is about: SentencePiece's own use. */
 bool precompiled_longest(const precompiled *p, slice text, size_t *length, slice *made);
+/* Whether a rule begins with `text`, or is a beginning of it. */
+bool precompiled_knows(const precompiled *p, slice text);
 /* Hugging Face's use: by grapheme clusters, then by characters, always with the shortest rule. */
 int precompiled_changes(const precompiled *p, slice text, changes *list);
 

@@ -34,9 +34,19 @@ static size_t take(const sentencepiece_spacing *spacing, slice text, slice *made
     if (!length && spacing->rules && precompiled_longest(spacing->rules, text, &length, made))
         return length;
     if (!length)
-        utf8_next(text, &length);
+        length = utf8_step(*text.p);
     *made = (slice){ text.p, length };
     return length;
+}
+
+/* How many letters begin `text` that stay as they are. The last one before another script is looked at with what
+ * follows, a combining mark perhaps. */
+static size_t plain_length(const sentencepiece_spacing *spacing, slice text)
+{
+    size_t n = 0;
+    while (n < text.n && spacing->plain[(uint8_t)text.p[n]])
+        n++;
+    return n && n < text.n && (uint8_t)text.p[n] >= 0x80 ? n - 1 : n;
 }
 
 static int put(const sentencepiece_spacing *spacing, slice made, uint32_t begin, uint32_t end, passage *next)
@@ -62,6 +72,22 @@ static void drop_blanks_at_end(const sentencepiece_spacing *spacing, passage *ne
         t->n -= blank.n;
 }
 
+static bool stays(const sentencepiece_spacing *spacing, char c)
+{
+    if (c == ' ' || (spacing->kept.count && trie_step(&spacing->kept, 0, (uint8_t)c)))
+        return false;
+    for (int next = 1; spacing->rules && next < 0x80; next++)
+        if (precompiled_knows(spacing->rules, (slice){ (char[]){ c, (char)next }, 2 }))
+            return false;
+    return true;
+}
+
+void sentencepiece_spacing_find_plain(sentencepiece_spacing *spacing)
+{
+    for (int c = 1; c < 0x80; c++)
+        spacing->plain[c] = stays(spacing, (char)c);
+}
+
 int sentencepiece_spacing_run(const sentencepiece_spacing *spacing, const passage *p, const span *s, passage *next)
 {
     size_t at = s->begin, start = next->text.n, length;
@@ -77,6 +103,12 @@ int sentencepiece_spacing_run(const sentencepiece_spacing *spacing, const passag
     if (spacing->add_prefix)
         TRY(passage_add_bytes(next, blank.p, blank.n, p->text.begin[at], p->text.begin[at]));
     for (; at < s->end; at += length) {
+        length = plain_length(spacing, (slice){ p->text.p + at, s->end - at });
+        if (length) {
+            TRY(passage_copy_bytes(next, p, &(span){ at, at + length, -1 }));
+            after_blank = false;
+            continue;
+        }
         length = take(spacing, (slice){ p->text.p + at, s->end - at }, &made);
         while (after_blank && made.n && *made.p == ' ')
             made = (slice){ made.p + 1, made.n - 1 };

@@ -13,8 +13,10 @@ typedef struct sentencepiece_spacing {
     bool add_prefix, add_suffix; /* a blank, unless the text is empty */
     bool squeeze;                /* none at the ends, and one where there are several */
     bool escape;                 /* as U+2581 */
+    bool plain[256];             /* letters, all of ASCII, that nothing is made of, whatever letter follows */
 } sentencepiece_spacing;
 
+void sentencepiece_spacing_find_plain(sentencepiece_spacing *spacing); /* when the rest is complete */
 int sentencepiece_spacing_run(const sentencepiece_spacing *spacing, const passage *p, const span *s, passage *next);
 
 #endif

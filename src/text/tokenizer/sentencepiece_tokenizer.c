@@ -194,7 +194,10 @@ static int build_spacing(tokenizer *t, const sentencepiece *s)
     step->spacing.escape = s->escape;
     TRY(keep_user_defined(&step->spacing.kept, s));
     fault where = { .file = s->path, .key = "normalizer_spec.precompiled_charsmap" };
-    return s->rules.n ? precompiled_open(&step->spacing.rules, s->rules, &t->memory, where) : LORAC_OK;
+    if (s->rules.n)
+        TRY(precompiled_open(&step->spacing.rules, s->rules, &t->memory, where));
+    sentencepiece_spacing_find_plain(&step->spacing);
+    return LORAC_OK;
 }
 
 static int build_decoder(tokenizer *t, const sentencepiece *s)

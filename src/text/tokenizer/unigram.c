@@ -219,10 +219,10 @@ int unigram_word(const word_model *m, struct unigram_scratch **scratch, slice wo
     TRY(reach_for(&w, 0));
     w.s->ways[0] = (way){ 0 };
     for (size_t at = 0; at < word.n;) {
-        size_t next = at;
-        utf8_next(word, &next);
-        TRY(offer_tokens(&w, at, next - at));
-        at = next;
+        size_t length = utf8_step(word.p[at]);
+        assert(length <= word.n - at);
+        TRY(offer_tokens(&w, at, length));
+        at += length;
         if (at == w.reach)
             TRY(end_segment(&w, at));
     }
