@@ -6,6 +6,7 @@
 
 static void print_report(const arguments *a, const lorac_merge_report *r)
 {
+    note_lines(r->notes);
     if (a->json) {
         json_t *o = json_object();
 
@@ -47,6 +48,7 @@ static int merge(arguments *a, uint64_t max_shard_size)
         else
             report(a, status);
     }
+    lorac_free(result.notes);
     free_adapters(adapters, count);
     lorac_model_close(model);
     return status;

@@ -497,6 +497,7 @@ typedef struct lorac_merge_report {
     double max_logit_difference, kl_divergence, top1_agreement; /* last: 0..1 */
     double delta_lost; /* share of the delta's norm that rounding to the output type lost */
     int64_t tokens;    /* positions compared */
+    char *notes;       /* NULL, or lines on what of the tokenizer the output says in another way; for lorac_free */
 } lorac_merge_report;
 
 typedef struct lorac_merge_options {

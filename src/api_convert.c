@@ -64,6 +64,7 @@ typedef struct merge_job {
     bool is_gguf;
     const char *output;
     export_loss loss;
+    buf notes;
     reference expected; /* of base and adapters */
     comparison result;
 } merge_job;
@@ -143,6 +144,7 @@ static int merge(merge_job *job, context *c)
     for (size_t i = 0; i < count; i++)
         adapters[i] = (folded){ c->adapters[i].adapter, (double)c->adapters[i].weight };
     job->plan.c = c;
+    job->plan.notes = &job->notes;
     job->plan.adapters = adapters;
     job->plan.adapter_count = count;
     int status = expect(job);
@@ -167,14 +169,20 @@ static int prepare(merge_job *job, const model *m, const char *output, const lor
     return check_output_free(output, job->is_gguf, options->overwrite);
 }
 
-static lorac_merge_report report_of(const merge_job *job)
+/* The notes of a merge that is done are the report's own from now on. */
+static void finish(merge_job *job, int status, lorac_merge_report *report)
 {
-    return (lorac_merge_report){
+    if (!report || status != LORAC_OK)
+        buf_free(&job->notes);
+    if (!report)
+        return;
+    *report = (lorac_merge_report){
         .max_logit_difference = job->result.max_difference,
         .kl_divergence = job->result.kl_divergence,
         .top1_agreement = job->result.top1_agreement,
         .delta_lost = job->loss.delta > 0 ? sqrt(job->loss.error / job->loss.delta) : 0,
         .tokens = job->result.tokens,
+        .notes = job->notes.p,
     };
 }
 
@@ -193,8 +201,7 @@ lorac_status lorac_merge(const lorac_model *handle, const lorac_adapter_ref *ada
     TRY(runner_open(&r, handle->m, &run));
     int status = merge(&job, r.c);
     runner_close(&r);
-    if (report)
-        *report = report_of(&job);
+    finish(&job, status, report);
     return status;
 }
 
@@ -211,7 +218,6 @@ int merge_to_file(const model *m, const adapter_use *uses, size_t count, const c
     c->adapter_count = (int)count;
     int status = merge(&job, c);
     context_free(c);
-    if (report)
-        *report = report_of(&job);
+    finish(&job, status, report);
     return status;
 }

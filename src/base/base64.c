@@ -1,4 +1,4 @@
-/* base64.c: reading base64, strictly: whole groups of four, padding only at the end, no blanks. */
+/* base64.c: base64, read strictly: whole groups of four, padding only at the end, no blanks. */
 #include "base64.h"
 
 static int value_of(char c)
@@ -32,4 +32,17 @@ bool buf_from_base64(buf *b, slice text)
             buf_char(b, (char)(bits >> (16 - 8 * i)));
     }
     return true;
+}
+
+void buf_to_base64(buf *b, slice bytes)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t at = 0; at < bytes.n; at += 3) {
+        size_t given = bytes.n - at < 3 ? bytes.n - at : 3;
+        uint32_t bits = 0;
+        for (size_t i = 0; i < 3; i++)
+            bits = bits << 8 | (i < given ? (uint8_t)bytes.p[at + i] : 0);
+        for (size_t i = 0; i < 4; i++)
+            buf_char(b, i <= given ? letters[bits >> (18 - 6 * i) & 63] : '=');
+    }
 }

@@ -1,4 +1,4 @@
-/* base64.h: the bytes behind base64 text (RFC 4648, section 4). */
+/* base64.h: bytes as base64 text, and back (RFC 4648, section 4). */
 #ifndef LORAC_BASE64_H
 #define LORAC_BASE64_H
 
@@ -6,5 +6,6 @@
 
 /* Appends the bytes. False: not base64, padding included. */
 bool buf_from_base64(buf *b, slice text);
+void buf_to_base64(buf *b, slice bytes); /* appends the text */
 
 #endif

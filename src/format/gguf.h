@@ -72,6 +72,7 @@ void gguf_put_f32(gguf_writer *w, const char *key, float v);
 void gguf_put_bool(gguf_writer *w, const char *key, bool v);
 void gguf_put_text(gguf_writer *w, const char *key, slice v);
 void gguf_put_text_array(gguf_writer *w, const char *key, const slice *v, size_t n);
+void gguf_put_bytes(gguf_writer *w, const char *key, slice v);
 void gguf_put_i32_array(gguf_writer *w, const char *key, const int32_t *v, size_t n);
 void gguf_put_f32_array(gguf_writer *w, const char *key, const float *v, size_t n);
 /* A key as another file has it, byte for byte. */

@@ -113,6 +113,12 @@ void gguf_put_f32_array(gguf_writer *w, const char *key, const float *v, size_t 
     buf_add(&w->values, (const char *)v, n * sizeof *v);
 }
 
+void gguf_put_bytes(gguf_writer *w, const char *key, slice v)
+{
+    put_array(w, key, GGUF_U8, v.n);
+    buf_slice(&w->values, v);
+}
+
 void gguf_put_copy(gguf_writer *w, const gguf_value *v)
 {
     if (strcmp(v->key, "general.alignment") == 0) /* ours is the default, whatever the other file's was */

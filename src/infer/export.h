@@ -18,6 +18,7 @@ typedef struct export_plan {
     dtype type;           /* of matrices: DT_F32, DT_F16, DT_BF16, or DT_Q8_0 (GGUF) */
     uint64_t shard_bytes; /* a Hugging Face folder's weights are cut into files of at most this; 0: 5 GB */
     bool changed_only;    /* only tensors that an adapter changes */
+    buf *notes;           /* or NULL; gains a line for each thing that the output says in another way */
 } export_plan;
 
 /* How much of the adapters' change rounding to `type` lost: |round(W + D) - (W + D)| / |D|, over the adapted matrices.

@@ -106,7 +106,7 @@ static int put_made_keys(gguf_writer *w, const export_plan *plan)
         return LORAC_OK;
     tokenizer *t;
     TRY(tokenizer_open_folder(&t, m->path));
-    int status = tokenizer_put_gguf(t, m->path, w, m->config.vocabulary);
+    int status = tokenizer_put_gguf(t, w, m->config.vocabulary, plan->notes);
     tokenizer_free(t);
     return status;
 }

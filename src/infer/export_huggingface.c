@@ -175,8 +175,9 @@ static int copy_generation_config(const model *m, const char *folder)
     return status;
 }
 
-static int write_tokenizer(const model *m, const char *folder)
+static int write_tokenizer(const export_plan *plan, const char *folder)
 {
+    const model *m = plan->m;
     if (!m->is_gguf) {
         TRY(tokenizer_copy_folder(m->path, folder));
         return copy_generation_config(m, folder);
@@ -185,7 +186,7 @@ static int write_tokenizer(const model *m, const char *folder)
         return LORAC_OK;
     tokenizer *t;
     TRY(tokenizer_open_gguf(&t, &m->source->gguf));
-    int status = tokenizer_save_folder(t, &m->source->gguf, folder);
+    int status = tokenizer_save_folder(t, &m->source->gguf, folder, plan->notes);
     tokenizer_free(t);
     return status;
 }
@@ -193,6 +194,6 @@ static int write_tokenizer(const model *m, const char *folder)
 int export_huggingface(const export_plan *plan, const char *folder, export_loss *loss)
 {
     TRY(write_config(plan, folder));
-    TRY(write_tokenizer(plan->m, folder));
+    TRY(write_tokenizer(plan, folder));
     return write_weights(plan, folder, loss);
 }

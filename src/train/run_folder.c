@@ -225,7 +225,7 @@ int run_folder_complete(const char *output, const model *m, const tokenizer *wor
     if (!m->is_gguf)
         TRY(tokenizer_copy_folder(m->path, output));
     else if (words && vocabulary)
-        TRY(tokenizer_save_folder(words, vocabulary, output));
+        TRY(tokenizer_save_folder(words, vocabulary, output, NULL));
     if (chat_template.p)
         TRY(write_template(output, chat_template));
     return LORAC_OK;

@@ -170,7 +170,7 @@ static void test_export(void **state)
     assert_ok(tokenizer_open_folder(&t, folder));
     path_join(&path, folder, "x.gguf");
     assert_ok(gguf_begin(&w, path.p));
-    assert_ok(tokenizer_put_gguf(t, folder, w, 3));
+    assert_ok(tokenizer_put_gguf(t, w, 3, NULL));
     assert_ok(gguf_finish(w));
     tokenizer_free(t);
 
@@ -182,7 +182,7 @@ static void test_export(void **state)
     assert_int_equal(gguf_find(&g, "tokenizer.chat_templates")->count, 1);
     path_join(&path, folder, "out");
     assert_ok(folder_make(path.p));
-    assert_ok(tokenizer_save_folder(t, &g, path.p));
+    assert_ok(tokenizer_save_folder(t, &g, path.p, NULL));
     tokenizer_free(t);
     gguf_close(&g);
 

@@ -42,7 +42,7 @@ static int save(const char *file)
     gguf g;
     assert_ok(gguf_open(&g, file));
     tokenizer *t = open_gguf(file);
-    int status = tokenizer_save_folder(t, &g, folder);
+    int status = tokenizer_save_folder(t, &g, folder, NULL);
     tokenizer_free(t);
     gguf_close(&g);
     return status;
@@ -52,7 +52,7 @@ static int save_back(const tokenizer *t)
 {
     gguf_writer *w;
     assert_ok(gguf_begin(&w, back));
-    int status = tokenizer_put_gguf(t, folder, w, 0);
+    int status = tokenizer_put_gguf(t, w, 0, NULL);
     if (status != LORAC_OK)
         gguf_abandon(w);
     return status == LORAC_OK ? gguf_finish(w) : status;

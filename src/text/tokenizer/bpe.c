@@ -7,6 +7,7 @@
 #include "array.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- The table of merges */
@@ -83,6 +84,25 @@ int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice r
     bpe_merge *m = find_merge(b, left_id, right_id);
     if (!m->rank_plus_one || last_wins)
         *m = (bpe_merge){ .pair = pair_of(left_id, right_id), .rank_plus_one = rank + 1, .id = id };
+    return LORAC_OK;
+}
+
+static int by_rank(const void *first, const void *second)
+{
+    const bpe_merge *a = first, *b = second;
+    return a->rank_plus_one < b->rank_plus_one ? -1 : a->rank_plus_one > b->rank_plus_one;
+}
+
+int bpe_list_merges(const bpe *b, bpe_merge **out, size_t *count)
+{
+    bpe_merge *list = *out = mem_new(b->capacity / 2, sizeof *list);
+    if (!list)
+        return fail_memory();
+    *count = 0;
+    for (size_t i = 0; i < b->capacity; i++)
+        if (b->merges[i].rank_plus_one)
+            list[(*count)++] = b->merges[i];
+    qsort(list, *count, sizeof *list, by_rank);
     return LORAC_OK;
 }
 

@@ -33,7 +33,7 @@ int pattern_compile(pattern *out, slice expression, const char *file, const char
 {
     fault at = { .file = file, .key = where };
     buf rewritten = { 0 };
-    *out = (pattern){ 0 };
+    *out = (pattern){ .expression = expression };
     int status = oniguruma_rewrite(expression, at, &rewritten);
     if (status == LORAC_OK)
         status = compile(out, buf_slice_of(&rewritten), at);

@@ -9,12 +9,13 @@
 #include <pcre2.h>
 
 typedef struct pattern {
-    slice literal; /* p NULL: the expression */
+    slice literal;    /* p NULL: the expression */
+    slice expression; /* as the file has it */
     pcre2_code *code;
     uint32_t (*stand_in)(uint32_t); /* what the expression sees in place of a character; of as many bytes; or NULL */
 } pattern;
 
-/* `where` names the expression in messages. MULTILINE: ^ and $ are about lines, as in Ruby's syntax. Characters stand
+/* `where` names the expression in messages; its bytes must outlive the pattern. MULTILINE: ^ and $ are about lines, as in Ruby's syntax. Characters stand
  * for themselves, but for those newer than PCRE2's tables (character_known). */
 int pattern_compile(pattern *out, slice expression, const char *file, const char *where);
 void pattern_free(pattern *p);

@@ -34,6 +34,20 @@ int precompiled_open(const precompiled **out, slice bytes, arena *a, fault where
     return LORAC_OK;
 }
 
+static void write_little_endian(buf *out, uint32_t value)
+{
+    for (int byte = 0; byte < 4; byte++)
+        buf_char(out, (char)(value >> 8 * byte));
+}
+
+void precompiled_write(const precompiled *p, buf *out)
+{
+    write_little_endian(out, (uint32_t)(4 * p->unit_count));
+    for (size_t i = 0; i < p->unit_count; i++)
+        write_little_endian(out, p->units[i]);
+    buf_slice(out, p->strings);
+}
+
 static size_t children_of(uint32_t unit)
 {
     return (size_t)(unit >> 10) << ((unit & 1u << 9) >> 6);

@@ -16,6 +16,8 @@ typedef struct precompiled {
 
 /* Copies the bytes into the arena. */
 int precompiled_open(const precompiled **out, slice bytes, arena *a, fault where);
+/* Appends them in the format. */
+void precompiled_write(const precompiled *p, buf *out);
 /* What the longest rule that begins `text` makes of it, and the length of what it is about: SentencePiece's own use. */
 bool precompiled_longest(const precompiled *p, slice text, size_t *length, slice *made);
 /* Whether a rule begins with `text`, or is a beginning of it. */

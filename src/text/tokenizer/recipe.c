@@ -3,12 +3,16 @@
  * the same effect is written. */
 #include "recipe.h"
 
+#include "err.h"
+
 #include <string.h>
 
 /* White space, for expressions that see the text as it is. */
 #define BLANKS "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 
 #define CONTRACTIONS "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
+#define CONTRACTIONS_FILED "(?i:'s|'t|'re|'ve|'m|'ll|'d)" /* in Hugging Face's files */
+#define SIGNS "[\\p{P}$+<=>^~|`]+"
 #define BLANKS_LAST "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define WORDS_OF_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define WORD_OF_GPT4 "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
@@ -51,6 +55,10 @@
     "\U000104B0-\U000104D3\U000104D8-\U000104FB\U00010C80-\U00010CB2\U00010CC0-\U00010CF2" \
     "\U000118A0-\U000118DF\U0001E900-\U0001E943"
 
+#define CASED_OF_DEEPSEEK "[" BLANKS "]?[A-Za-z" CASED_LETTERS "]+"
+#define SIGNS_OF_DEEPSEEK "[" BLANKS "]?[!-/:-~\uFF01-\uFF0F\uFF1A-\uFF5E\u2018-\u201F\u3001-\u3002]+"
+#define BLANKS_AT_END "(?<![" BLANKS "])[" BLANKS "]++\\z"
+
 enum { TIDY = RECIPE_TIDY, MERGES = RECIPE_IGNORES_MERGES, BOS = RECIPE_ADDS_BOS, RAW = RECIPE_RAW };
 
 #define CLASSES(expression)           \
@@ -73,7 +81,7 @@ static const recipe recipes[] = {
     { "trillion granite-docling", { CLASSES(WORDS_OF_GPT2) }, 0 },
     { "smollm command-r", { CLASSES("\\p{N}"), CLASSES(WORDS_OF_GPT2) }, 0 },
     { "starcoder refact codeshell exaone minerva-7b mellum2", { CLASSES("\\p{N}"), CLASSES(WORDS_OF_GPT2) }, TIDY },
-    { "falcon", { CLASSES("[\\p{P}$+<=>^~|`]+"), CLASSES(WORDS_OF_GPT2), LITERALLY("[0-9][0-9][0-9]") }, TIDY },
+    { "falcon", { CLASSES(SIGNS), CLASSES(WORDS_OF_GPT2), LITERALLY("[0-9][0-9][0-9]") }, TIDY },
     { "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
       { CLASSES(WORDS_OF_GPT4("\\p{N}{1,3}")) },
       TIDY | MERGES | BOS },
@@ -118,9 +126,8 @@ static const recipe recipes[] = {
                 SIGNS_OF_GPT4 BLANKS_LAST) },
       RECIPE_MERGES_MAY_LACK },
     { "deepseek-llm",
-      { LITERALLY("[\\r\\n]"), LITERALLY("[" BLANKS "]?[A-Za-z" CASED_LETTERS "]+"),
-        LITERALLY("[" BLANKS "]?[!-/:-~\uFF01-\uFF0F\uFF1A-\uFF5E\u2018-\u201F\u3001-\u3002]+"),
-        LITERALLY("(?<![" BLANKS "])[" BLANKS "]++\\z"), LITERALLY(CJK_OF_DEEPSEEK), CLASSES("\\p{N}+") },
+      { LITERALLY("[\\r\\n]"), LITERALLY(CASED_OF_DEEPSEEK), LITERALLY(SIGNS_OF_DEEPSEEK), LITERALLY(BLANKS_AT_END),
+        LITERALLY(CJK_OF_DEEPSEEK), CLASSES("\\p{N}+") },
       0 },
     { "deepseek-coder",
       { LITERALLY("[\\r\\n]"), CLASSES("\\s?\\p{L}+"), CLASSES("\\s?\\p{P}+"), LITERALLY(CJK_OF_DEEPSEEK),
@@ -188,4 +195,65 @@ const recipe *recipe_at(size_t i)
 const char *recipe_words_of_gpt2(void)
 {
     return WORDS_OF_GPT2;
+}
+
+const char *recipe_signs(void)
+{
+    return SIGNS;
+}
+
+/* ---- As others write them */
+
+/* Control characters and signs that some files escape and others do not. */
+static const struct {
+    const char *filed, *here;
+} spellings[] = {
+    { "\r", "\\r" },
+    { "\n", "\\n" },
+    { "\t", "\\t" },
+    { "\\\"", "\"" },
+    { "\\/", "/" },
+    { "\\\\", "\\\\" }, /* so that what follows is not taken for escaped */
+    { CONTRACTIONS_FILED, CONTRACTIONS },
+};
+
+static const struct {
+    const char *filed, *here;
+} stand_ins[] = {
+    { WORDS_OF_GPT4O("\\p{M}", CONTRACTIONS "?", "\\p{N}{1,3}"), WORDS_OF_GPT4O("", CONTRACTIONS "?", "\\p{N}{1,3}") },
+    { WORDS_OF_GPT4O("\\p{M}", "", "\\p{N}"), WORDS_OF_GPT4O("", "", "\\p{N}") },
+    { "\\s?[A-Za-z" CASED_LETTERS "]+", CASED_OF_DEEPSEEK },
+    { "\\s?[!-/:-~\uFF01-\uFF0F\uFF1A-\uFF5E\u2018-\u201F\u3000-\u3002]+", SIGNS_OF_DEEPSEEK },
+    { "\\s+$", BLANKS_AT_END },
+    { "[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+", CJK_OF_DEEPSEEK },
+    { " ?[^(\\s|[.,!?\u2026\u3002\uFF0C\u3001\u0964\u06D4\u060C])]+", NO_SENTENCE_SIGNS },
+};
+
+const char *recipe_spelling(slice expression, arena *memory)
+{
+    enum { COUNT = sizeof spellings / sizeof *spellings };
+    buf out = { 0 };
+    while (expression.n) {
+        size_t i = 0, taken = 1;
+        while (i < COUNT && !slice_starts(expression, spellings[i].filed))
+            i++;
+        if (i < COUNT) {
+            taken = strlen(spellings[i].filed);
+            buf_text(&out, spellings[i].here);
+        } else {
+            buf_char(&out, *expression.p);
+        }
+        expression = (slice){ expression.p + taken, expression.n - taken };
+    }
+    const char *copy = buf_status(&out) == LORAC_OK ? arena_text(memory, out.p, out.n) : NULL;
+    buf_free(&out);
+    return copy;
+}
+
+const char *recipe_stand_in(const char *expression)
+{
+    for (size_t i = 0; i < sizeof stand_ins / sizeof *stand_ins; i++)
+        if (!strcmp(expression, stand_ins[i].filed))
+            return stand_ins[i].here;
+    return expression;
 }

@@ -3,6 +3,7 @@
 #ifndef LORAC_RECIPE_H
 #define LORAC_RECIPE_H
 
+#include "arena.h"
 #include "str.h"
 
 enum { RECIPE_STEPS = 6 };
@@ -41,5 +42,10 @@ const recipe *recipe_at(size_t i);      /* NULL after the last */
 size_t recipe_steps(const recipe *r);
 bool recipe_is(const recipe *r, const char *const *expressions, size_t count);
 const char *recipe_words_of_gpt2(void);
+const char *recipe_signs(void); /* what the pre-tokenizer Punctuation knows */
+/* An expression of a tokenizer.json in the words of the table; NULL without memory. */
+const char *recipe_spelling(slice expression, arena *memory);
+/* One that llama.cpp's pre-tokenizers have in its place, the nearest that it has; otherwise itself. */
+const char *recipe_stand_in(const char *expression);
 
 #endif

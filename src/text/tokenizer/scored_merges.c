@@ -100,21 +100,6 @@ json_t *merges_of_scores(const vocabulary *v, const float *scores)
 
 /* ---- Back */
 
-static int32_t merged_token(const vocabulary *v, const json_t *merge, buf *scratch)
-{
-    slice right = { json_string_value(merge), json_string_length(merge) }, left = { 0 };
-    buf_clear(scratch);
-    if (json_is_array(merge)) {
-        buf_text(scratch, json_string_value(json_array_get(merge, 0)));
-        buf_text(scratch, json_string_value(json_array_get(merge, 1)));
-    } else {
-        left = slice_cut(&right, ' ');
-        buf_slice(scratch, left);
-        buf_slice(scratch, right);
-    }
-    return (int32_t)map_find(&v->ids, buf_slice_of(scratch));
-}
-
 /* In how many ways two neighbours may become this token. A character without a token is a neighbour, too. */
 static int count_cuts(const vocabulary *v, int32_t id)
 {
@@ -134,30 +119,26 @@ static int count_cuts(const vocabulary *v, int32_t id)
     return count;
 }
 
-int scores_of_merges(const vocabulary *v, const json_t *merges, float *scores, bool *exact)
+int scores_of_merges(const vocabulary *v, const bpe_merge *merges, size_t count, float *scores, bool *exact)
 {
     int *seen = mem_new((size_t)v->count, sizeof *seen);
-    buf scratch = { 0 };
     int32_t last = -1, order = 0;
-    int status = seen ? LORAC_OK : fail_memory();
+    if (!seen)
+        return fail_memory();
     *exact = true;
-    for (size_t i = 0; status == LORAC_OK && *exact && i < json_array_size(merges); i++) {
-        int32_t id = merged_token(v, json_array_get(merges, i), &scratch);
-        status = buf_status(&scratch);
-        *exact = id >= 0 && (!seen[id] || id == last);
-        if (status != LORAC_OK || !*exact)
-            break;
+    for (size_t i = 0; *exact && i < count; i++) {
+        int32_t id = merges[i].id;
+        *exact = !seen[id] || id == last;
         if (!seen[id]++)
             scores[id] = (float)-order++;
         last = id;
     }
-    for (int32_t id = 0; status == LORAC_OK && *exact && id < v->count; id++) {
+    for (int32_t id = 0; *exact && id < v->count; id++) {
         if (is_merged(v, id))
             *exact = seen[id] == count_cuts(v, id);
         if (!seen[id])
             scores[id] = v->flags[id] & TOKEN_ADDED ? 0 : (float)-order;
     }
     mem_free(seen);
-    buf_free(&scratch);
-    return status;
+    return LORAC_OK;
 }

@@ -36,6 +36,8 @@ int gguf_read_unigram(gguf_reader *r);
 /* Tokens that llama.cpp knows by their text: changes their types, and adds those that end a generation. The roles are
  * read. */
 int gguf_read_known_tokens(gguf_reader *r);
+/* Whether llama.cpp takes a token of this text for the end of a generation, whatever the file says. */
+bool gguf_ends_by_text(slice token);
 /* Every token that a text may name, with the white space that it takes. */
 int gguf_add_special_tokens(gguf_reader *r);
 

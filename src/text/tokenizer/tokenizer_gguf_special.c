@@ -68,6 +68,11 @@ static const char *const ends_by_text =
     "<EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> "
     "<\uFF5Cend\u2581of\u2581sentence\uFF5C> [e~[";
 
+bool gguf_ends_by_text(slice token)
+{
+    return name_is_in(ends_by_text, token);
+}
+
 static int add_ends_by_text(gguf_reader *r)
 {
     for (slice rest = slice_of(ends_by_text); rest.n;) {

@@ -57,6 +57,11 @@ void unigram_be_single(unigram *u, float lowest)
     u->single = true;
 }
 
+const double *unigram_scores(const unigram *u)
+{
+    return u->scores;
+}
+
 void unigram_free(unigram *u)
 {
     if (!u)

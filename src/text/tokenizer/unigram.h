@@ -15,6 +15,8 @@ void unigram_free(unigram *u);
  * score. */
 void unigram_be_single(unigram *u, float lowest);
 
+const double *unigram_scores(const unigram *u); /* by id, as they were given */
+
 struct unigram_scratch;
 int unigram_word(const word_model *m, struct unigram_scratch **scratch, slice word, token_list *out);
 void unigram_scratch_free(struct unigram_scratch *s);

@@ -39,7 +39,7 @@ int unknown_add(const unknown_rule *u, token_list *out, slice word, size_t begin
 /* ---- Byte-pair encoding */
 
 typedef struct bpe_merge {
-    uint64_t pair;
+    uint64_t pair; /* the left token's id above the right one's */
     uint32_t rank_plus_one;
     int32_t id;
 } bpe_merge; /* 0: an empty slot */
@@ -63,6 +63,9 @@ void bpe_free(bpe *b);
 /* Adds "left right" of this rank. When the pair is there already it stays or gives way. */
 int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice right, uint32_t rank, bool last_wins,
                   const fault *where);
+
+/* The merges by rank; the two tokens of one are the halves of its pair. The caller frees the list. */
+int bpe_list_merges(const bpe *b, bpe_merge **out, size_t *count);
 
 /* ---- WordPiece: the longest token that begins the rest of the word, again and again */
 
