@@ -187,6 +187,15 @@ bool recipe_is(const recipe *r, const char *const *expressions, size_t count)
     return n == count;
 }
 
+bool recipe_step_is(const char *expression)
+{
+    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++)
+        for (size_t k = 0; k < recipe_steps(&recipes[i]); k++)
+            if (!strcmp(recipes[i].steps[k].expression, expression))
+                return true;
+    return false;
+}
+
 const recipe *recipe_at(size_t i)
 {
     return i < sizeof recipes / sizeof *recipes ? &recipes[i] : NULL;

@@ -119,35 +119,12 @@ static json_t *with_letters(const tokenizer *t, const gguf *g, const recipe *r)
                      bpe_model(t, (bpe_words){ .unknown = -1 }, merges_of_file(g)));
 }
 
-/* Do the merges make one token of every run of newlines that is one? llama.cpp does not ask them. */
-static int check_newlines(const tokenizer *t, bool *whole)
-{
-    word_model merging = t->model;
-    model_run *run;
-    merging.bpe.newlines_whole = false;
-    *whole = true;
-    int status = model_run_open(&run, &merging, ADDED_TOKEN_LONGEST);
-    for (int32_t id = 0; id < t->vocabulary.count && status == LORAC_OK && *whole; id++) {
-        slice token = t->vocabulary.token[id];
-        const word_token *made;
-        size_t count, newlines = 0;
-        while (newlines < token.n && token.p[newlines] == '\n')
-            newlines++;
-        if (!newlines || newlines < token.n)
-            continue;
-        status = model_word(run, token, &made, &count);
-        *whole = status == LORAC_OK && count == 1;
-    }
-    model_run_free(run);
-    return status;
-}
-
 /* Merges are listed, and blanks are U+2581. */
 static json_t *with_merged_blanks(const tokenizer *t, const gguf *g, const recipe *r, buf *notes)
 {
     json_t *before = json_array();
     bool whole = true;
-    if (r->traits & RECIPE_NEWLINES_WHOLE && check_newlines(t, &whole) != LORAC_OK) {
+    if (r->traits & RECIPE_NEWLINES_WHOLE && word_model_merges_newlines(&t->model, &whole) != LORAC_OK) {
         json_decref(before);
         return NULL;
     }

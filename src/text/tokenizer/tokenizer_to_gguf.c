@@ -109,6 +109,15 @@ int gguf_hide_token(gguf_export *e, size_t id)
     return fill(e, id, "UNUSED");
 }
 
+static int type_of(const tokenizer *t, int32_t id)
+{
+    uint8_t flags = t->vocabulary.flags[id];
+    int byte = t->model.unknown.by_bytes ? byte_of_token(t->vocabulary.token[id]) : -1;
+    if (flags & TOKEN_ADDED)
+        return flags & TOKEN_SPECIAL ? TYPE_CONTROL : TYPE_USER_DEFINED;
+    return byte >= 0 && t->model.unknown.bytes[byte] == id ? TYPE_BYTE : TYPE_NORMAL;
+}
+
 static int fill_tokens(gguf_export *e)
 {
     const vocabulary *v = &e->t->vocabulary;
@@ -117,9 +126,8 @@ static int fill_tokens(gguf_export *e)
             TRY(fill(e, id, "PAD"));
             continue;
         }
-        uint8_t flags = v->flags[id];
         e->tokens[id] = v->token[id];
-        e->types[id] = !(flags & TOKEN_ADDED) ? TYPE_NORMAL : flags & TOKEN_SPECIAL ? TYPE_CONTROL : TYPE_USER_DEFINED;
+        e->types[id] = type_of(e->t, (int32_t)id);
     }
     return LORAC_OK;
 }
@@ -128,18 +136,14 @@ int gguf_type_scored(gguf_export *e, const double *scores)
 {
     const tokenizer *t = e->t;
     int32_t unknown = t->model.unknown.id >= 0 ? t->model.unknown.id : t->roles[TOKEN_UNK];
+    e->scored = true;
     for (int32_t id = 0; id < t->vocabulary.count; id++) {
-        bool usable = !isnan(scores[id]);
         if (id == unknown)
             e->types[id] = TYPE_UNKNOWN;
-        else if (e->types[id] != TYPE_NORMAL)
-            continue;
-        else if (byte_of_token(e->tokens[id]) >= 0 && t->model.unknown.bytes[byte_of_token(e->tokens[id])] == id)
-            e->types[id] = TYPE_BYTE;
-        else if (!usable)
-            TRY(gguf_hide_token(e, (size_t)id));
-        if (usable)
+        if (!isnan(scores[id]))
             e->scores[id] = (float)scores[id];
+        else if (e->types[id] == TYPE_NORMAL)
+            TRY(gguf_hide_token(e, (size_t)id));
     }
     return LORAC_OK;
 }
@@ -193,15 +197,11 @@ static void note_added(const gguf_export *e)
 
 /* ---- Around a text, and its end */
 
-typedef struct around {
-    int32_t before, after; /* -1: none */
-} around;
-
-static int find_around(const gguf_export *e, around *out)
+static int find_around(gguf_export *e)
 {
     const tokenizer *t = e->t;
     size_t counts[2] = { 0 };
-    *out = (around){ -1, -1 };
+    e->before = e->after = -1;
     for (size_t i = 0; i < t->post_count; i++) {
         if (t->post[i].kind != POST_TEMPLATE)
             continue;
@@ -209,7 +209,7 @@ static int find_around(const gguf_export *e, around *out)
         for (size_t k = 0; k < t->post[i].single_count; k++) {
             int32_t id = t->post[i].single[k].id;
             if (id >= 0) {
-                *(behind ? &out->after : &out->before) = id;
+                *(behind ? &e->after : &e->before) = id;
                 counts[behind]++;
             }
             behind |= id < 0;
@@ -247,21 +247,19 @@ static void put_id(gguf_writer *w, const char *key, int32_t id)
 static int put_roles(const gguf_export *e, bool bert)
 {
     const tokenizer *t = e->t;
-    around ids;
-    TRY(find_around(e, &ids));
-    if (bert && (ids.before < 0 || ids.after < 0))
+    if (bert && (e->before < 0 || e->after < 0))
         return gguf_refuse(e, "post_processor", NULL,
                            "llama.cpp puts a token before and behind every text of WordPiece");
-    int32_t bos = ids.before >= 0 ? ids.before : t->roles[TOKEN_BOS];
-    int32_t eos = ids.after >= 0 && !bert ? ids.after : t->roles[TOKEN_EOS];
+    int32_t bos = e->before >= 0 ? e->before : t->roles[TOKEN_BOS];
+    int32_t eos = e->after >= 0 && !bert ? e->after : t->roles[TOKEN_EOS];
     put_id(e->w, "tokenizer.ggml.bos_token_id", bos);
     put_id(e->w, "tokenizer.ggml.eos_token_id", eos);
     put_id(e->w, "tokenizer.ggml.unknown_token_id",
            t->model.unknown.id >= 0 ? t->model.unknown.id : t->roles[TOKEN_UNK]);
     put_id(e->w, "tokenizer.ggml.padding_token_id", t->roles[TOKEN_PAD]);
-    put_id(e->w, "tokenizer.ggml.seperator_token_id", bert ? ids.after : -1); /* the key's own spelling */
-    gguf_put_bool(e->w, "tokenizer.ggml.add_bos_token", ids.before >= 0);
-    gguf_put_bool(e->w, "tokenizer.ggml.add_eos_token", ids.after >= 0);
+    put_id(e->w, "tokenizer.ggml.seperator_token_id", bert ? e->after : -1); /* the key's own spelling */
+    gguf_put_bool(e->w, "tokenizer.ggml.add_bos_token", e->before >= 0);
+    gguf_put_bool(e->w, "tokenizer.ggml.add_eos_token", e->after >= 0);
     put_more_ends(e, eos);
     return LORAC_OK;
 }
@@ -292,14 +290,14 @@ static int put_model(gguf_export *e)
 
 static int put_all(gguf_export *e)
 {
-    bool scored = e->t->model.kind == MODEL_UNIGRAM || (e->t->model.kind == MODEL_BPE && !has_letters(e->t));
     if (!e->tokens || !e->types || !e->scores)
         return fail_memory();
     TRY(fill_tokens(e));
+    TRY(find_around(e));
     TRY(put_model(e));
     gguf_put_text_array(e->w, "tokenizer.ggml.tokens", e->tokens, e->count);
     gguf_put_i32_array(e->w, "tokenizer.ggml.token_type", e->types, e->count);
-    if (scored)
+    if (e->scored)
         gguf_put_f32_array(e->w, "tokenizer.ggml.scores", e->scores, e->count);
     TRY(put_roles(e, e->t->model.kind == MODEL_WORDPIECE));
     note_added(e);

@@ -12,8 +12,10 @@ typedef struct gguf_export {
     size_t count; /* tokens, with those that fill up the embedding */
     slice *tokens;
     int32_t *types;
-    float *scores; /* written where the model is one of scores */
-    buf *notes;    /* lines; or NULL */
+    float *scores;
+    bool scored;           /* the scores are written */
+    int32_t before, after; /* ids around a text; -1: none */
+    buf *notes;            /* lines; or NULL */
     arena memory;
 } gguf_export;
 
@@ -38,7 +40,7 @@ int gguf_put_bert(gguf_export *e);
 
 /* Shared by the last three. A token of this id becomes one that no text can be cut into. */
 int gguf_hide_token(gguf_export *e, size_t id);
-/* Types of tokens of scores: the unknown one, bytes, and those without a score, which are hidden. */
+/* The scores by id. A token without one (NaN) that is of no other type is hidden. */
 int gguf_type_scored(gguf_export *e, const double *scores);
 /* User-defined symbols of the sentencepiece library: with blanks as they are in a text. */
 int gguf_unescape_user_defined(gguf_export *e, bool prefixed);

@@ -87,16 +87,18 @@ static int name_splits(gguf_export *e, const recipe **out)
     size_t count;
     bool ignore_merges = e->t->model.bpe.ignore_merges, blurred = false;
     TRY(list_splits(e, expressions, &count));
-    const char *last = count ? expressions[count - 1] : "ByteLevel (use_regex: false)";
+    const char *odd = count ? expressions[count - 1] : "ByteLevel (use_regex: false)";
     *out = find_recipe(expressions, count, ignore_merges);
     for (size_t i = 0; i < count && !*out; i++) {
         const char *filed = expressions[i];
         expressions[i] = recipe_stand_in(filed);
+        if (!recipe_step_is(expressions[i]))
+            odd = filed;
         blurred |= strstr(filed, marks) && !strstr(expressions[i], marks);
         *out = find_recipe(expressions, count, ignore_merges);
     }
     if (!*out)
-        return gguf_refuse(e, "pre_tokenizer", last, "llama.cpp has no name for this pre-tokenizer");
+        return gguf_refuse(e, "pre_tokenizer", odd, "llama.cpp has no name for this pre-tokenizer");
     if (blurred)
         gguf_note(e, "marks (category M) are no part of words, as in llama.cpp's pre-tokenizer for this expression");
     return LORAC_OK;
@@ -246,6 +248,36 @@ static void note_blanks(const gguf_export *e, const blanks *b)
         gguf_note(e, "a text that begins with a blank gets one more in front of it");
 }
 
+/* Does a token go on behind a newline, or begin before one? */
+static bool crosses_lines(slice token)
+{
+    size_t newlines = 0;
+    for (size_t i = 0; i < token.n; i++)
+        newlines += token.p[i] == '\n';
+    return newlines && newlines < token.n;
+}
+
+/* Merges without scores. llama.cpp has two pre-tokenizers that leave a text as it is but for its lines: one that asks
+ * the merges about newlines, and Gemma 4's, which does not, and always puts a token before a text. */
+static int put_raw(gguf_export *e, const blanks *b)
+{
+    const vocabulary *v = &e->t->vocabulary;
+    bool whole;
+    if (b->prefixed)
+        return gguf_refuse(e, "model.merges", NULL,
+                           "the merges are not those of scores, which is what llama.cpp merges by");
+    for (int32_t id = 0; id < v->count; id++)
+        if (!(v->flags[id] & TOKEN_ADDED) && crosses_lines(v->token[id]))
+            return gguf_refuse(e, "model.vocab", NULL,
+                               "llama.cpp cuts a text at its line ends, and a token reaches over one");
+    TRY(word_model_merges_newlines(&e->t->model, &whole));
+    bool gemma = whole && e->before >= 0;
+    e->scored = false;
+    gguf_put_text(e->w, "tokenizer.ggml.model", slice_of(gemma ? "gemma4" : "gpt2"));
+    gguf_put_text(e->w, "tokenizer.ggml.pre", slice_of(gemma ? "gemma4" : "sarvam-moe"));
+    return put_merges(e);
+}
+
 int gguf_put_blanks(gguf_export *e)
 {
     blanks b = { 0 };
@@ -260,8 +292,7 @@ int gguf_put_blanks(gguf_export *e)
         return gguf_refuse(e, "model.ignore_merges", NULL, "llama.cpp always merges with this model");
     TRY(put_scores(e, &exact));
     if (!exact)
-        return gguf_refuse(e, "model.merges", NULL,
-                           "the merges are not those of scores, which is what llama.cpp merges by");
+        return put_raw(e, &b);
     gguf_put_text(e->w, "tokenizer.ggml.model", slice_of("llama"));
     gguf_put_text(e->w, "tokenizer.ggml.pre", slice_of("default"));
     gguf_put_bool(e->w, "tokenizer.ggml.add_space_prefix", b.prefixed);

@@ -111,7 +111,7 @@ static void note_blanks(const gguf_export *e, const unigram_steps *u)
 {
     if (u->prefixed && u->first)
         gguf_note(e, "every part of a text between special tokens gets a blank in front, not the first alone");
-    if (u->prefixed && u->unless && !u->squeezed)
+    if (u->prefixed && u->unless && !u->squeezed && !u->words)
         gguf_note(e, "a text that begins with a blank gets one more in front of it");
     if (u->tails && !u->words)
         gguf_note(e, "blanks at the end of a text are dropped");
@@ -180,6 +180,8 @@ static int read_bert_normalisers(const gguf_export *e, bert_steps *b)
         return gguf_refuse(e, "normalizer", "NFD", "llama.cpp decomposes characters only to drop their accents");
     if (!b->chinese)
         return gguf_refuse(e, "normalizer", "handle_chinese_chars", "llama.cpp takes every ideograph for a word");
+    if (b->accents)
+        gguf_note(e, "of a character with accents the first part is kept, which for Hangul is another one");
     if (!b->clean)
         gguf_note(e, "control characters are dropped (clean_text)");
     return LORAC_OK;

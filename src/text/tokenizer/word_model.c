@@ -232,3 +232,31 @@ void word_model_free(word_model *m)
     bpe_free(&m->bpe);
     unigram_free(m->unigram);
 }
+
+static bool is_newlines(slice token)
+{
+    size_t n = 0;
+    while (n < token.n && token.p[n] == '\n')
+        n++;
+    return n && n == token.n;
+}
+
+int word_model_merges_newlines(const word_model *m, bool *whole)
+{
+    word_model merging = *m;
+    const vocabulary *v = m->vocabulary;
+    model_run *run;
+    merging.bpe.newlines_whole = false;
+    *whole = true;
+    int status = model_run_open(&run, &merging, ADDED_TOKEN_LONGEST);
+    for (int32_t id = 0; id < v->count && status == LORAC_OK && *whole; id++) {
+        const word_token *made;
+        size_t count;
+        if (!is_newlines(v->token[id]) || v->flags[id] & TOKEN_ADDED)
+            continue;
+        status = model_word(run, v->token[id], &made, &count);
+        *whole = status == LORAC_OK && count == 1;
+    }
+    model_run_free(run);
+    return status;
+}

@@ -110,6 +110,9 @@ void model_run_free(model_run *r);
 /* The tokens of one word, valid until the next call. */
 int model_word(model_run *r, slice word, const word_token **tokens, size_t *count);
 
+/* Do the merges make one token of every run of newlines that is one? *whole is true then. */
+int word_model_merges_newlines(const word_model *m, bool *whole);
+
 /* Each appends the tokens of one word; its scratch starts as {0} and is freed with its own function. */
 struct bpe_scratch;
 int bpe_word(const word_model *m, struct bpe_scratch **scratch, slice word, token_list *out);

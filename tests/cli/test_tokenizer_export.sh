@@ -1,0 +1,112 @@
+#!/bin/bash
+# Tokenizers in the other format: a model's folder with each kind of tokenizer becomes a GGUF file, and that a folder again; all three give the
+# same ids. What llama.cpp cannot do is refused by name, or told.
+set -uo pipefail
+# shellcheck source=tests/cli/common.bash
+. "$(dirname "$0")/common.bash"
+
+tokenizers=tests/golden/tokenizers models=tests/golden/sentencepiece model=$work/model
+
+cat >"$work/rows.jsonl" <<'ROWS'
+{"text": ""}
+{"text": "The quick brown fox jumps over the lazy dog."}
+{"text": "Please book a table for two at seven, or at 19:30; it'll rain!"}
+{"text": "they've ASKED for 12 eggs & 3450 more (see #7)"}
+{"text": "a  b   c"}
+{"text": "first line\nsecond line\n\nthird"}
+{"text": "naïve café, Übergrößen, œuvre"}
+{"text": "Привет, мир — 你好，世界。"}
+{"text": "if (a && b) { return x[1] + 2.5e-3; }"}
+{"text": "x\ttab 😀"}
+ROWS
+
+# make_model FILE...: the tiny model with these files for its tokenizer; its vocabulary has more rows than they have tokens.
+make_model() {
+    rm -rf "$model"
+    mkdir "$model"
+    cp "$@" examples/tiny-llama/config.json examples/tiny-llama/model.safetensors "$model"
+    rm -f "$model/expected.json"
+}
+
+ids() { run 0 tokenize -m "$1" --jsonl "$work/rows.jsonl" && cp "$out" "$2"; }
+
+# check NAME: through GGUF and back, with the same ids. "once" as the second argument: not back.
+check() {
+    ids "$model" "$work/before"
+    run 0 export -m "$model" --to gguf -o "$work/$1.gguf"
+    cp "$err" "$work/$1.notes"
+    ids "$work/$1.gguf" "$work/between"
+    same "$work/before" "$work/between"
+    [ "${2-}" = once ] && return
+    run 0 merge -m "$work/$1.gguf" -o "$work/$1"
+    ids "$work/$1" "$work/after"
+    same "$work/before" "$work/after"
+}
+
+# refused COMPONENT: with the exit code for files that are not right, before anything is written.
+refused() {
+    run 3 export -m "$model" --to gguf -o "$work/refused.gguf"
+    err_has "$1"
+    err_has 'Write a Hugging Face folder instead'
+    missing "$work/refused.gguf"
+}
+
+# ---- tokenizer.json
+for name in gpt2 llama3 qwen2 smollm bloom deepseek_v3 gemma t5 xlm_roberta bert_uncased; do
+    make_model "$tokenizers/$name"/*
+    check "$name"
+done
+
+# ---- Files from before it
+for name in vocab_json_deberta vocab_json_cohere vocab_txt; do
+    make_model "$tokenizers/$name"/*
+    check "$name"
+done
+make_model "$models/bpe_bytes/tokenizer.model"
+check bpe_bytes
+make_model "$models/unigram/tokenizer.model"
+check unigram
+
+# Llama's class: what follows a special token gets a blank in llama.cpp alone.
+printf '{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true}' >"$work/tokenizer_config.json"
+make_model "$models/bpe_bytes/tokenizer.model" "$work/tokenizer_config.json"
+check llama
+grep -q 'every part of a text between special tokens gets a blank in front' "$work/llama.notes" || fail "no note"
+
+# The whole way of such a model: the same text from the folder and from both files.
+text_of() { run 0 generate -m "$1" -p "The kettle" --max-tokens 24 --temperature 0 && cp "$out" "$2"; }
+run 0 merge -m "$model" -o "$work/merged.gguf" --outtype f32
+text_of "$model" "$work/text"
+text_of "$work/llama.gguf" "$work/text-of-gguf"
+text_of "$work/merged.gguf" "$work/text-of-merged"
+text_of "$work/llama" "$work/text-of-back"
+for other in gguf merged back; do
+    same "$work/text" "$work/text-of-$other"
+done
+
+# ---- Refused by name
+make_model "$models/bpe/tokenizer.model"
+refused 'precompiled_charsmap'
+make_model "$models/bpe_suffix/tokenizer.model"
+refused 'remove_extra_whitespaces'
+make_model "$models/unigram_bytes/tokenizer.model"
+refused 'model.byte_fallback'
+make_model "$models/unigram_plain/tokenizer.model"
+refused 'add_dummy_prefix'
+while read -r name component; do
+    make_model "$tokenizers/$name"/*
+    refused "$component"
+done <<'REFUSED'
+albert normalizer; found Replace
+bert_multilingual normalizer; found handle_chinese_chars
+clip model.end_of_word_suffix
+distil pre_tokenizer; found Whitespace
+llama2 model.merges
+metaspace_always model.byte_fallback
+normalised_bytes normalizer; found NFD
+roberta pre_tokenizer; found add_prefix_space
+ruby pre_tokenizer; found
+words_length model; found WordLevel
+REFUSED
+
+finish
