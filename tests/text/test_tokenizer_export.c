@@ -65,12 +65,26 @@ static json_t *read_texts(void)
     return texts;
 }
 
-static void expect_same_ids(const char *name, const tokenizer *one, const tokenizer *other, const json_t *texts)
+/* Has the text any of these parts, which are separated by blanks? */
+static bool has_any(slice text, const char *parts)
+{
+    for (slice rest = slice_of(parts), part; rest.n;) {
+        part = slice_cut(&rest, ' ');
+        if (memmem(text.p, text.n, part.p, part.n))
+            return true;
+    }
+    return false;
+}
+
+static void expect_same_ids(const char *name, const tokenizer *one, const tokenizer *other, const json_t *texts,
+                            const char *except)
 {
     encoding a = { 0 }, b = { 0 };
     for (size_t i = 0; i < json_array_size(texts); i++) {
         const json_t *text = json_array_get(texts, i);
         slice s = { json_string_value(text), json_string_length(text) };
+        if (has_any(s, except))
+            continue;
         encoding_clear(&a);
         encoding_clear(&b);
         assert_ok(tokenizer_encode(one, s, -1, &a));
@@ -95,17 +109,18 @@ static void expect_same_ends(const tokenizer *one, const tokenizer *other)
     }
 }
 
-static void check_saved(const char *file, const json_t *texts, bool and_back)
+/* Texts with a part in `except` have other ids there, as a note says. */
+static void check_saved(const char *file, const json_t *texts, bool and_back, const char *except)
 {
     tokenizer *original = open_gguf(file), *saved, *again = NULL;
     assert_ok(save(file));
     assert_ok(tokenizer_open_folder(&saved, folder));
-    expect_same_ids(file, original, saved, texts);
+    expect_same_ids(file, original, saved, texts, except);
     expect_same_ends(original, saved);
     if (and_back) {
         assert_ok(save_back(saved));
         again = open_gguf(back);
-        expect_same_ids(file, original, again, texts);
+        expect_same_ids(file, original, again, texts, except);
     }
     tokenizer_free(original);
     tokenizer_free(saved);
@@ -116,10 +131,17 @@ static void test_there_and_back(void **state)
 {
     (void)state;
     json_t *texts = read_texts();
-    check_saved(VOCABULARIES "gpt2.gguf", texts, true);
-    check_saved(VOCABULARIES "llama.gguf", texts, true);
+    check_saved(VOCABULARIES "gpt2.gguf", texts, true, "");
+    check_saved(VOCABULARIES "llama.gguf", texts, true, "");
     /* Its tokens take white space on their right, which llama.cpp knows by the model's name alone. */
-    check_saved(VOCABULARIES "phi3.gguf", texts, false);
+    check_saved(VOCABULARIES "phi3.gguf", texts, false, "");
+    /* Its merges do not make this token. */
+    check_saved(VOCABULARIES "gemma4.gguf", texts, true, "\n\n");
+    /* Hangul and one other that decompose into several parts; controls that are white space, too. */
+    check_saved(VOCABULARIES "bert.gguf", texts, true, "\uAC00 \uD55C \U00011938 \xC2\x85 \v \u1100");
+    check_saved(VOCABULARIES "bert_cased.gguf", texts, true, "\xC2\x85 \v");
+    check_saved(VOCABULARIES "t5.gguf", texts, true, "");
+    check_saved(VOCABULARIES "t5_spaces.gguf", texts, true, "");
     json_decref(texts);
 }
 
@@ -131,19 +153,28 @@ static void test_published(void **state)
         skip();
     }
     json_t *texts = read_texts();
-    check_saved(PUBLISHED, texts, true);
+    check_saved(PUBLISHED, texts, true, "");
     json_decref(texts);
 }
 
+/* Pre-tokenizers that are no list of expressions, or see the text without the byte alphabet. */
 static void test_refused(void **state)
 {
-    static const char *const names[] = { "gemma4", "bert", "t5" };
-    char file[512];
+    static const char *const names[][2] = { { "gpt2", "superbpe" },
+                                            { "gpt2", "afmoe" },
+                                            { "whitespace", "whitespace" } };
+    const slice tokens[] = { slice_of("a"), slice_of("b") };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(file, sizeof file, VOCABULARIES "%s.gguf", names[i]);
-        assert_int_equal(save(file), LORAC_ERROR_USAGE);
-        assert_contains(lorac_last_error()->message, names[i]);
+        gguf_writer *w;
+        assert_ok(gguf_begin(&w, back));
+        gguf_put_text(w, "tokenizer.ggml.model", slice_of(names[i][0]));
+        gguf_put_text(w, "tokenizer.ggml.pre", slice_of(names[i][1]));
+        gguf_put_text_array(w, "tokenizer.ggml.tokens", tokens, 2);
+        gguf_put_text_array(w, "tokenizer.ggml.merges", NULL, 0);
+        assert_ok(gguf_finish(w));
+        assert_int_equal(save(back), LORAC_ERROR_DATA);
+        assert_contains(lorac_last_error()->message, names[i][1]);
         assert_contains(lorac_last_error()->message, "cannot be written as tokenizer.json");
     }
 }
@@ -152,17 +183,20 @@ static void test_refused(void **state)
 static void expect_no_scores(const char *merges)
 {
     static const char *const start =
-        "{\"added_tokens\":[],\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" "
-        "\"},\"content\":\"\u2581\"},"
+        "{\"added_tokens\":[],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":"
+        "\"\u2581\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\u2581\"}]},"
         "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"bc\":4,"
-        "\"abc\":5,\"\u2581\":6},\"merges\":[";
+        "\"abc\":5,\"\u2581\":6";
     tokenizer *t;
     buf text = { 0 }, path = { 0 };
-    buf_format(&text, "%s%s]}}", start, merges);
+    buf_text(&text, start);
+    for (int byte = 0; byte < 256; byte++)
+        buf_format(&text, ",\"<0x%02X>\":%d", byte, 7 + byte);
+    buf_format(&text, "},\"merges\":[%s]}}", merges);
     buf_format(&path, "%s/tokenizer.json", folder);
     assert_ok(file_write(path.p, text.p, text.n));
     assert_ok(tokenizer_open_folder(&t, folder));
-    assert_int_equal(save_back(t), LORAC_ERROR_USAGE);
+    assert_int_equal(save_back(t), LORAC_ERROR_DATA);
     assert_contains(lorac_last_error()->message, "the merges are not those of scores");
     tokenizer_free(t);
     buf_free(&text);

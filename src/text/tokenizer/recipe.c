@@ -206,6 +206,11 @@ const char *recipe_words_of_gpt2(void)
     return WORDS_OF_GPT2;
 }
 
+const char *recipe_lines(void)
+{
+    return LINES;
+}
+
 const char *recipe_signs(void)
 {
     return SIGNS;

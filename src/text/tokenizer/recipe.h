@@ -43,6 +43,7 @@ size_t recipe_steps(const recipe *r);
 bool recipe_is(const recipe *r, const char *const *expressions, size_t count);
 bool recipe_step_is(const char *expression); /* is it a step of any? */
 const char *recipe_words_of_gpt2(void);
+const char *recipe_lines(void); /* a text's lines and what is between them */
 const char *recipe_signs(void); /* what the pre-tokenizer Punctuation knows */
 /* An expression of a tokenizer.json in the words of the table; NULL without memory. */
 const char *recipe_spelling(slice expression, arena *memory);

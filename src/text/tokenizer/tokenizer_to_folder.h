@@ -6,6 +6,11 @@
 #include "recipe.h"
 #include "tokenizer_parts.h"
 
+/* What stands in for llama.cpp's care for blanks with a unigram model: they go at both ends; and the one in front of a
+ * text goes where there is nothing but blanks. */
+#define BLANKS_AT_ENDS "\\A +| +\\z"
+#define BLANK_BEFORE_BLANKS "\\A\u2581(?=\u2581*\\z)"
+
 json_t *json_of_slice(slice s);
 /* "single" of a TemplateProcessing: the added ids around the text. Null where there are none. */
 json_t *json_of_surroundings(const tokenizer *t);

@@ -196,12 +196,14 @@ static json_t *bert_tokens(const tokenizer *t)
     return NULL;
 }
 
-static json_t *with_words(const tokenizer *t)
+static json_t *with_words(const tokenizer *t, buf *notes)
 {
     const split_step *words = &t->split[0];
     json_t *tokens = bert_tokens(t);
     if (!tokens)
         return NULL;
+    if (words->accents)
+        note(t, notes, "Hangul and other characters of several parts get other ids, which are those of BERT");
     return json_pack("{s:{s:s,s:b,s:b,s:b,s:b},s:{s:s},s:o,s:{s:s,s:s,s:b},s:{s:s,s:o,s:s,s:i,s:o}}", "normalizer",
                      "type", "BertNormalizer", "clean_text", 1, "handle_chinese_chars", 1, "strip_accents",
                      (int)words->accents, "lowercase", (int)words->lowercase, "pre_tokenizer", "type",
@@ -256,14 +258,14 @@ static json_t *with_scores(const tokenizer *t, buf *notes)
              "the rules of precompiled_charsmap see whole grapheme clusters: texts with combining marks may get other "
              "ids");
     if (blanks->squeeze) {
-        add_replace(before, regex("\\A +| +\\z"), "");
+        add_replace(before, regex(BLANKS_AT_ENDS), "");
         add_replace(before, regex(" {2,}"), " ");
     }
     if (prefix)
         json_array_append_new(before, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", mark));
     add_replace(before, text(" "), mark);
     if (prefix && !blanks->squeeze)
-        add_replace(before, regex("\\A\u2581(?=\u2581*\\z)"), "");
+        add_replace(before, regex(BLANK_BEFORE_BLANKS), "");
     return json_pack("{s:o,s:n,s:o,s:o,s:{s:s,s:i,s:b,s:o}}", "normalizer", sequence("normalizers", before),
                      "pre_tokenizer", "post_processor", json_of_surroundings(t), "decoder", blanks_decoder(prefix),
                      "model", "type", "Unigram", "unk_id", (int)t->model.unknown.id, "byte_fallback", 0, "vocab",
@@ -278,7 +280,7 @@ json_t *json_of_model(const tokenizer *t, const gguf *g, slice model, const reci
     if (slice_is(model, "llama"))
         return with_scored_blanks(t);
     if (slice_is(model, "bert"))
-        return with_words(t);
+        return with_words(t, notes);
     if (slice_is(model, "t5"))
         return with_scores(t, notes);
     bool raw = r && r->traits & RECIPE_RAW, escapes = r && r->traits & RECIPE_ESCAPES;

@@ -42,14 +42,14 @@ static int put_merges(gguf_export *e)
 /* What one step isolates, in the words of the recipes. */
 static int step_expression(gguf_export *e, const split_step *step, const char **out)
 {
-    bool isolates = step->behaviour == SPLIT_ISOLATED, joins = step->behaviour == SPLIT_CONTIGUOUS;
+    bool alone = step->behaviour == SPLIT_ISOLATED, joins = step->behaviour == SPLIT_CONTIGUOUS;
     *out = NULL;
-    if (step->kind == SPLIT_PATTERN && isolates && !step->invert && !step->pattern.literal.p) {
+    if (step->kind == SPLIT_PATTERN && alone && !step->invert && !step->pattern.literal.p) {
         *out = recipe_spelling(step->pattern.expression, &e->memory);
         return *out ? LORAC_OK : fail_memory();
     }
-    if (step->kind == SPLIT_CHARACTERS && step->is_match == character_is_number && (isolates || joins))
-        *out = isolates ? "\\p{N}" : "\\p{N}+";
+    if (step->kind == SPLIT_CHARACTERS && step->is_match == character_is_number && (alone || joins))
+        *out = alone ? "\\p{N}" : "\\p{N}+";
     if (step->kind == SPLIT_CHARACTERS && step->is_match == character_is_punctuation && joins)
         *out = recipe_signs();
     return *out ? LORAC_OK : gguf_leave_split(e, step);
@@ -133,6 +133,7 @@ typedef struct blanks {
     bool prefixed;           /* one more in front of a text */
     bool first, unless;      /* of the whole text alone; unless there is one */
     bool cut;                /* every word of its own */
+    bool lines;              /* every line, too */
     bool from_sentencepiece; /* the library's own way */
 } blanks;
 
@@ -172,6 +173,12 @@ static bool cuts_at(const split_step *step, const char *literal)
     return step->kind == SPLIT_PATTERN && !step->invert && slice_is(step->pattern.literal, literal);
 }
 
+static bool isolates(const split_step *step, const char *expression)
+{
+    return step->kind == SPLIT_PATTERN && step->behaviour == SPLIT_ISOLATED && !step->invert &&
+           slice_is(step->pattern.expression, expression);
+}
+
 static void add_prefix(const split_step *step, blanks *b)
 {
     if (b->prefixed) /* it is there already */
@@ -192,6 +199,8 @@ static int read_splits(const gguf_export *e, blanks *b)
             add_prefix(step, b);
         else if (cuts_at(step, "\u2581") && b->written && step->behaviour == SPLIT_MERGED_WITH_NEXT)
             b->cut = true;
+        else if (isolates(step, recipe_lines()))
+            b->lines = true;
         else if (!(cuts_at(step, " ") && b->written)) /* which finds nothing: there is no blank left */
             return gguf_leave_split(e, step);
     }
@@ -249,27 +258,30 @@ static void note_blanks(const gguf_export *e, const blanks *b)
 }
 
 /* Does a token go on behind a newline, or begin before one? */
-static bool crosses_lines(slice token)
+static bool crosses_lines(const vocabulary *v)
 {
-    size_t newlines = 0;
-    for (size_t i = 0; i < token.n; i++)
-        newlines += token.p[i] == '\n';
-    return newlines && newlines < token.n;
+    for (int32_t id = 0; id < v->count; id++) {
+        slice token = v->token[id];
+        size_t newlines = 0;
+        for (size_t i = 0; i < token.n; i++)
+            newlines += token.p[i] == '\n';
+        if (newlines && newlines < token.n && !(v->flags[id] & TOKEN_ADDED))
+            return true;
+    }
+    return false;
 }
 
 /* Merges without scores. llama.cpp has two pre-tokenizers that leave a text as it is but for its lines: one that asks
  * the merges about newlines, and Gemma 4's, which does not, and always puts a token before a text. */
-static int put_raw(gguf_export *e, const blanks *b)
+static int put_raw(gguf_export *e, const blanks *b, bool crossing)
 {
-    const vocabulary *v = &e->t->vocabulary;
     bool whole;
     if (b->prefixed)
         return gguf_refuse(e, "model.merges", NULL,
                            "the merges are not those of scores, which is what llama.cpp merges by");
-    for (int32_t id = 0; id < v->count; id++)
-        if (!(v->flags[id] & TOKEN_ADDED) && crosses_lines(v->token[id]))
-            return gguf_refuse(e, "model.vocab", NULL,
-                               "llama.cpp cuts a text at its line ends, and a token reaches over one");
+    if (crossing && !b->lines)
+        return gguf_refuse(e, "model.vocab", NULL,
+                           "llama.cpp cuts a text at its line ends, and a token reaches over one");
     TRY(word_model_merges_newlines(&e->t->model, &whole));
     bool gemma = whole && e->before >= 0;
     e->scored = false;
@@ -291,8 +303,9 @@ int gguf_put_blanks(gguf_export *e)
     if (e->t->model.bpe.ignore_merges)
         return gguf_refuse(e, "model.ignore_merges", NULL, "llama.cpp always merges with this model");
     TRY(put_scores(e, &exact));
-    if (!exact)
-        return put_raw(e, &b);
+    bool crossing = crosses_lines(&e->t->vocabulary);
+    if (!exact || (b.lines && crossing))
+        return put_raw(e, &b, crossing);
     gguf_put_text(e->w, "tokenizer.ggml.model", slice_of("llama"));
     gguf_put_text(e->w, "tokenizer.ggml.pre", slice_of("default"));
     gguf_put_bool(e->w, "tokenizer.ggml.add_space_prefix", b.prefixed);

@@ -2,6 +2,7 @@
  * happens to blanks), and WordPiece ("bert": its tokens with U+2581 where a word begins, and nothing where it goes on).
  */
 #include "character_sets.h"
+#include "tokenizer_to_folder.h"
 #include "tokenizer_to_gguf.h"
 
 #include <math.h>
@@ -11,9 +12,9 @@
 
 typedef struct unigram_steps {
     const precompiled *rules;
-    bool written, prefixed, squeezed;
+    bool written, prefixed;
+    bool squeezed, trimmed;  /* blanks, between words and at the ends */
     bool words;              /* cut at white space, which goes */
-    bool tails;              /* blanks at the ends stay */
     bool first, unless;      /* the prefix: of the whole text alone, unless there is one */
     bool from_sentencepiece; /* the library's own way */
 } unigram_steps;
@@ -24,7 +25,7 @@ static int read_spacing(const gguf_export *e, const sentencepiece_spacing *s, un
     u->rules = s->rules;
     u->written = s->escape;
     u->prefixed = s->add_prefix;
-    u->squeezed = s->squeeze;
+    u->squeezed = u->trimmed = s->squeeze;
     if (s->add_suffix)
         return gguf_refuse(e, "trainer_spec", "treat_whitespace_as_suffix", "llama.cpp has no key for it");
     if (s->squeeze && !s->add_prefix)
@@ -34,10 +35,10 @@ static int read_spacing(const gguf_export *e, const sentencepiece_spacing *s, un
                      : gguf_refuse(e, "normalizer_spec", "escape_whitespaces", "llama.cpp writes blanks as U+2581");
 }
 
-static bool squeezes(const normalise_step *step)
+static bool replaces(const normalise_step *step, const char *expression, const char *content)
 {
-    return step->kind == NORMALISE_REPLACE && slice_is(step->content, " ") && !step->pattern.literal.p &&
-           (slice_is(step->pattern.expression, " {2,}") || slice_is(step->pattern.expression, " +"));
+    return step->kind == NORMALISE_REPLACE && slice_is(step->content, content) && !step->pattern.literal.p &&
+           slice_is(step->pattern.expression, expression);
 }
 
 static int read_normalisers(const gguf_export *e, unigram_steps *u)
@@ -49,8 +50,12 @@ static int read_normalisers(const gguf_export *e, unigram_steps *u)
             TRY(read_spacing(e, &step->spacing, u));
         else if (step->kind == NORMALISE_PRECOMPILED && i == 0)
             u->rules = step->rules;
-        else if (squeezes(step) && !u->written && !u->prefixed)
-            u->squeezed = u->tails = true;
+        else if (replaces(step, BLANKS_AT_ENDS, "") && !u->written && !u->prefixed)
+            u->trimmed = true;
+        else if (replaces(step, " {2,}", " ") && !u->written && !u->prefixed)
+            u->squeezed = true;
+        else if (replaces(step, BLANK_BEFORE_BLANKS, "") && u->prefixed && u->written)
+            continue;
         else if (gguf_adds_blank(step) && !u->written)
             u->prefixed = true;
         else if (gguf_escapes_blanks(step))
@@ -88,6 +93,8 @@ static int read_splits(const gguf_export *e, unigram_steps *u, bool *cut)
         else
             return gguf_leave_split(e, step);
     }
+    if (u->trimmed && !u->squeezed)
+        return gguf_refuse(e, "normalizer", "Replace", "llama.cpp drops all blanks but those between words, or none");
     return u->written ? LORAC_OK : gguf_refuse(e, "pre_tokenizer", NULL, "llama.cpp writes blanks as U+2581");
 }
 
@@ -113,7 +120,7 @@ static void note_blanks(const gguf_export *e, const unigram_steps *u)
         gguf_note(e, "every part of a text between special tokens gets a blank in front, not the first alone");
     if (u->prefixed && u->unless && !u->squeezed && !u->words)
         gguf_note(e, "a text that begins with a blank gets one more in front of it");
-    if (u->tails && !u->words)
+    if (u->squeezed && !u->trimmed && !u->words)
         gguf_note(e, "blanks at the end of a text are dropped");
 }
 
