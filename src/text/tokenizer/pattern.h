@@ -15,8 +15,8 @@ typedef struct pattern {
     uint32_t (*stand_in)(uint32_t); /* what the expression sees in place of a character; of as many bytes; or NULL */
 } pattern;
 
-/* `where` names the expression in messages; its bytes must outlive the pattern. MULTILINE: ^ and $ are about lines, as in Ruby's syntax. Characters stand
- * for themselves, but for those newer than PCRE2's tables (character_known). */
+/* `where` names the expression in messages; its bytes must outlive the pattern. MULTILINE: ^ and $ are about lines, as
+ * in Ruby's syntax. Characters stand for themselves, but for those newer than PCRE2's tables (character_known). */
 int pattern_compile(pattern *out, slice expression, const char *file, const char *where);
 void pattern_free(pattern *p);
 /* Oniguruma's syntax in PCRE2's terms (oniguruma.c). */
