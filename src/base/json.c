@@ -144,9 +144,8 @@ static bool whole_number(const json_t *value, int64_t *out)
     return true;
 }
 
-int json_take_int(const json_t *object, const char *key, int64_t least, int64_t most, int64_t *out, const char *file)
+int json_to_int(const json_t *value, const char *key, int64_t least, int64_t most, int64_t *out, const char *file)
 {
-    const json_t *value = value_of(object, key);
     int64_t number;
     char expected[96];
 
@@ -160,10 +159,8 @@ int json_take_int(const json_t *object, const char *key, int64_t least, int64_t 
     return fail_kind(file, key, value, expected);
 }
 
-int json_take_real(const json_t *object, const char *key, double *out, const char *file)
+int json_to_real(const json_t *value, const char *key, double *out, const char *file)
 {
-    const json_t *value = value_of(object, key);
-
     if (!value)
         return LORAC_OK;
     if (!json_is_number(value) || !isfinite(json_number_value(value)))
@@ -172,10 +169,8 @@ int json_take_real(const json_t *object, const char *key, double *out, const cha
     return LORAC_OK;
 }
 
-int json_take_bool(const json_t *object, const char *key, bool *out, const char *file)
+int json_to_bool(const json_t *value, const char *key, bool *out, const char *file)
 {
-    const json_t *value = value_of(object, key);
-
     if (!value)
         return LORAC_OK;
     if (!json_is_boolean(value))
@@ -184,16 +179,34 @@ int json_take_bool(const json_t *object, const char *key, bool *out, const char 
     return LORAC_OK;
 }
 
-int json_take_text(const json_t *object, const char *key, const char **out, const char *file)
+int json_to_text(const json_t *value, const char *key, const char **out, const char *file)
 {
-    const json_t *value = value_of(object, key);
-
     if (!value)
         return LORAC_OK;
     if (!json_is_string(value))
         return fail_kind(file, key, value, "a string");
     *out = json_string_value(value);
     return LORAC_OK;
+}
+
+int json_take_int(const json_t *object, const char *key, int64_t least, int64_t most, int64_t *out, const char *file)
+{
+    return json_to_int(value_of(object, key), key, least, most, out, file);
+}
+
+int json_take_real(const json_t *object, const char *key, double *out, const char *file)
+{
+    return json_to_real(value_of(object, key), key, out, file);
+}
+
+int json_take_bool(const json_t *object, const char *key, bool *out, const char *file)
+{
+    return json_to_bool(value_of(object, key), key, out, file);
+}
+
+int json_take_text(const json_t *object, const char *key, const char **out, const char *file)
+{
+    return json_to_text(value_of(object, key), key, out, file);
 }
 
 void buf_real(buf *b, double value)

@@ -22,6 +22,11 @@ int json_take_real(const json_t *object, const char *key, double *out, const cha
 int json_take_bool(const json_t *object, const char *key, bool *out, const char *file);
 int json_take_text(const json_t *object, const char *key, const char **out,
                    const char *file); /* lives as long as the object */
+/* The same of a value that is at hand (NULL: missing); `key` says where it stands. */
+int json_to_int(const json_t *value, const char *key, int64_t least, int64_t most, int64_t *out, const char *file);
+int json_to_real(const json_t *value, const char *key, double *out, const char *file);
+int json_to_bool(const json_t *value, const char *key, bool *out, const char *file);
+int json_to_text(const json_t *value, const char *key, const char **out, const char *file);
 
 /* "an array", "a string" ...: for messages. */
 const char *json_kind(const json_t *value);

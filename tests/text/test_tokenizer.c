@@ -257,6 +257,10 @@ static const bad bad_files[] = {
     { "+,\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]}", "added_tokens[0]", "but 0 in the vocabulary" },
     { "+,\"added_tokens\":[{\"id\":3,\"content\":\"x\"},{\"id\":3,\"content\":\"x\"}]}", "added_tokens[1]",
       "there twice" },
+    { "+,\"added_tokens\":[{\"id\":3,\"content\":\"x\",\"lstrip\":1}]}", "added_tokens[0].lstrip", "wrong value" },
+    { "+,\"added_tokens\":[{\"id\":\"3\",\"content\":\"x\"}]}", "added_tokens[0].id", "wrong value" },
+    { "{\"model\":{\"type\":7,\"vocab\":{\"a\":0}}}", "model.type", "wrong value" },
+    { "+,\"normalizer\":{\"type\":[]}}", "normalizer.type", "wrong value" },
     { "+,\"normalizer\":{\"type\":\"Precompiled\"}}", "normalizer.precompiled_charsmap", "a string was expected" },
     { "+,\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Other\"}]}}",
       "normalizer.normalizers[1]", "\"Other\"" },
@@ -458,6 +462,33 @@ static void test_unigram_ties(void **state)
     folder_remove(folder);
 }
 
+/* Of two added tokens that normalise to the same text the last is found; a model does not know those that it lacks,
+ * also where the normaliser makes a word that is spelled like one. Tokenizers gives these ids and this text. */
+static void test_added(void **state)
+{
+    static const int32_t expected[] = { 5, 3, 0, 5 };
+    (void)state;
+    const char *folder = test_folder();
+    tokenizer *t;
+    encoding e = { 0 };
+    buf text = { 0 };
+    write_tokenizer(folder,
+                    "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"u\",0],[\"v\",-1],[\"w\",-1]]},"
+                    "\"normalizer\":{\"type\":\"Lowercase\"},\"decoder\":{\"type\":\"Sequence\",\"decoders\":[]},"
+                    "\"added_tokens\":[{\"id\":3,\"content\":\"x\",\"special\":true},{\"id\":4,\"content\":\"Yy\"},"
+                    "{\"id\":5,\"content\":\"yY\"}]}");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    assert_ok(tokenizer_encode(t, slice_of("YYxXyy"), 0, &e));
+    assert_int_equal(e.count, 4);
+    assert_memory_equal(e.ids, expected, sizeof expected);
+    assert_ok(tokenizer_decode(t, e.ids, e.count, false, &text));
+    assert_string_equal(text.p, "yyxuyy");
+    buf_free(&text);
+    encoding_free(&e);
+    tokenizer_free(t);
+    folder_remove(folder);
+}
+
 /* ---- vocab.json and merges.txt */
 
 static const char letters[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|endoftext|>\":3}";
@@ -652,6 +683,7 @@ int main(void)
         cmocka_unit_test(test_long),         cmocka_unit_test(test_config),    cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_unigram_ties), cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_vocab_txt),
         cmocka_unit_test(test_vocab_json),   cmocka_unit_test(test_memory),    cmocka_unit_test(test_holes),
+        cmocka_unit_test(test_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,8 +42,7 @@ static int insert(added_tokens *a, slice text, int32_t token)
         }
         node = child;
     }
-    if (a->nodes[node].token < 0)
-        a->nodes[node].token = token;
+    a->nodes[node].token = token; /* of those that normalise to the same text the last */
     return LORAC_OK;
 }
 

@@ -150,22 +150,21 @@ static int place_added(tokenizer *t, part p, added_token *token, uint8_t flags)
 
 static int read_added(tokenizer *t, part p)
 {
-    const json_t *json = p.json;
     added_token token = { 0 };
     bool special = false, normal = false;
     int64_t id = -1;
-    if (!json_is_object(json))
+    if (!json_is_object(p.json))
         return part_fail(t, p, "an object was expected");
     TRY(read_content(t, p, &token.text));
-    TRY(json_take_int(json, "id", 0, VOCABULARY_MOST, &id, t->path));
+    TRY(part_int(t, p, "id", 0, VOCABULARY_MOST, &id));
     if (id < 0)
         return part_fail(t, p, "an added token needs an id");
-    TRY(json_take_bool(json, "special", &special, t->path));
+    TRY(part_bool(t, p, "special", &special));
     normal = !special;
-    TRY(json_take_bool(json, "normalized", &normal, t->path));
-    TRY(json_take_bool(json, "single_word", &token.single_word, t->path));
-    TRY(json_take_bool(json, "lstrip", &token.strip_left, t->path));
-    TRY(json_take_bool(json, "rstrip", &token.strip_right, t->path));
+    TRY(part_bool(t, p, "normalized", &normal));
+    TRY(part_bool(t, p, "single_word", &token.single_word));
+    TRY(part_bool(t, p, "lstrip", &token.strip_left));
+    TRY(part_bool(t, p, "rstrip", &token.strip_right));
     token.id = (int32_t)id;
     TRY(place_added(t, p, &token, TOKEN_ADDED | (special ? TOKEN_SPECIAL : 0)));
     return normal ? add_normalised(t, token) : added_add(&t->added, token);
@@ -189,8 +188,9 @@ static int build_optional(tokenizer *t, part root, const char *key, int (*build)
 
 int tokenizer_read_steps(tokenizer *t, const json_t *json)
 {
-    part root = { json, NULL }, added;
+    part root = { json, NULL }, added, decoder;
     TRY(part_member(t, root, "added_tokens", &added));
+    TRY(part_member(t, root, "decoder", &decoder));
     TRY(build_optional(t, root, "normalizer", build_normaliser));
     if (added.json)
         TRY(part_each(t, root, "added_tokens", read_added));
@@ -199,7 +199,7 @@ int tokenizer_read_steps(tokenizer *t, const json_t *json)
     TRY(build_optional(t, root, "post_processor", build_post));
     TRY(build_optional(t, root, "decoder", build_decoder));
     word_model_find_cuts(&t->model);
-    if (!t->decode_count && !tokenizer_more_decode(t, DECODE_SPACES))
+    if (!decoder.json && !tokenizer_more_decode(t, DECODE_SPACES))
         return fail_memory();
     return LORAC_OK;
 }

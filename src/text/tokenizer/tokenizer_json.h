@@ -16,13 +16,15 @@ int part_refuse(const tokenizer *t, part p, const char *type); /* a component we
 int part_member(tokenizer *t, part p, const char *key, part *out);
 int part_element(tokenizer *t, part p, size_t i, part *out);
 int part_text(tokenizer *t, part p, slice *out); /* a copy that lives as long as the tokenizer */
-/* These two leave *out as it is when the field is missing or null. */
+/* These leave *out as it is when the field is missing or null. */
 int part_bool(tokenizer *t, part p, const char *key, bool *out);
+int part_int(tokenizer *t, part p, const char *key, int64_t least, int64_t most, int64_t *out);
+int part_name(tokenizer *t, part p, const char *key, const char **out); /* a text; lives as long as the JSON */
 int part_choice(tokenizer *t, part p, const char *key, const char *const *names, size_t count, size_t *out);
 /* Calls `build` for every element of the array under `key`. */
 int part_each(tokenizer *t, part p, const char *key, int (*build)(tokenizer *, part));
 
-int part_type(const tokenizer *t, part p, const char **type);
+int part_type(tokenizer *t, part p, const char **type);
 int part_pattern(tokenizer *t, part p, pattern *out); /* its "pattern": a string or an expression */
 
 /* The model and its vocabulary, with room for the added tokens that it lacks. */

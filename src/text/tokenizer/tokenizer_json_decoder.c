@@ -16,8 +16,8 @@ static int read_strip(tokenizer *t, part p, decode_step *step)
 {
     int64_t start = 0, stop = 0;
     TRY(read_text(t, p, "content", &step->content));
-    TRY(json_take_int(p.json, "start", 0, INT32_MAX, &start, t->path));
-    TRY(json_take_int(p.json, "stop", 0, INT32_MAX, &stop, t->path));
+    TRY(part_int(t, p, "start", 0, INT32_MAX, &start));
+    TRY(part_int(t, p, "stop", 0, INT32_MAX, &stop));
     step->start = (size_t)start;
     step->stop = (size_t)stop;
     return LORAC_OK;
@@ -35,8 +35,8 @@ static int read_metaspace(tokenizer *t, part p, decode_step *step)
     const char *scheme = "always";
     bool prefixed = true;
     TRY(read_text(t, p, "replacement", &step->content));
-    TRY(json_take_bool(p.json, "add_prefix_space", &prefixed, t->path));
-    TRY(json_take_text(p.json, "prepend_scheme", &scheme, t->path));
+    TRY(part_bool(t, p, "add_prefix_space", &prefixed));
+    TRY(part_name(t, p, "prepend_scheme", &scheme));
     step->prefixed = prefixed && strcmp(scheme, "never") != 0;
     return LORAC_OK;
 }
@@ -45,7 +45,7 @@ static int read_wordpiece(tokenizer *t, part p, decode_step *step)
 {
     step->tidy = true;
     TRY(read_text(t, p, "prefix", &step->content));
-    return json_take_bool(p.json, "cleanup", &step->tidy, t->path);
+    return part_bool(t, p, "cleanup", &step->tidy);
 }
 
 static int read_suffix(tokenizer *t, part p, decode_step *step)
@@ -58,7 +58,7 @@ static int read_ctc(tokenizer *t, part p, decode_step *step)
     step->tidy = true;
     TRY(read_text(t, p, "pad_token", &step->pad));
     TRY(read_text(t, p, "word_delimiter_token", &step->content));
-    return json_take_bool(p.json, "cleanup", &step->tidy, t->path);
+    return part_bool(t, p, "cleanup", &step->tidy);
 }
 
 int build_decoder(tokenizer *t, part p)

@@ -68,7 +68,7 @@ static int read_unknown(tokenizer *t, part model)
 {
     const char *unknown = NULL;
     unknown_rule_open(&t->model.unknown, &t->vocabulary);
-    TRY(json_take_text(model.json, "unk_token", &unknown, t->path));
+    TRY(part_name(t, model, "unk_token", &unknown));
     if (!unknown)
         return LORAC_OK;
     t->model.unknown.id = tokenizer_id(t, slice_of(unknown));
@@ -140,17 +140,18 @@ static int read_merges(tokenizer *t, part model)
 /* Dropout makes other ids of the same text every time; training and generation want the same ones. */
 static int read_bpe(tokenizer *t, part model)
 {
+    part given;
     double dropout = 0;
     TRY(read_merges(t, model));
     TRY(read_unknown(t, model));
-    TRY(json_take_real(model.json, "dropout", &dropout, t->path));
+    TRY(part_member(t, model, "dropout", &given));
+    TRY(json_to_real(given.json, given.place, &dropout, t->path));
     if (dropout != 0)
-        TRY(tokenizer_note(t, arena_format(&t->memory,
-                                           "%s: model.dropout %g is left out: a text has the same ids every time",
-                                           t->path, dropout)));
-    TRY(json_take_bool(model.json, "byte_fallback", &t->model.unknown.by_bytes, t->path));
-    TRY(json_take_bool(model.json, "fuse_unk", &t->model.unknown.fuse, t->path));
-    return json_take_bool(model.json, "ignore_merges", &t->model.bpe.ignore_merges, t->path);
+        TRY(tokenizer_note(t, arena_format(&t->memory, "%s: %s %g is left out: a text has the same ids every time",
+                                           t->path, given.place, dropout)));
+    TRY(part_bool(t, model, "byte_fallback", &t->model.unknown.by_bytes));
+    TRY(part_bool(t, model, "fuse_unk", &t->model.unknown.fuse));
+    return part_bool(t, model, "ignore_merges", &t->model.bpe.ignore_merges);
 }
 
 /* ---- The others */
@@ -168,7 +169,7 @@ static int read_wordpiece(tokenizer *t, part model)
     t->model.wordpiece.prefix = slice_of("##");
     TRY(read_unknown(t, model));
     TRY(read_affix(t, model, "continuing_subword_prefix", &t->model.wordpiece.prefix));
-    TRY(json_take_int(model.json, "max_input_chars_per_word", 0, INT32_MAX, &most, t->path));
+    TRY(part_int(t, model, "max_input_chars_per_word", 0, INT32_MAX, &most));
     t->model.wordpiece.characters_most = (size_t)most;
     wordpiece_open(&t->model.wordpiece, &t->vocabulary);
     return need_unknown(t, "WordPiece");
@@ -204,7 +205,7 @@ int read_model(tokenizer *t, part model, const json_t *added)
     if (!json_is_object(model.json))
         return part_fail(t, model, "the file has no model");
     const char *type = guess_type(model);
-    TRY(json_take_text(model.json, "type", &type, t->path));
+    TRY(part_name(t, model, "type", &type));
     t->model.vocabulary = &t->vocabulary;
     if (!strcmp(type, "Unigram"))
         return read_unigram(t, model, added);

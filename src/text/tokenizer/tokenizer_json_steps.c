@@ -7,12 +7,12 @@
 
 #include <string.h>
 
-int part_type(const tokenizer *t, part p, const char **type)
+int part_type(tokenizer *t, part p, const char **type)
 {
     *type = "";
     if (!json_is_object(p.json))
         return part_fail(t, p, "an object was expected");
-    TRY(json_take_text(p.json, "type", type, t->path));
+    TRY(part_name(t, p, "type", type));
     return **type ? LORAC_OK : part_fail(t, p, "the component has no type");
 }
 
@@ -39,10 +39,21 @@ int part_bool(tokenizer *t, part p, const char *key, bool *out)
 {
     part member;
     TRY(part_member(t, p, key, &member));
-    if (member.json && !json_is_boolean(member.json))
-        return part_fail(t, member, "true or false was expected");
-    *out = member.json ? json_is_true(member.json) : *out;
-    return LORAC_OK;
+    return json_to_bool(member.json, member.place, out, t->path);
+}
+
+int part_int(tokenizer *t, part p, const char *key, int64_t least, int64_t most, int64_t *out)
+{
+    part member;
+    TRY(part_member(t, p, key, &member));
+    return json_to_int(member.json, member.place, least, most, out, t->path);
+}
+
+int part_name(tokenizer *t, part p, const char *key, const char **out)
+{
+    part member;
+    TRY(part_member(t, p, key, &member));
+    return json_to_text(member.json, member.place, out, t->path);
 }
 
 static int fail_choice(const tokenizer *t, part p, const char *const *names, size_t count)
@@ -438,8 +449,8 @@ static int add_template(tokenizer *t, size_t single, size_t pair, post_step **ou
 static int add_trim(tokenizer *t, part p)
 {
     bool trim = true, prefix = true;
-    TRY(json_take_bool(p.json, "trim_offsets", &trim, t->path));
-    TRY(json_take_bool(p.json, "add_prefix_space", &prefix, t->path));
+    TRY(part_bool(t, p, "trim_offsets", &trim));
+    TRY(part_bool(t, p, "add_prefix_space", &prefix));
     if (!trim)
         return LORAC_OK;
     post_step *step = tokenizer_more_post(t);
@@ -472,10 +483,10 @@ static int build_cls_sep(tokenizer *t, part p, bool roberta)
 }
 
 /* {"SpecialToken": {"id": NAME, "type_id": N}}: NAME is looked up in special_tokens, which may give it several ids. */
-static int find_ids(tokenizer *t, part p, const json_t *special, const json_t **ids)
+static int find_ids(tokenizer *t, part p, part special, const json_t **ids)
 {
     const char *name = NULL;
-    TRY(json_take_text(special, "id", &name, t->path));
+    TRY(part_name(t, special, "id", &name));
     const json_t *entry = json_object_get(json_object_get(p.json, "special_tokens"), name ? name : "");
     *ids = json_object_get(entry, "ids");
     return json_is_array(*ids) ? LORAC_OK
@@ -485,13 +496,15 @@ static int find_ids(tokenizer *t, part p, const json_t *special, const json_t **
 
 static int template_piece(tokenizer *t, part p, part piece, post_piece *out, size_t *count)
 {
-    const json_t *sequence = json_object_get(piece.json, "Sequence"),
-                 *special = json_object_get(piece.json, "SpecialToken"), *ids;
+    part sequence, special;
+    const json_t *ids;
     const char *id = NULL;
     int64_t type = 0;
-    TRY(json_take_int(sequence ? sequence : special, "type_id", 0, 255, &type, t->path));
-    if (sequence) {
-        TRY(json_take_text(sequence, "id", &id, t->path));
+    TRY(part_member(t, piece, "Sequence", &sequence));
+    TRY(part_member(t, piece, "SpecialToken", &special));
+    TRY(part_int(t, sequence.json ? sequence : special, "type_id", 0, 255, &type));
+    if (sequence.json) {
+        TRY(part_name(t, sequence, "id", &id));
         if (!id || (strcmp(id, "A") != 0 && strcmp(id, "B") != 0))
             return part_fail(t, piece, "a template's texts are called A and B");
         out[(*count)++] = (post_piece){ *id == 'A' ? POST_FIRST : POST_SECOND, (uint8_t)type };
@@ -505,15 +518,17 @@ static int template_piece(tokenizer *t, part p, part piece, post_piece *out, siz
 
 static int count_pieces(tokenizer *t, part p, part list, size_t *count)
 {
+    part piece, special;
     const json_t *ids;
     *count = 0;
     if (!json_is_array(list.json))
         return part_fail(t, list, "an array was expected");
     for (size_t i = 0; i < json_array_size(list.json); i++) {
-        const json_t *special = json_object_get(json_array_get(list.json, i), "SpecialToken");
-        if (special)
+        TRY(part_element(t, list, i, &piece));
+        TRY(part_member(t, piece, "SpecialToken", &special));
+        if (special.json)
             TRY(find_ids(t, p, special, &ids));
-        *count += special ? json_array_size(ids) : 1;
+        *count += special.json ? json_array_size(ids) : 1;
     }
     return LORAC_OK;
 }

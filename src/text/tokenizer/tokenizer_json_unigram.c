@@ -87,8 +87,8 @@ static int read_rest(tokenizer *t, part model)
     unknown_rule *rule = &t->model.unknown;
     int64_t id = -1;
     unknown_rule_open(rule, &t->vocabulary);
-    TRY(json_take_bool(model.json, "byte_fallback", &rule->by_bytes, t->path));
-    TRY(json_take_int(model.json, "unk_id", 0, t->vocabulary.count - 1, &id, t->path));
+    TRY(part_bool(t, model, "byte_fallback", &rule->by_bytes));
+    TRY(part_int(t, model, "unk_id", 0, t->vocabulary.count - 1, &id));
     rule->id = (int32_t)id;
     rule->fuse = true;
     return LORAC_OK;

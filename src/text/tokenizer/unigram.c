@@ -169,9 +169,9 @@ static int give_unknown(walk *w, size_t end)
     w->unknown = SIZE_MAX;
     if (w->u->single)
         return unknown_add(w->rule, w->out, w->word, begin, end);
-    int64_t spelled = map_find(&w->vocabulary->ids, run); /* the unknown token itself, in most cases */
+    int32_t spelled = word_token_id(w->vocabulary, run); /* the unknown token itself, in most cases */
     if (spelled >= 0)
-        return token_list_add(w->out, (int32_t)spelled, begin, end);
+        return token_list_add(w->out, spelled, begin, end);
     if (unknown_has_bytes(w->rule, run)) { /* in Hugging Face's terms each byte stands for all of them */
         for (size_t i = begin; i < end; i++)
             TRY(token_list_add(w->out, w->rule->bytes[(uint8_t)w->word.p[i]], begin, end));
