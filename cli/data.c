@@ -29,6 +29,8 @@ typedef struct findings {
     const arguments *a;
     json_t *errors;
     int64_t rows, bad, cut, turns, untrained; /* untrained: by the cut */
+    int64_t endless;
+    const char *chat_template; /* of the endless */
 } findings;
 
 static void add_finding(findings *f, const lorac_error *e)
@@ -61,18 +63,21 @@ static void check_row(findings *f, const lorac_row *row)
 {
     f->cut += row->truncated;
     f->turns += row->turn_cut;
+    f->endless += row->endless_template != NULL;
+    if (row->endless_template)
+        f->chat_template = row->endless_template;
     if (!row->whole_trained)
         add_untrained(f, row);
     else if (!row->trained)
         f->untrained++;
 }
 
-static int check_split(findings *f, const lorac_text *text, const char *split)
+static int check_split(findings *f, const lorac_text *text, const char *path, const char *split)
 {
     lorac_data_options options = row_options(f->a, f->a->limit);
     lorac_data *data;
     size_t count;
-    int status = lorac_data_open(&data, text, f->a->train.data, split, &options);
+    int status = lorac_data_open(&data, text, path, split, &options);
 
     if (status == LORAC_ERROR_DATA) {
         add_finding(f, lorac_last_error());
@@ -113,22 +118,43 @@ static bool has_split(const char *folder, const char *split)
     return found;
 }
 
-static int check_all(findings *f, const lorac_text *text)
+static int check_source(findings *f, const lorac_text *text, const char *path)
 {
     static const char *const splits[] = { "train", "valid", "test" };
-    const char *path = f->a->train.data;
     int status = LORAC_OK;
     size_t found = 0;
 
     if (!path_is_directory(path))
-        return check_split(f, text, NULL);
+        return check_split(f, text, path, NULL);
     for (size_t i = 0; i < sizeof splits / sizeof *splits && status == LORAC_OK; i++) {
         if (has_split(path, splits[i])) {
             found++;
-            status = check_split(f, text, splits[i]);
+            status = check_split(f, text, path, splits[i]);
         }
     }
-    return found ? status : check_split(f, text, "train"); /* the library says what is missing */
+    return found ? status : check_split(f, text, path, "train"); /* the library says what is missing */
+}
+
+/* One by one: what is wrong with one is no reason to leave out the others. */
+static int check_all(findings *f, const lorac_text *text)
+{
+    const char *list = f->a->train.data;
+    size_t count = 0;
+    char *path;
+
+    for (;; count++) {
+        int status = lorac_data_source(list, count, &path);
+
+        if (status != LORAC_OK)
+            return report(f->a, status);
+        if (!path)
+            break;
+        status = check_source(f, text, path);
+        lorac_free(path);
+        if (status != LORAC_OK)
+            return status;
+    }
+    return count ? LORAC_OK : check_split(f, text, list, NULL); /* the library says that none is named */
 }
 
 static void print_findings(findings *f)
@@ -138,6 +164,7 @@ static void print_findings(findings *f)
     if (!f->a->json) {
         fprintf(stderr, "%lld rows, %lld bad\n", (long long)f->rows, (long long)f->bad);
         note_cut_rows(f->cut, f->turns, f->untrained);
+        note_endless_rows(f->endless, f->chat_template);
         return;
     }
     o = json_object();
@@ -148,6 +175,7 @@ static void print_findings(findings *f)
     json_object_set_new(o, "truncated", json_integer(f->cut));
     json_object_set_new(o, "cut_turns", json_integer(f->turns));
     json_object_set_new(o, "dropped", json_integer(f->untrained));
+    json_object_set_new(o, "endless", json_integer(f->endless));
     json_object_set(o, "errors", f->errors);
     print_json(o);
 }

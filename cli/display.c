@@ -113,6 +113,7 @@ static void print_plan(const display *d, const lorac_event *e)
     fprintf(stderr, "%s\n", line);
     free(line);
     note_cut_rows(e->plan->truncated_rows, e->plan->cut_turn_rows, e->plan->dropped_rows);
+    note_endless_rows(e->plan->endless_rows, e->plan->endless_template);
     if (e->example) {
         fprintf(stderr, "The first row: ");
         print_row_legend(stderr, e->example->label >= 0);

@@ -55,6 +55,17 @@ void print_row_legend(FILE *out, bool classified)
             classified ? "" : ", not trained");
 }
 
+void note_endless_rows(int64_t rows, const char *chat_template)
+{
+    if (rows)
+        fprintf(
+            stderr,
+            "%lld row%s: with the chat template %s the assistant's turn ends without a special token of this model, so "
+            "nothing teaches it to stop. Give a template that writes the model's end-of-turn token within the "
+            "assistant's turn, and before {%% endgeneration %%} where it has that (--chat-template FILE.jinja)\n",
+            (long long)rows, rows == 1 ? "" : "s", chat_template);
+}
+
 void note_cut_rows(int64_t cut, int64_t turns, int64_t untrained)
 {
     if (cut)

@@ -10,5 +10,6 @@ void print_row_legend(FILE *out, bool classified);
 /* On stderr, if any row was cut: how many were, how many of them within a trained turn, and how many have nothing left
  * to train; and the flag that changes it. */
 void note_cut_rows(int64_t cut, int64_t turns, int64_t untrained);
+void note_endless_rows(int64_t rows, const char *chat_template);
 
 #endif

@@ -41,6 +41,7 @@ static json_t *plan_json(const lorac_plan *p)
     json_object_set_new(o, "truncated_rows", json_integer(p->truncated_rows));
     json_object_set_new(o, "cut_turn_rows", json_integer(p->cut_turn_rows));
     json_object_set_new(o, "dropped_rows", json_integer(p->dropped_rows));
+    json_object_set_new(o, "endless_rows", json_integer(p->endless_rows));
     json_object_set_new(o, "tokens_per_pass", json_integer(p->tokens_per_pass));
     json_object_set_new(o, "step_tokens", json_integer(p->step_tokens));
     json_object_set_new(o, "step_seconds", json_number(p->step_seconds));

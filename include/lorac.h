@@ -219,6 +219,8 @@ typedef struct lorac_row {
     int truncated;  /* 1 when max_seq_length cut it */
     int turn_cut;   /* 1 when it did so within trained tokens: a turn has lost its end */
     size_t whole_count, whole_trained; /* count and trained as they were before */
+    const char *endless_template;      /* the chat template, when the last trained token of a conversation is none that
+                                          ends a turn: nothing teaches the model to stop; or NULL. Lives as the text does */
     const char *file;
     long line;
 } lorac_row;
@@ -228,6 +230,8 @@ typedef struct lorac_row {
 LORAC_API lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const char *path, const char *split,
                                        const lorac_data_options *options);
 LORAC_API void lorac_data_close(lorac_data *data);
+/* The file or folder at `index` of a list "a,b:2", without its weight; NULL behind the last one. The caller owns it. */
+LORAC_API lorac_status lorac_data_source(const char *list, size_t index, char **path);
 LORAC_API size_t lorac_data_count(const lorac_data *data);
 LORAC_API lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row *out);
 
@@ -321,9 +325,11 @@ LORAC_API lorac_status lorac_train_options_load(lorac_train_options *options, co
 typedef struct lorac_plan {
     int64_t trainable_parameters, all_parameters; /* PEFT's counts: the second includes the first */
     int64_t rows, steps, steps_per_epoch, tokens_per_epoch, longest_row;
-    int64_t truncated_rows; /* cut at max_seq_length; of these: */
-    int64_t cut_turn_rows;  /* within a trained turn, which loses its end */
-    int64_t dropped_rows;   /* with nothing left to train */
+    int64_t truncated_rows;     /* cut at max_seq_length; of these: */
+    int64_t cut_turn_rows;      /* within a trained turn, which loses its end */
+    int64_t dropped_rows;       /* with nothing left to train */
+    int64_t endless_rows;       /* whose last trained token ends no turn, as in lorac_row */
+    char endless_template[256]; /* of one of them */
     int64_t tokens_per_pass;
     uint64_t weights, adapter, optimizer, activations, other, peak, available;
     int64_t step_tokens; /* of the first step; with the next two only from lorac_train_plan */

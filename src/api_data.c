@@ -86,6 +86,25 @@ lorac_status lorac_data_open(lorac_data **out, const lorac_text *text, const cha
     return status;
 }
 
+lorac_status lorac_data_source(const char *list, size_t index, char **path)
+{
+    slice rest = slice_of(list);
+    buf piece = { 0 };
+    double weight;
+    int status = LORAC_OK;
+
+    *path = NULL;
+    for (size_t i = 0; rest.n && status == LORAC_OK && !*path;) {
+        status = dataset_next_source(&rest, &piece, &weight);
+        if (status != LORAC_OK || !piece.n || i++ != index)
+            continue;
+        *path = piece.p;
+        piece = (buf){ 0 };
+    }
+    buf_free(&piece);
+    return status;
+}
+
 void lorac_data_close(lorac_data *data)
 {
     if (!data)
@@ -120,6 +139,7 @@ lorac_status lorac_data_row(lorac_data *data, size_t index, lorac_row *out)
     out->label = r->kind == ROW_CLASS ? r->class_label : -1;
     out->truncated = r->truncated;
     out->turn_cut = r->end_cut;
+    out->endless_template = r->endless;
     out->whole_count = r->whole_count;
     out->whole_trained = r->whole_trained;
     return LORAC_OK;

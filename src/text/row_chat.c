@@ -206,6 +206,12 @@ int chat_find_turns(chat *c, bool last_only)
     return status;
 }
 
+const char *chat_template_file(const chat *c)
+{
+    const char *file = c->known ? template_file(c->known) : NULL;
+    return file ? file : "(no name)";
+}
+
 void chat_free(chat *c)
 {
     json_decref(c->tools);

@@ -162,6 +162,25 @@ static int encode_rendered(const reading *r, const buf *text, encoding *e)
     return tokenizer_encode(r->reader->tokenizer, buf_slice_of(text), 0, e);
 }
 
+static bool is_blank(slice text)
+{
+    return slice_trim(text).n == 0;
+}
+
+/* The last trained token, white space apart, must be one that the model never writes by itself: that is how it learns
+ * to stop. Some templates leave it to the turn that follows. */
+static void look_for_end(const reading *r)
+{
+    const encoding *e = &r->scratch->whole;
+    const char *text = r->scratch->chat.text.p;
+    size_t i = e->count;
+    while (i > 0 && (r->out->labels[i - 1] == LABEL_NONE ||
+                     is_blank((slice){ text + e->begin[i - 1], e->end[i - 1] - e->begin[i - 1] })))
+        i--;
+    if (i > 0 && !tokenizer_is_added(r->reader->tokenizer, e->ids[i - 1]))
+        r->out->endless = chat_template_file(&r->scratch->chat);
+}
+
 static int train_turns(const reading *r)
 {
     struct row_scratch *s = r->scratch;
@@ -170,6 +189,7 @@ static int train_turns(const reading *r)
     TRY(encode_rendered(r, &s->chat.text, &s->whole));
     TRY(row_take_ids(r->out, &s->whole));
     train_regions(r->out, &s->whole, s->chat.regions.items, s->chat.regions.count);
+    look_for_end(r);
     return LORAC_OK;
 }
 
@@ -193,6 +213,8 @@ static int read_joined(const reading *r, size_t prompt_count, json_t *joined)
     TRY(encode_rendered(r, &s->chat.text, &s->whole));
     TRY(row_take_ids(r->out, &s->whole));
     train_completion(r);
+    if (r->reader->loss_on != LORAC_LOSS_ALL)
+        look_for_end(r);
     return LORAC_OK;
 }
 

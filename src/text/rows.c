@@ -169,6 +169,7 @@ int row_read(const row_reader *reader, const json_t *object, const char *file, l
     r.scratch = out->scratch;
     out->count = out->trained = out->whole_count = out->whole_trained = 0;
     out->truncated = out->end_cut = false;
+    out->endless = NULL;
     if (!json_is_object(object))
         return row_failed(&r, NULL, json_kind(object), known_forms(&r), "the row is no object");
     TRY(read_weight(&r));

@@ -41,9 +41,10 @@ typedef struct row {
     size_t whole_count;   /* tokens before anything was cut off */
     size_t whole_trained; /* of these, labels that something predicts */
     bool truncated;
-    bool end_cut;                /* what was cut off begins within trained tokens: a turn has lost its end */
-    int32_t class_label;         /* of a ROW_CLASS */
-    double weight;               /* 1 unless the row says otherwise */
+    bool end_cut;        /* what was cut off begins within trained tokens: a turn has lost its end */
+    const char *endless; /* the chat template, when no token that ends a turn is the last to be trained; or NULL */
+    int32_t class_label; /* of a ROW_CLASS */
+    double weight;       /* 1 unless the row says otherwise */
     struct row_scratch *scratch; /* rows.c's own */
 } row;
 

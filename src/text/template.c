@@ -102,6 +102,11 @@ void template_free(template *t)
     mem_free(t);
 }
 
+const char *template_file(const template *t)
+{
+    return t->file;
+}
+
 bool template_has_generation(const template *t)
 {
     return t->generation;

@@ -14,6 +14,7 @@ typedef struct template template;
 /* `file` is for messages. */
 int template_parse(template **out, slice source, const char *file);
 void template_free(template *t);
+const char *template_file(const template *t); /* as it was given; may be NULL */
 /* 1 when the template has {% generation %} blocks. */
 bool template_has_generation(const template *t);
 

@@ -58,6 +58,8 @@ int32_t tokenizer_vocabulary(const tokenizer *t);      /* ids are below this */
 slice tokenizer_token(const tokenizer *t, int32_t id); /* the vocabulary's own string; empty when there is none */
 int32_t tokenizer_id(const tokenizer *t, slice token); /* or -1 */
 bool tokenizer_is_special(const tokenizer *t, int32_t id);
+/* Never made of text by the model itself: special, added, or one that ends a generation. */
+bool tokenizer_is_added(const tokenizer *t, int32_t id);
 
 /* -1 where the model has none. */
 typedef enum token_role { TOKEN_BOS, TOKEN_EOS, TOKEN_UNK, TOKEN_PAD } token_role;

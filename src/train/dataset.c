@@ -89,9 +89,8 @@ static int parse_weight(const char *text, const char *spec, double *weight)
     return LORAC_OK;
 }
 
-/* Takes the next path (copied into `path`) and its weight off a comma-separated list. A list that is itself a path is
- * one. */
-static int next_spec(slice *rest, buf *path, double *weight)
+/* A list that is itself a path is one. */
+int dataset_next_source(slice *rest, buf *path, double *weight)
 {
     slice piece = *rest;
     char *colon;
@@ -126,7 +125,7 @@ int dataset_has_split(const char *spec, const char *split, bool *has)
 
     *has = false;
     while (rest.n && status == LORAC_OK && !*has) {
-        status = next_spec(&rest, &path, &weight);
+        status = dataset_next_source(&rest, &path, &weight);
         if (status == LORAC_OK && path.n && path_is_folder(path.p))
             *has = split_file(&file, path.p, split, &status) != NULL;
     }
@@ -323,7 +322,7 @@ int dataset_open(dataset **out, const char *spec, const char *split, bool option
     if (!d)
         return fail_memory();
     while (rest.n) {
-        TRY_GOTO(next_spec(&rest, &path, &weight));
+        TRY_GOTO(dataset_next_source(&rest, &path, &weight));
         if (path.n)
             TRY_GOTO(add_spec(d, path.p, split, weight, optional));
     }

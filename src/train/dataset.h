@@ -22,6 +22,8 @@ typedef struct dataset_part {
  * nothing. */
 int dataset_open(dataset **out, const char *spec, const char *split, bool optional);
 void dataset_close(dataset *d);
+/* Takes the next file or folder (copied into `path`; empty: none) and its weight off such a list. */
+int dataset_next_source(slice *rest, buf *path, double *weight);
 /* Does any folder of `spec` have this split? Single files have none. */
 int dataset_has_split(const char *spec, const char *split, bool *has);
 

@@ -122,6 +122,9 @@ static int take_row(examples *e, const row *r, const model *m, int32_t part, lon
     TRY(check_range(model_outputs(m), r->labels, r->count, true, file, line));
     e->truncated += r->truncated;
     e->end_cut += r->end_cut;
+    e->endless += r->endless != NULL;
+    if (r->endless)
+        e->endless_template = r->endless;
     if (!trained)
         TRY(judge_untrained(e, r, file, line, untrained));
     return trained || untrained == UNTRAINED_KEEP ? add_example(e, r, part, line) : LORAC_OK;

@@ -33,6 +33,8 @@ typedef struct examples {
     int64_t part_count;
     int64_t tokens, trained, longest;
     int64_t truncated, end_cut, dropped; /* cut; of these: in the middle of what is trained; to nothing trained */
+    int64_t endless;                     /* rows whose last trained token ends no turn */
+    const char *endless_template;        /* of the last of them; the reader's */
     uint64_t fingerprint;                /* of all ids and labels in order: a resumed run must see the same */
     size_t row_capacity;
     uint64_t token_capacity;

@@ -81,6 +81,9 @@ static void count_rows(run *r)
     p->truncated_rows = r->train.truncated;
     p->cut_turn_rows = r->train.end_cut;
     p->dropped_rows = r->train.dropped;
+    p->endless_rows = r->train.endless;
+    if (r->train.endless)
+        snprintf(p->endless_template, sizeof p->endless_template, "%s", r->train.endless_template);
 }
 
 static void count_bytes(run *r, int64_t parameters)

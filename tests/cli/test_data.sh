@@ -62,6 +62,19 @@ same "$err" "$work/two"
 run 3 data check -m "$model" --data "$work/bad.jsonl" --json
 json_keys error rows bad truncated dropped errors
 out_has '"rows":18,"bad":16,'
+# One of several files is missing, and others have bad rows: all of it is said
+printf '{"text":"fine"}\n{"text":1}\n' >"$work/first.jsonl"
+mkdir "$work/folder"
+cp "$work/first.jsonl" "$work/folder/train.jsonl"
+cp "$work/first.jsonl" "$work/folder/valid.jsonl"
+run 3 data check -m "$model" --data "$work/first.jsonl:2,$work/none.jsonl,$work/folder"
+err_has 'first\.jsonl:2:9: '
+err_has 'none\.jsonl: cannot open'
+err_has 'train\.jsonl:2:9: '
+err_has 'valid\.jsonl:2:9: '
+err_has '^6 rows, 4 bad$'
+run 2 data check -m "$model" --data "$work/first.jsonl:many"
+
 printf 'text\nfine\n"open, and\nso on\n' >"$work/bad.csv" # what follows an open quote is one bad row
 run 3 data check -m "$model" --data "$work/bad.csv"
 err_has 'bad\.csv:3:1: '
@@ -105,5 +118,20 @@ err_has "$said"
 [ "$(grep -c max-seq-length "$err")" = 1 ] || fail "said more than once"
 run 0 data check -m "$model" --data "$work/long.jsonl"
 grep -q max-seq-length "$err" && fail "nothing is cut"
+
+# ---- A template whose turns end without a special token of the model: said once, by name
+said='^2 rows: with the chat template gemma .*nothing teaches it to stop'
+printf '{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\n' >"$work/turn.jsonl"
+run 0 data check -m "$model" --data "$work/turn.jsonl"
+grep -q 'to stop' "$err" && fail "the turn has its end"
+run 0 data check -m "$model" --data "$work/turn.jsonl,$work/turn.jsonl" --chat-template gemma
+err_has "$said"
+[ "$(grep -c 'to stop' "$err")" = 1 ] || fail "said more than once"
+run 0 data check -m "$model" --data "$work/turn.jsonl" --chat-template gemma --json
+out_has '"endless":1'
+run 0 data check -m "$model" --data "$work/turn.jsonl" --chat-template gemma --loss-on all
+grep -q 'to stop' "$err" && fail "no turn was asked for"
+run 0 train -m "$model" --data "$work/turn.jsonl,$work/turn.jsonl" --chat-template gemma --steps 1 --rank 2 --log plain -o "$work/endless"
+err_has "$said"
 
 finish

@@ -322,6 +322,14 @@ bool tokenizer_is_special(const tokenizer *t, int32_t id)
     return id >= 0 && id < t->vocabulary.count && t->vocabulary.flags[id] & TOKEN_SPECIAL;
 }
 
+bool tokenizer_is_added(const tokenizer *t, int32_t id)
+{
+    for (size_t i = 0; i < t->end_count; i++)
+        if (t->ends[i] == id)
+            return true;
+    return id >= 0 && id < t->vocabulary.count && t->vocabulary.flags[id] & (TOKEN_ADDED | TOKEN_SPECIAL);
+}
+
 int32_t tokenizer_role(const tokenizer *t, token_role role)
 {
     return t->roles[role];
