@@ -351,6 +351,23 @@ METHODS = [
 
 PERCENT = ["{{ 'pear' % range(3) }} {{ 'a' % [1] }} {{ 'a' % missing }} {{ '%s' % missing }}|", "{{ 'a' % d.keys() }}", "{{ 'a' % namespace() }}", "{{ [] is filter }}", "{{ {} is test }}",
            "{{ 3 is filter }}{{ 'upper' is filter }}{{ none is test }}{{ 'odd' is test }}"]
+FORMATS = [
+    "{{ '%05d|%+d|% d|%-5d|%5.3d|%.4x|%#x|%#o|%X' % (42, 42, 42, 42, 7, 255, 255, 8, 255) }}",
+    "{{ '%e|%E|%g|%G|%.3g|%#.3g|%08.3f|%+.1f' % (1234.5, 1234.5, 0.00001, 1e22, 2.5, 2.0, 3.14159, -2.25) }}",
+    "{{ '%c|%c|%5s|%-5s|%.2s|%r|%a' % (65, 'é', uni, x, uni, uni, uni) }}",
+    "{{ '%5%' % 1 }}", "{{ '%c' % 'ab' }}",
+    "{{ '{:05d}|{:+}|{: }|{:<6}|{:^7}|{:>6}|{:=+7}|{:*^9}'.format(42, 42, 42, 42, 42, 42, 42, 42) }}",
+    "{{ '{:,}|{:_}|{:_x}|{:#b}|{:#o}|{:#X}|{:c}|{:n}|{:,.2f}'.format(1234567, 1234567, 65535000, 5, 8, 255, 233, 7, 9876543.21) }}",
+    "{{ '{:016_}|{:012,}|{:08.2f}|{:<08}|{: =8}|{:0>8}'.format(255, 1234, -2.5, 2.5, -3, 2.5) }}",
+    "{{ '{:.3}|{:.1}|{:.10}|{:.3}|{:g}|{:G}|{:e}|{:%}|{:.1%}'.format(2.0, 7.0, 2.5, 999.0, 1e-9, 1e30, 12.5, 0.5, 0.125) }}",
+    "{{ '{!r}|{!a}|{!s:>8}|{:5}|{:05}|{:.2}'.format(uni, uni, x, x, x, x) }}",
+    "{{ '{:d}'.format('a') }}", "{{ '{:+}'.format('a') }}", "{{ '{:=5}'.format('a') }}", "{{ '{:,}'.format('a') }}",
+    "{{ '{:.2d}'.format(1) }}", "{{ '{:,x}'.format(1) }}", "{{ '{:d}'.format(1.5) }}", "{{ '{:+c}'.format(65) }}",
+    "{{ 25|round(-1) }} {{ 35|round(-1) }} {{ -15|round(-1) }} {{ 1234.5|round(-2) }} {{ 50.0|round(-2) }} {{ 51.0|round(-2) }} {{ 5|round(-20) }}",
+    "{{ 0.0 ** -1 }}", "{{ 1e300 ** 2 }}", "{{ 1e308|round(2, 'ceil') }}",
+    "{{ strftime_now('%d%Z%z|%%Z') }}", "{{ 'aß ßa aΣ bcΣ'|title }}",
+]
+
 ERRORS = [
     "{{ raise_exception('my message') }}", "{% if no %}{{ raise_exception('x') }}{% endif %}fine",
     "{{", "{% if %}", "{% if x %}", "{% endif %}", "{% for %}{% endfor %}", "{% for x %}{% endfor %}", "{% nope %}", "{% if x %}{% endfor %}", "{{ x", "{% if x }}", "{{ x %}", "{# never", "{% raw %} x",
@@ -433,7 +450,7 @@ def main():
 
     utils.datetime = Midnight  # strftime_now reads the module's name
     groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, SELF, SANDBOX, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
-              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, PERCENT, ERRORS, STYLES]
+              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, PERCENT, FORMATS, ERRORS, STYLES]
     table = [CONTEXT] + contexts(STYLES)
     rows = []
     for group in groups:

@@ -208,7 +208,8 @@ int chat_find_turns(chat *c, bool last_only)
 
 const char *chat_template_file(const chat *c)
 {
-    const char *file = c->known ? template_file(c->known) : NULL;
+    const template *of = c->known[c->tools != NULL].of;
+    const char *file = of ? template_file(of) : NULL;
     return file ? file : "(no name)";
 }
 

@@ -28,11 +28,21 @@ static bool separates_words(slice s, size_t at)
     return codepoint_is_space(utf8_next(s, &at)) || strchr("-({[<", s.p[at - 1]);
 }
 
+/* The first letter in upper case, the others in lower case, each by itself: a sigma in them has no letter before it. */
+static int add_title(machine *m, builder *b, slice word)
+{
+    value first, rest;
+    slice letter = text_character(word, 0);
+    TRY(text_recase(m, letter, CASE_UPPER, &first));
+    TRY(text_recase(m, (slice){ word.p + letter.n, word.n - letter.n }, CASE_LOWER, &rest));
+    TRY(builder_slice(m, b, value_slice(first)));
+    return builder_slice(m, b, value_slice(rest));
+}
+
 /* Words begin after white space and after - ( { [ <; unlike Python's str.title, an apostrophe does not begin one. */
 static int filter_title(machine *m, value input, const arguments *a, value *out)
 {
     builder b = { 0 };
-    value piece;
     TRY(no_arguments(m, "this filter", a));
     TRY(value_string(m, input, &input));
     slice s = value_slice(input);
@@ -41,12 +51,7 @@ static int filter_title(machine *m, value input, const arguments *a, value *out)
         for (end = at; end < s.n && separates_words(s, end) == separator;)
             end += text_character(s, end).n;
         slice word = { s.p + at, end - at };
-        if (separator)
-            TRY(builder_slice(m, &b, word));
-        else
-            TRY(text_recase(m, word, CASE_CAPITALIZE, &piece));
-        if (!separator)
-            TRY(builder_slice(m, &b, value_slice(piece)));
+        TRY(separator ? builder_slice(m, &b, word) : add_title(m, &b, word));
     }
     *out = builder_value(&b);
     return LORAC_OK;
@@ -327,14 +332,6 @@ static bool parse_integer(slice s, int base, int64_t *out)
     return !*end && *out != INT64_MAX && *out != INT64_MIN;
 }
 
-static int real_to_int(machine *m, double real, value *out)
-{
-    if (isnan(real) || isinf(real) || fabs(real) >= 9.2e18)
-        return machine_fail(m, "cannot convert float to a 64-bit integer");
-    *out = value_of_int((int64_t)real);
-    return LORAC_OK;
-}
-
 static int filter_int(machine *m, value input, const arguments *a, value *out)
 {
     int64_t base, integer;
@@ -345,7 +342,7 @@ static int filter_int(machine *m, value input, const arguments *a, value *out)
     if (input.kind == VALUE_UNDEFINED)
         return value_fail_undefined(m, input);
     if (input.kind == VALUE_FLOAT)
-        return real_to_int(m, input.real, out);
+        return value_truncate(m, input.real, out);
     if (value_is_number(input))
         *out = value_of_int(value_as_int(input));
     if (input.kind != VALUE_TEXT || base < 2 || base > 36)
@@ -353,7 +350,7 @@ static int filter_int(machine *m, value input, const arguments *a, value *out)
     if (parse_integer(value_slice(input), (int)base, &integer))
         *out = value_of_int(integer);
     else if (parse_real(value_slice(input), &real) && !isnan(real) && !isinf(real))
-        return real_to_int(m, real, out);
+        return value_truncate(m, real, out);
     return LORAC_OK;
 }
 
@@ -371,19 +368,45 @@ static int filter_float(machine *m, value input, const arguments *a, value *out)
     return LORAC_OK;
 }
 
+/* To a multiple of 10 to the `zeros`; to the even one of two that are as near. */
+static int64_t round_integer(int64_t i, int64_t zeros)
+{
+    int64_t unit = 1;
+    if (zeros > 18)
+        return 0;
+    while (zeros-- > 0)
+        unit *= 10;
+    int64_t rest = (i % unit + unit) % unit, down = i - rest;
+    bool up = rest > unit - rest || (rest && rest == unit - rest && down / unit % 2);
+    return up ? down + unit : down;
+}
+
 /* To even where the decimal is a tie, as Python's round: printf rounds the exact binary value that way. */
-static int round_common(machine *m, value input, int64_t precision, value *out)
+static double round_real(double real, int64_t precision)
 {
     char room[512];
-    if (input.kind != VALUE_FLOAT && precision >= 0) {
-        *out = value_of_int(value_as_int(input));
-        return LORAC_OK;
-    }
-    if (precision < 0)
-        return machine_fail(m, "the filter 'round' with a negative precision is not supported");
-    snprintf(room, sizeof room, "%.*f", (int)(precision > 60 ? 60 : precision), input.real);
-    *out = value_of_float(strtod(room, NULL));
-    return LORAC_OK;
+    if (real == 0 || !isfinite(real) || precision > 320)
+        return real;
+    snprintf(room, sizeof room, "%e", real);
+    int64_t digits = atoi(strchr(room, 'e') + 1) + 1 + precision; /* that stay */
+    if (precision >= 0)
+        snprintf(room, sizeof room, "%.*f", (int)precision, real);
+    else if (digits > 0)
+        snprintf(room, sizeof room, "%.*e", (int)digits - 1, real);
+    else
+        snprintf(room, sizeof room, "%se%lld", !digits && fabs(real) > 5 * pow(10, (double)-precision - 1) ? "1" : "0",
+                 -(long long)precision);
+    return copysign(fabs(strtod(room, NULL)), real);
+}
+
+static int round_common(machine *m, value input, int64_t precision, value *out)
+{
+    if (input.kind == VALUE_FLOAT)
+        *out = value_of_float(round_real(input.real, precision));
+    else
+        *out = value_of_int(precision < 0 ? round_integer(value_as_int(input), -precision) : value_as_int(input));
+    bool finite = input.kind != VALUE_FLOAT || !isfinite(input.real) || isfinite(out->real);
+    return finite ? LORAC_OK : machine_fail(m, "the rounded value is too large");
 }
 
 static int filter_round(machine *m, value input, const arguments *a, value *out)
@@ -403,6 +426,8 @@ static int filter_round(machine *m, value input, const arguments *a, value *out)
     if (!slice_is(how, "ceil") && !slice_is(how, "floor"))
         return machine_fail(m, "method must be common, ceil or floor");
     double scale = pow(10, (double)precision), scaled = value_as_real(input) * scale;
+    if (!isfinite(scaled))
+        return machine_fail(m, "cannot convert float infinity to integer");
     double whole = slice_is(how, "ceil") ? ceil(scaled) : floor(scaled);
     *out = value_of_float((whole == 0 ? 0 : whole) / scale); /* an integer in Python: no negative zero */
     return LORAC_OK;

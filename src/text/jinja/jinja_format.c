@@ -3,7 +3,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 /* [[fill]align][sign][#][0][width][,][.precision][type]; % formats use a part of it. */
 typedef struct spec {
@@ -25,131 +27,210 @@ static bool read_number(slice s, size_t *at, int64_t *out)
     return *at > begin;
 }
 
-static int integer_digits(machine *m, value v, const spec *f, char *room, size_t size)
+/* A number in its parts: the first `whole` digits are grouped and filled up with zeros. */
+typedef struct numeral {
+    const char *sign, *prefix;
+    char digits[1024];
+    size_t whole;
+} numeral;
+
+static size_t binary_digits(uint64_t magnitude, char *room)
 {
-    int64_t i = value_as_int(v);
-    uint64_t magnitude = i < 0 ? -(uint64_t)i : (uint64_t)i;
     size_t n = 0;
-    switch (f->type) {
-    case 'x':
-        snprintf(room, size, "%s%llx", f->alternate ? "0x" : "", (unsigned long long)magnitude);
-        return LORAC_OK;
-    case 'X':
-        snprintf(room, size, "%s%llX", f->alternate ? "0X" : "", (unsigned long long)magnitude);
-        return LORAC_OK;
-    case 'o':
-        snprintf(room, size, "%s%llo", f->alternate ? "0o" : "", (unsigned long long)magnitude);
-        return LORAC_OK;
-    case 'b':
-        for (int bit = 63; bit >= 0; bit--)
-            if (magnitude >> bit || !bit)
-                room[n++] = (char)('0' + (magnitude >> bit & 1));
-        room[n] = 0;
-        return LORAC_OK;
-    default:
-        snprintf(room, size, "%llu", (unsigned long long)magnitude);
-        return f->precision > 0 ? machine_fail(m, "a precision is not allowed for integers") : LORAC_OK;
-    }
+    for (int bit = 63; bit >= 0; bit--)
+        if (magnitude >> bit || !bit)
+            room[n++] = (char)('0' + (magnitude >> bit & 1));
+    room[n] = 0;
+    return n;
 }
 
-static int real_digits(machine *m, double real, const spec *f, char *room, size_t size)
+/* A precision is a least number of digits here; only % formats have one. */
+static void integer_digits(value v, const spec *f, numeral *out)
+{
+    static const struct {
+        char type;
+        const char *prefix, *format;
+    } bases[] = { { 'x', "0x", "%llx" }, { 'X', "0X", "%llX" }, { 'o', "0o", "%llo" } };
+    int64_t i = value_as_int(v);
+    unsigned long long magnitude = i < 0 ? -(uint64_t)i : (uint64_t)i;
+    const char *prefix = "", *format = "%llu";
+    char room[72];
+    for (size_t k = 0; k < sizeof bases / sizeof *bases; k++) {
+        if (f->type != bases[k].type)
+            continue;
+        prefix = bases[k].prefix;
+        format = bases[k].format;
+    }
+    size_t n = f->type == 'b' ? binary_digits(magnitude, room) : (size_t)snprintf(room, sizeof room, format, magnitude);
+    size_t zeros = f->precision > (int64_t)n ? (size_t)f->precision - n : 0;
+    out->prefix = !f->alternate ? "" : f->type == 'b' ? "0b" : prefix;
+    memset(out->digits, '0', zeros);
+    memcpy(out->digits + zeros, room, n + 1);
+    out->whole = zeros + n;
+}
+
+/* "9.990e+02" without the zeros. */
+static void strip_mantissa(char *digits)
+{
+    char *exponent = strchr(digits, 'e'), *end = exponent;
+    while (end[-1] == '0')
+        end--;
+    if (end[-1] == '.')
+        end--;
+    memmove(end, exponent, strlen(exponent) + 1);
+}
+
+/* A float without a type: as %g, but with a digit behind the point, for which it takes an exponent where all digits
+ * would stand before it. */
+static void shortest_form(double real, int precision, bool alternate, char *room, size_t size)
+{
+    const int last = precision > 1 ? precision - 1 : 0;
+    snprintf(room, size, "%.*e", last, real);
+    if (atoi(strchr(room, 'e') + 1) == last) {
+        if (alternate)
+            snprintf(room, size, "%#.*e", last, real);
+        else
+            strip_mantissa(room);
+        return;
+    }
+    snprintf(room, size, alternate ? "%#.*g" : "%.*g", last + 1, real);
+    size_t n = strlen(room);
+    if (!strpbrk(room, ".e"))
+        snprintf(room + n, size - n, ".0");
+}
+
+static int real_digits(machine *m, double real, const spec *f, numeral *out)
 {
     int precision = f->precision < 0 ? 6 : (int)f->precision;
+    char *room = out->digits, format[8];
+    const size_t size = sizeof out->digits;
     builder b = { 0 };
-    char type = f->type ? f->type : f->precision >= 0 ? 'g' : 'r';
     real = fabs(real);
     if (isnan(real) || isinf(real)) {
-        snprintf(room, size, isnan(real) ? "nan" : "inf");
-        return LORAC_OK;
-    }
-    switch (type) {
-    case 'f':
-    case 'F':
-        snprintf(room, size, "%.*f", precision, real);
-        return LORAC_OK;
-    case 'e':
-        snprintf(room, size, "%.*e", precision, real);
-        return LORAC_OK;
-    case 'E':
-        snprintf(room, size, "%.*E", precision, real);
-        return LORAC_OK;
-    case 'g':
-    case 'G':
-        snprintf(room, size, "%.*g", precision ? precision : 1, real);
-        return LORAC_OK;
-    case '%':
-        snprintf(room, size, "%.*f%%", precision, real * 100);
-        return LORAC_OK;
-    case 'r':
+        bool capital = f->type && strchr("EFG", f->type);
+        snprintf(room, size, "%s%s",
+                 isnan(real) ? capital ? "NAN" : "nan"
+                 : capital   ? "INF"
+                             : "inf",
+                 f->type == '%' ? "%" : "");
+    } else if (f->type == '%') {
+        snprintf(room, size, f->alternate ? "%#.*f%%" : "%.*f%%", precision, real * 100);
+    } else if (f->type) {
+        snprintf(format, sizeof format, f->alternate ? "%%#.*%c" : "%%.*%c", f->type == 'n' ? 'g' : f->type);
+        snprintf(room, size, format, precision, real);
+    } else if (f->precision >= 0) {
+        shortest_form(real, precision, f->alternate, room, size);
+    } else {
         TRY(builder_real(m, &b, real));
         snprintf(room, size, "%.*s", (int)b.n, b.p);
-        return LORAC_OK;
-    default:
-        return machine_fail(m, "unknown format '%c' for a float", type);
     }
+    out->whole = strspn(room, "0123456789");
+    return LORAC_OK;
 }
 
-/* Separators between groups of three digits, from the point leftwards. */
-static void group_digits(const char *digits, char separator, char *room, size_t size)
+/* The digits with zeros in front up to `least` characters, and separators between groups of `group` digits. */
+static int add_grouped(machine *m, builder *b, const numeral *n, char separator, size_t group, int64_t least)
 {
-    size_t whole = strspn(digits, "0123456789"), n = 0;
-    for (size_t i = 0; digits[i] && n + 2 < size; i++) {
-        if (i && i < whole && (whole - i) % 3 == 0)
-            room[n++] = separator;
-        room[n++] = digits[i];
+    size_t count = n->whole, width = (size_t)(least > 0 ? least : 0);
+    if (!separator)
+        count = count < width ? width : count;
+    else
+        while (count + (count ? count - 1 : 0) / group < width)
+            count++;
+    TRY(machine_spend(m, count));
+    for (size_t left = count; left > 0; left--) {
+        if (separator && left < count && left % group == 0)
+            TRY(builder_add(m, b, &separator, 1));
+        TRY(builder_add(m, b, left > n->whole ? "0" : n->digits + n->whole - left, 1));
     }
-    room[n] = 0;
+    return builder_text(m, b, n->digits + n->whole);
 }
 
-static int add_padded(machine *m, builder *b, const char *sign, slice body, const spec *f, char align)
+static int add_padded(machine *m, builder *b, slice whole, const spec *f, char align)
 {
     value padded;
-    slice whole = body;
-    builder joined = { 0 };
-    bool inside = align == '=';
-    if (!inside && *sign) {
-        TRY(builder_text(m, &joined, sign));
-        TRY(builder_slice(m, &joined, body));
-        whole = (slice){ joined.p, joined.n };
-    }
-    int64_t width = f->width - (inside ? (int64_t)strlen(sign) : 0);
-    bool odd = align == '^' && width > (int64_t)utf8_count(whole) && (width - (int64_t)utf8_count(whole)) % 2;
-    TRY(builder_text(m, b, inside ? sign : ""));
+    int64_t length = (int64_t)utf8_count(whole);
+    bool odd = align == '^' && f->width > length && (f->width - length) % 2;
     if (odd) { /* format puts the odd fill on the right */
-        TRY(text_pad(m, whole, width - 1, f->fill, PAD_BOTH, &padded));
-        TRY(text_pad(m, value_slice(padded), width, f->fill, PAD_RIGHT, &padded));
+        TRY(text_pad(m, whole, f->width - 1, f->fill, PAD_BOTH, &padded));
+        TRY(text_pad(m, value_slice(padded), f->width, f->fill, PAD_RIGHT, &padded));
     } else {
-        TRY(text_pad(m, whole, width, f->fill, align == '<' ? PAD_RIGHT : align == '^' ? PAD_BOTH : PAD_LEFT, &padded));
+        TRY(text_pad(m, whole, f->width, f->fill,
+                     align == '<'   ? PAD_RIGHT
+                     : align == '^' ? PAD_BOTH
+                                    : PAD_LEFT,
+                     &padded));
     }
     return builder_slice(m, b, value_slice(padded));
 }
 
+/* Sign and prefix stand before the fill where the alignment is '=', otherwise behind it. */
+static int add_number(machine *m, builder *b, const numeral *n, const spec *f)
+{
+    const char align = f->align ? f->align : f->zero ? '=' : '>';
+    const size_t group = f->type && strchr("xXob", f->type) ? 4 : 3, rest = strlen(n->digits + n->whole);
+    int64_t taken = (int64_t)(strlen(n->sign) + strlen(n->prefix));
+    bool filled = align == '=' && (f->zero || f->fill == '0');
+    builder body = { 0 };
+    if (align != '=') {
+        TRY(builder_text(m, &body, n->sign));
+        TRY(builder_text(m, &body, n->prefix));
+    } else {
+        TRY(builder_text(m, b, n->sign));
+        TRY(builder_text(m, b, n->prefix));
+    }
+    TRY(add_grouped(m, &body, n, f->grouping, group, filled ? f->width - taken - (int64_t)rest : 0));
+    spec left = *f;
+    left.width -= align == '=' ? taken : 0;
+    return add_padded(m, b, (slice){ body.p, body.n }, &left, align);
+}
+
 static int format_number(machine *m, builder *b, value v, const spec *f)
 {
-    char digits[1024], grouped[1400];
-    bool real = v.kind == VALUE_FLOAT || (f->type && strchr("eEfFgG%", f->type));
-    if (real)
-        TRY(real_digits(m, value_as_real(v), f, digits, sizeof digits));
-    else
-        TRY(integer_digits(m, v, f, digits, sizeof digits));
-    bool negative = real ? signbit(value_as_real(v)) && !isnan(value_as_real(v)) : value_as_int(v) < 0;
-    const char *sign = negative ? "-" : f->sign == '+' ? "+" : f->sign == ' ' ? " " : "";
-    if (f->grouping)
-        group_digits(digits, f->grouping, grouped, sizeof grouped);
-    spec zeroed = *f;
-    if (f->zero && !f->align)
-        zeroed.fill = '0';
-    return add_padded(m, b, sign, slice_of(f->grouping ? grouped : digits), &zeroed,
-                      f->align  ? f->align
-                      : f->zero ? '='
-                                : '>');
+    numeral n = { .sign = "", .prefix = "" };
+    bool real = v.kind == VALUE_FLOAT || (f->type && strchr("eEfFgG%", f->type)), negative;
+    if (real) {
+        TRY(real_digits(m, value_as_real(v), f, &n));
+        negative = signbit(value_as_real(v)) && !isnan(value_as_real(v));
+    } else {
+        integer_digits(v, f, &n);
+        negative = value_as_int(v) < 0;
+    }
+    n.sign = negative ? "-" : f->sign == '+' ? "+" : f->sign == ' ' ? " " : "";
+    return add_number(m, b, &n, f);
+}
+
+/* The character of this number: %c and {:c}. */
+static int format_character(machine *m, builder *b, value v, const spec *f, char align)
+{
+    char room[4];
+    int64_t c = value_as_int(v);
+    if (c < 0 || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
+        return machine_fail(m, "no character has the number %lld", (long long)c);
+    slice text = { room, (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)room) };
+    return add_padded(m, b, text, f, align);
+}
+
+/* What Python's ascii() makes of a repr(). */
+static int escape_to_ascii(machine *m, builder *text)
+{
+    builder out = { 0 };
+    slice s = { text->p, text->n };
+    char room[16];
+    for (size_t at = 0; at < s.n;) {
+        uint32_t c = utf8_next(s, &at);
+        snprintf(room, sizeof room, c < 0x80 ? "%c" : c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+        TRY(builder_text(m, &out, room));
+    }
+    *text = out;
+    return LORAC_OK;
 }
 
 static int format_text(machine *m, builder *b, slice s, const spec *f, char align)
 {
     if (f->precision >= 0)
         s.n = text_offset(s, (size_t)f->precision);
-    return add_padded(m, b, "", s, f, align);
+    return add_padded(m, b, s, f, align);
 }
 
 /* ---- % ------------------------------------------------------------------------------------------------ */
@@ -232,9 +313,8 @@ static int percent_number(percent *x, value v, spec *f)
         return machine_fail(x->m, "%%%c format: a number is required, not %s", f->type, value_type(v));
     if (strchr("diu", f->type)) {
         if (v.kind == VALUE_FLOAT)
-            v = value_of_int(fabs(v.real) < 9e18 ? (int64_t)v.real : 0);
+            TRY(value_truncate(x->m, v.real, &v));
         f->type = 'd';
-        f->precision = -1;
     } else if (strchr("xXo", f->type) && v.kind == VALUE_FLOAT) {
         return machine_fail(x->m, "%%%c format: an integer is required, not float", f->type);
     }
@@ -250,19 +330,27 @@ static int percent_one(percent *x)
         x->at++;
         TRY(named_argument(x, &v));
     }
-    TRY(percent_spec(x, &f));
-    if (f.type == '%')
+    if (v.kind == VALUE_ABSENT && x->at < x->format.n && x->format.p[x->at] == '%') {
+        x->at++;
         return builder_text(x->m, &x->out, "%");
+    }
+    TRY(percent_spec(x, &f));
     if (v.kind == VALUE_ABSENT)
         TRY(next_argument(x, &v));
     if (strchr("diuxXoeEfFgG", f.type))
         return percent_number(x, v, &f);
-    if (f.type == 's')
+    if (f.type == 'c' && (v.kind == VALUE_INT || v.kind == VALUE_BOOL))
+        return format_character(x->m, &x->out, v, &f, f.align == '<' ? '<' : '>');
+    if (f.type == 's' || (f.type == 'c' && v.kind == VALUE_TEXT && utf8_count(value_slice(v)) == 1))
         TRY(value_print(x->m, &text, v));
-    else if (f.type == 'r')
+    else if (f.type == 'r' || f.type == 'a')
         TRY(value_repr(x->m, &text, v));
     else
         return machine_fail(x->m, "unsupported format character '%c'", f.type);
+    if (f.type == 'a')
+        TRY(escape_to_ascii(x->m, &text));
+    if (f.type == 'c')
+        f.precision = -1;
     return format_text(x->m, &x->out, (slice){ text.p, text.n }, &f, f.align == '<' ? '<' : '>');
 }
 
@@ -355,7 +443,8 @@ static int parse_spec(machine *m, slice s, spec *f)
     *f = (spec){ .fill = ' ', .precision = -1 };
     if (s.n)
         utf8_next(s, &next);
-    if (next && next < s.n && strchr("<>=^", s.p[next])) {
+    const bool filled = next && next < s.n && strchr("<>=^", s.p[next]);
+    if (filled) {
         f->fill = utf8_next(s, &at);
         f->align = s.p[at++];
     } else if (s.n && strchr("<>=^", *s.p)) {
@@ -365,8 +454,10 @@ static int parse_spec(machine *m, slice s, spec *f)
         f->sign = s.p[at++];
     if (at < s.n && s.p[at] == '#')
         f->alternate = s.p[at++];
-    if (at < s.n && s.p[at] == '0')
-        f->zero = s.p[at++];
+    if (at < s.n && s.p[at] == '0' && !filled) {
+        f->fill = s.p[at++];
+        f->zero = !f->align;
+    }
     read_number(s, &at, &f->width);
     if (at < s.n && (s.p[at] == ',' || s.p[at] == '_'))
         f->grouping = s.p[at++];
@@ -382,20 +473,45 @@ static int parse_spec(machine *m, slice s, spec *f)
     return LORAC_OK;
 }
 
+/* What Python refuses. `kind` is s for texts, d for integers, f for floats. */
+static int check_spec(machine *m, const spec *f, char kind)
+{
+    static const char *const types[] = { ['s'] = "s", ['d'] = "bcdnoxXeEfFgG%", ['f'] = "eEfFgGn%" };
+    const char *based = f->grouping == '_' ? "dboxXeEfFgG%" : "deEfFgG%";
+    bool integer = kind == 'd' && (!f->type || strchr("bcdnoxX", f->type));
+    if (f->type && !strchr(types[(uint8_t)kind], f->type))
+        return machine_fail(m, "unknown format code '%c' for this kind of value", f->type);
+    if (f->grouping && (kind == 's' || (f->type && !strchr(based, f->type))))
+        return machine_fail(m, "a format cannot have '%c' here", f->grouping);
+    if (kind == 's' && (f->sign || f->alternate || f->align == '='))
+        return machine_fail(m, "a text's format has neither sign nor '#' nor '='");
+    if (f->type == 'c' && (f->sign || f->alternate))
+        return machine_fail(m, "a character's format has neither sign nor '#'");
+    return integer && f->precision >= 0 ? machine_fail(m, "a precision is not allowed for integers") : LORAC_OK;
+}
+
+static int convert(formatter *x, value v, slice conversion, builder *text)
+{
+    if (slice_is(conversion, "s") || !conversion.n)
+        return value_print(x->m, text, v);
+    if (!slice_is(conversion, "r") && !slice_is(conversion, "a"))
+        return machine_fail(x->m, "unknown conversion '%.*s' in a format", (int)conversion.n, conversion.p);
+    TRY(value_repr(x->m, text, v));
+    return *conversion.p == 'a' ? escape_to_ascii(x->m, text) : LORAC_OK;
+}
+
 static int format_value(formatter *x, value v, slice conversion, slice specifier)
 {
     spec f;
     builder text = { 0 };
     TRY(parse_spec(x->m, specifier, &f));
-    if (slice_is(conversion, "r"))
-        TRY(value_repr(x->m, &text, v));
-    else if (conversion.n && !slice_is(conversion, "s"))
-        return machine_fail(x->m, "unknown conversion '%.*s' in a format", (int)conversion.n, conversion.p);
     bool number = !conversion.n && value_is_number(v) && !(v.kind == VALUE_BOOL && !specifier.n);
-    if (number && f.type != 's')
+    TRY(check_spec(x->m, &f, !number ? 's' : v.kind == VALUE_FLOAT ? 'f' : 'd'));
+    if (number && f.type == 'c')
+        return format_character(x->m, &x->out, v, &f, f.align ? f.align : '>');
+    if (number)
         return format_number(x->m, &x->out, v, &f);
-    if (!slice_is(conversion, "r"))
-        TRY(value_print(x->m, &text, v));
+    TRY(convert(x, v, conversion, &text));
     if (v.kind != VALUE_TEXT && !conversion.n && specifier.n)
         return machine_fail(x->m, "unsupported format string passed to %s.__format__", value_type(v));
     return format_text(x->m, &x->out, (slice){ text.p, text.n }, &f, f.align ? f.align : '<');

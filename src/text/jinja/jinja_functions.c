@@ -28,20 +28,36 @@ static int template_date(machine *m, struct tm *out)
     return LORAC_OK;
 }
 
-/* Always in English, whatever the program's locale is. %f, which C lacks, is always midnight's. */
+/* What C's strftime does not know, or knows otherwise: Python's date has microseconds, always midnight's here, and no
+ * time zone. */
+static int date_format(machine *m, slice s, builder *out)
+{
+    for (size_t at = 0; at < s.n;) {
+        size_t n = s.p[at] == '%' && at + 1 < s.n ? 2 : 1;
+        char directive = n == 2 ? s.p[at + 1] : 0;
+        if (directive == 'f')
+            TRY(builder_text(m, out, "000000"));
+        else if (directive != 'Z' && directive != 'z')
+            TRY(builder_add(m, out, s.p + at, n));
+        at += n;
+    }
+    return LORAC_OK;
+}
+
+/* Always in English, whatever the program's locale is. */
 static int run_strftime_now(machine *m, const arguments *a, value *out)
 {
     char room[1024], format[512];
     struct tm date;
-    value replaced;
+    builder own = { 0 };
     slice s;
     BIND("strftime_now()", 1, "format");
     TRY(argument_text(m, "strftime_now()", p[0], &s));
     TRY(template_date(m, &date));
-    TRY(text_replace(m, s, slice_of("%f"), slice_of("000000"), -1, &replaced));
-    if (replaced.n >= sizeof format)
+    TRY(date_format(m, s, &own));
+    if (own.n >= sizeof format)
         return machine_fail(m, "the format of strftime_now() is too long");
-    snprintf(format, sizeof format, "%.*s", (int)replaced.n, replaced.n ? replaced.text : "");
+    snprintf(format, sizeof format, "%.*s", (int)own.n, own.n ? own.p : "");
     locale_t english = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!english)
         return fail_memory();

@@ -211,8 +211,12 @@ static int operate_reals(machine *m, operator op, double a, double b, value *out
     default:
         if (a < 0 && floor(b) != b)
             return machine_fail(m, "power with a complex result");
+        if (a == 0 && b < 0)
+            return machine_fail(m, "0.0 cannot be raised to a negative power");
         *out = value_of_float(pow(a, b));
-        return LORAC_OK;
+        return isfinite(out->real) || !isfinite(a) || !isfinite(b)
+                   ? LORAC_OK
+                   : machine_fail(m, "the power is too large for a float");
     }
 }
 

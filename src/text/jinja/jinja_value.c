@@ -2,6 +2,7 @@
  * their strings and containers are read in place and never changed. */
 #include "jinja.h"
 
+#include <math.h>
 #include <string.h>
 
 value value_none(void)
@@ -130,6 +131,14 @@ double value_as_real(value number)
 int64_t value_as_int(value number)
 {
     return number.kind == VALUE_BOOL ? number.truth : number.integer;
+}
+
+int value_truncate(machine *m, double real, value *out)
+{
+    if (!(fabs(real) < 9.2e18))
+        return machine_fail(m, "cannot convert float to a 64-bit integer");
+    *out = value_of_int((int64_t)real);
+    return LORAC_OK;
 }
 
 static const char *kind_type(uint8_t kind)

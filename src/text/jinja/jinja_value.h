@@ -113,8 +113,9 @@ slice value_slice(value text);
 bool value_is_number(value v); /* bools too */
 bool value_is_int(value v);    /* bools too */
 double value_as_real(value number);
-int64_t value_as_int(value number); /* INT and BOOL */
-const char *value_type(value v);    /* Python's name of its type */
+int64_t value_as_int(value number);                      /* INT and BOOL */
+int value_truncate(machine *m, double real, value *out); /* int(real) */
+const char *value_type(value v);                         /* Python's name of its type */
 bool value_true(value v);
 int value_length(machine *m, value v, size_t *out); /* fails where Python's len does */
 bool value_has_length(value v);
