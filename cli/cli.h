@@ -62,7 +62,9 @@ typedef struct flag {
     size_t offset; /* in arguments; flags of the library's table: in lorac_train_options */
     const char *standard;
     double least, most;
-    const char *choices, *group, *help;
+    const char *choices;
+    const char *group; /* of --help; NULL: understood, and not shown */
+    const char *help;
     const lorac_option *option; /* its row of the library's table; NULL for our own flags */
 } flag;
 
@@ -70,6 +72,8 @@ typedef struct flag {
 bool each_flag(const command *c, bool (*take)(void *user, const flag *f), void *user);
 /* The flag of a command with this name or alias ('_' equals '-'). */
 bool find_flag(const command *c, const char *name, size_t length, flag *out);
+/* A switch that is on: what can be said is --no-NAME. */
+bool switches_off(const flag *f);
 bool given(const arguments *a, const char *name);
 /* Fills `a` from the words after the command's name. Reports what is wrong with them. */
 int take_arguments(arguments *a, const command *c, int count, char **words);
@@ -80,6 +84,8 @@ const command *find_command(int count, char **words, int *used);
 const char *nearest(const char *word, const char *const *names, size_t count);
 void print_help(const command *c, FILE *out);
 void print_overview(FILE *out);
+/* The commands of two words that begin with `first`, as `data`; false when there are none. */
+bool print_group(const char *first, FILE *out);
 
 /* ---- Words and errors (report.c) ------------------------------------------------------------- */
 

@@ -99,7 +99,7 @@ static void print_others(const json_t *others)
 
     if (count == 0)
         return;
-    printf("%zu other tensors differ, which this adapter does not hold:\n", count);
+    printf("Differences that this adapter cannot hold: %zu\n", count);
     for (size_t i = 0; i < count && i < OTHERS_SHOWN; i++) {
         const json_t *other = json_array_get(others, i), *relative = json_object_get(other, "relative");
 

@@ -5,10 +5,9 @@
 
 static bool print_flag_word(void *user, const flag *f)
 {
-    bool off = f->kind == FLAG_SWITCH && f->standard && !strcmp(f->standard, "true");
-
     (void)user;
-    printf(" --%s%s", off ? "no-" : "", f->name);
+    if (f->group)
+        printf(" --%s%s", switches_off(f) ? "no-" : "", f->name);
     return false;
 }
 

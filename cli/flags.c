@@ -27,7 +27,7 @@ static const flag own[] = {
     {"system", "system-prompt", FLAG_TEXT, FIELD(system), NULL, 0, 0, NULL, "Text",
      "system message before the prompt", NULL},
     {"template", NULL, FLAG_SWITCH, FIELD(template), "true", 0, 0, NULL, "Text",
-     "put the prompt through the model's chat template", NULL},
+     "the model's chat template around the prompt", NULL},
     {"max-tokens", "n,max-new-tokens", FLAG_INT, FIELD(max_tokens), "256", 0, 1e9, NULL, "Sampling",
      "tokens to generate at most", NULL},
     {"temp", "temperature", FLAG_REAL, FIELD(temperature), "0.8", 0, 1e6, NULL, "Sampling", "0: always the likeliest",
@@ -54,7 +54,7 @@ static const flag own[] = {
      "rows {\"text\": ...}, each answered with one {\"ids\": [...]}", NULL},
     {"detokenize", NULL, FLAG_TEXT, FIELD(detokenize), NULL, 0, 0, NULL, "Text", "the text of these ids", NULL},
     {"add-special-tokens", "special-tokens", FLAG_SWITCH, FIELD(add_special), "true", 0, 0, NULL, "Text",
-     "add what the tokenizer adds to a text (--no-special-tokens: do not)", NULL},
+     "what the tokenizer adds to a text", NULL},
     {"messages", NULL, FLAG_TEXT, FIELD(messages), NULL, 0, 0, NULL, "Text",
      "JSON file {\"messages\": [...], \"tools\": [...]}; - is stdin", NULL},
     {"add-generation-prompt", NULL, FLAG_SWITCH, FIELD(add_generation_prompt), "false", 0, 0, NULL, "Text",
@@ -77,15 +77,14 @@ static const flag own[] = {
     {"outtype", "dtype", FLAG_CHOICE, FIELD(outtype), "auto", 0, 0, "auto,f32,bf16,f16,q8_0", "Input and output",
      "type of the written weights; auto: as the model, f16 for quantised ones (q8_0: GGUF only)", NULL},
     {"to", NULL, FLAG_TEXT, FIELD(to), NULL, 0, 0, "gguf,gguf-adapter,mlx,peft", "Input and output", "what to make", NULL},
-    {"verify", NULL, FLAG_SWITCH, FIELD(verify), "true", 0, 0, NULL, "Input and output",
-     "compare the result with base and adapters, which is always done", NULL},
+    {"verify", NULL, FLAG_SWITCH, FIELD(verify), "true", 0, 0, NULL, NULL, NULL, NULL}, /* may be said: it is always so */
     {"max-shard-size", NULL, FLAG_TEXT, FIELD(max_shard_size), NULL, 0, 0, NULL, "Input and output",
-     "weights of a Hugging Face folder in files of at most this, such as 5GB (which is the default) or 500MB", NULL},
+     "weights of a Hugging Face folder in files of at most this, such as 5GB, the default, or 500MB", NULL},
     {"alpha", "lora-alpha", FLAG_REAL, FIELD(alpha), NULL, -1e9, 1e9, NULL, "Input and output",
      "of a loralib file, which does not say it: the lora_alpha of its training", NULL},
     {"enable-lora", NULL, FLAG_TEXT, FIELD(enable_lora), NULL, 0, 0, NULL, "Input and output",
-     "of a loralib file: which parts of a fused layer are adapted, such as true,false,true (which is the default for two "
-     "adapted parts of query, key and value)", NULL},
+     "of a loralib file: which parts of a fused layer are adapted; two of query, key and value: true,false,true unless said "
+     "here", NULL},
     {"method", "combination-type", FLAG_CHOICE, FIELD(method), NULL, 0, 0,
      "linear,cat,svd,ties,ties_svd,dare_linear,dare_ties,dare_linear_svd,dare_ties_svd,magnitude_prune,magnitude_prune_svd",
      "Combining", "write one adapter instead of a model, as PEFT's add_weighted_adapter makes it", NULL},
@@ -194,6 +193,11 @@ static bool matches(void *user, const flag *f)
     if (found)
         *s->out = *f;
     return found;
+}
+
+bool switches_off(const flag *f)
+{
+    return f->kind == FLAG_SWITCH && f->standard && !strcmp(f->standard, "true");
 }
 
 bool find_flag(const command *c, const char *name, size_t length, flag *out)

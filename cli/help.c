@@ -50,7 +50,7 @@ static const char *value_word(const flag *f)
 static int print_flag_head(FILE *out, const flag *f)
 {
     const char *word = value_word(f);
-    bool off = f->kind == FLAG_SWITCH && f->standard && !strcmp(f->standard, "true");
+    bool off = switches_off(f);
     char shortened[8] = "    ";
     char *head;
     int width;
@@ -73,6 +73,7 @@ static char *flag_text(const flag *f)
     const char *standard = automatic ? f->choices : f->standard;
     bool default_shown = standard && f->kind != FLAG_SWITCH;
     const char *more = "";
+    bool off = switches_off(f);
     char *text;
     char aliases[128] = "";
 
@@ -81,13 +82,12 @@ static char *flag_text(const flag *f)
         size_t used = strlen(aliases);
 
         if (length > 1)
-            snprintf(aliases + used, sizeof aliases - used, "%s--%.*s", more, length, at);
+            snprintf(aliases + used, sizeof aliases - used, "%s--%s%.*s", more, off ? "no-" : "", length, at);
         if (length > 1)
             more = ", ";
     }
-    text = format_text("%s%s%s%s%s%s%s%s%s",
-                       f->kind == FLAG_SWITCH && f->standard && !strcmp(f->standard, "true") ? "do not: " : "", f->help,
-                       default_shown ? " (default: " : "", default_shown ? standard : "", default_shown ? ")" : "",
+    text = format_text("%s%s%s%s%s%s%s%s%s", off ? "without " : "", f->help, default_shown ? " (default: " : "",
+                       default_shown ? standard : "", default_shown ? ")" : "",
                        f->kind == FLAG_LIST ? " (repeatable)" : "", *aliases ? " [" : "", aliases, *aliases ? "]" : "");
     return text;
 }
@@ -180,6 +180,24 @@ void print_overview(FILE *out)
                  "  lorac chat -m smollm2-135m\n");
 }
 
+bool print_group(const char *first, FILE *out)
+{
+    size_t length = strlen(first);
+    bool found = false;
+
+    for (size_t i = 0; i < command_count; i++) {
+        if (strncmp(commands[i].name, first, length) != 0 || commands[i].name[length] != ' ')
+            continue;
+        if (!found)
+            fprintf(out, "Usage: lorac %s COMMAND [flags]\n\n", first);
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
+        found = true;
+    }
+    if (found)
+        fprintf(out, "\nlorac %s COMMAND --help explains one.\n", first);
+    return found;
+}
+
 int command_help(arguments *a)
 {
     int used;
@@ -191,6 +209,8 @@ int command_help(arguments *a)
         return LORAC_OK;
     }
     c = find_command((int)a->positional_count, words, &used);
+    if (!c && a->positional_count == 1 && print_group(words[0], stdout))
+        return LORAC_OK;
     if (!c)
         return usage(a, a->positional[0], "lorac help lists the commands.", "there is no command \"%s\"",
                      a->positional[0]);

@@ -74,7 +74,7 @@ const command commands[] = {
     {"extract", "an adapter from a fine-tuned model, or from an adapter of higher rank", NULL,
      "model tuned adapter rank energy target-modules output overwrite json",
      "The best approximation of what was learned, by singular values: tuned minus base per linear layer, or what an adapter "
-     "adds. Needs --rank or --energy. What differs and does not fit an adapter is listed.",
+     "adds. Needs --rank or --energy; neither has a default here. What differs and does not fit an adapter is listed.",
      "lorac extract -m models/base --tuned models/tuned --rank 16 -o adapters\n"
      "lorac extract -m models/base --tuned models/tuned --energy 0.9 --target-modules q_proj,v_proj -o adapters --json\n"
      "lorac extract --adapter adapters --rank 4 -o smaller",
@@ -102,8 +102,8 @@ const command commands[] = {
     {"bench", "training or generation speed on this machine", NULL,
      "model steps batch-size max-seq-length rank target-modules grad-accumulation-steps tokens-per-pass dtype threads expand "
      "profile generate streams adapter json",
-     "Trains on made-up rows of the given length (256 when not given) for a few steps, and writes nothing. With --generate, "
-     "answers made-up prompts of the given length (128 when not given).",
+     "Trains --steps steps (5 when not given) on made-up rows of --max-seq-length tokens (256), and writes nothing. With "
+     "--generate, answers made-up prompts of --max-seq-length tokens (128).",
      "lorac bench -m smollm2-135m --batch-size 8 --steps 3\nlorac bench -m smollm2-135m --profile\n"
      "lorac bench -m smollm2-135m --generate 64 --streams 8", command_bench},
     {"doctor", "this machine, and whether a model works here", NULL, "model dtype threads json", NULL,
@@ -183,6 +183,8 @@ int main(int count, char **words)
         return LORAC_OK;
     }
     c = find_command(count - 1, words + 1, &used);
+    if (!c && wants_help(count - 2, words + 2) && print_group(words[1], stdout))
+        return LORAC_OK;
     if (!c)
         return unknown_command(count - 1, words + 1);
     if (wants_help(count - 1 - used, words + 1 + used)) {

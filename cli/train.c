@@ -77,6 +77,7 @@ static void print_bytes(const char *label, uint64_t value)
 static void print_plan(const lorac_plan *p)
 {
     char *line = trainable_line(p->trainable_parameters, p->all_parameters);
+    double run = p->step_seconds * (double)p->steps;
 
     printf("%s\n\nRun\n", line);
     print_count("rows", p->rows);
@@ -101,7 +102,10 @@ static void print_plan(const lorac_plan *p)
         printf("\nTime, as far as a short measurement can tell\n");
         printf("  %-22s %14.2f s\n", "a step", p->step_seconds);
         printf("  %-22s %16.0f\n", "tokens a second", (double)p->step_tokens / p->step_seconds);
-        printf("  %-22s %12.0f min\n", "the run", p->step_seconds * (double)p->steps / 60);
+        if (run < 120)
+            printf("  %-22s %14.0f s\n", "the run", run);
+        else
+            printf("  %-22s %12.0f min\n", "the run", run / 60);
     }
     free(line);
 }
@@ -174,18 +178,26 @@ static char *shell_word(const char *word)
     return quoted;
 }
 
-static void note_after(const arguments *a, int status)
+/* What to do next. A classifier has nothing to say in a chat. */
+static void note_after(const arguments *a, const lorac_model *model, int status)
 {
-    char *output = shell_word(a->train.output), *model = shell_word(a->train.model);
+    char *output = shell_word(a->train.output), *path = shell_word(a->train.model);
+    char *data = shell_word(a->train.data ? a->train.data : "ROWS");
+    lorac_model_info about;
 
+    lorac_model_describe(model, &about);
     if (status == LORAC_INTERRUPTED) {
         note("Stopped; a checkpoint is written. Go on with: lorac resume %s", output);
     } else if (strcmp(a->log, "quiet") != 0) {
         note("Saved final weights to %s.", a->train.output);
-        note("Try it: lorac chat -m %s --adapter %s", model, output);
+        if (about.task == LORAC_TASK_SEQ_CLS)
+            note("Try it: lorac eval -m %s --adapter %s --data %s", path, output, data);
+        else
+            note("Try it: lorac chat -m %s --adapter %s", path, output);
     }
     free(output);
-    free(model);
+    free(path);
+    free(data);
 }
 
 /* `folder`: of the run to go on with, or NULL for a new one. */
@@ -210,7 +222,7 @@ static int run(arguments *a, const char *folder)
     sum = display_sum(d);
     display_free(d);
     if (status == LORAC_OK || status == LORAC_INTERRUPTED)
-        note_after(a, status);
+        note_after(a, model, status);
     if (status == LORAC_OK && a->json)
         print_summary(a, &sum, seconds_now() - start);
     else if (status != LORAC_OK && (status != LORAC_INTERRUPTED || a->json))

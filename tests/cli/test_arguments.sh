@@ -19,10 +19,19 @@ for command in train plan resume eval generate chat logits tokenize template 'da
     out_has '^Examples$'
     out_has '^Exit codes: '
 done
+run 0 data --help
+cp "$out" "$work/group"
+out_has '^  data show '
+run 0 help data
+same "$out" "$work/group"
+run 2 data
+err_has 'lorac data'
 run 0 help train
 out_has '^  -r, --rank N '
 out_has 'default: 2e-4'
-out_has -- '--no-shuffle'
+out_has -- '--no-shuffle .* without a new order'
+run 0 merge --help
+! grep -q -e --verify -e --no-verify "$out" || fail 'merge --help shows what cannot be chosen'
 run 0 train --help
 cp "$out" "$work/help"
 for name in rank alpha dropout target-modules adapter peft-config steps epochs batch-size grad-accumulation-steps learning-rate \

@@ -97,6 +97,7 @@ out_has '"accuracy":1'
 
 # ---- Another number of labels
 run 0 train -m "$model" --task seq_cls --num-labels 5 --data "$work/five.jsonl" --steps 2 -o "$work/five"
+err_has 'Try it: lorac eval .* --data .*five.jsonl'
 run 0 logits -m "$model" --adapter "$work/five" --ids 5,6,7 --json -o "$work/adapted"
 out_has '"shape":\[5\]'
 run 0 resume "$work/five"
