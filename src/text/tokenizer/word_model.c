@@ -45,10 +45,12 @@ int unknown_add(const unknown_rule *u, token_list *out, slice word, size_t begin
     }
     if (u->id < 0)
         return LORAC_OK;
-    word_token *last = out->count ? &out->items[out->count - 1] : NULL;
-    if (u->fuse && last && last->id == u->id && last->end == begin) {
-        last->end = (uint32_t)end;
-        return LORAC_OK;
+    if (u->fuse && out->count) {
+        word_token *last = &out->items[out->count - 1];
+        if (last->id == u->id && last->end == begin) {
+            last->end = (uint32_t)end;
+            return LORAC_OK;
+        }
     }
     return token_list_add(out, u->id, begin, end);
 }
