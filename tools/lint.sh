@@ -11,4 +11,7 @@ mapfile -t sources < <(find src cli -name '*.c' -not -path 'src/kernel/cpu/*' | 
 mapfile -t includes < <(find src -type d -printf '-I%p\n')
 cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --library=posix \
     --suppressions-list=tools/cppcheck-suppressions.txt -D__x86_64__ -Iinclude "${includes[@]}" "${sources[@]}"
-printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -n 4 clang-tidy -p build-asan --quiet --warnings-as-errors='*'
+# clang-tidy counts on stderr what it does not show: what system headers would be warned of.
+printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -n 4 clang-tidy -p build-asan --quiet --warnings-as-errors='*' \
+    2> >(grep -vE '^[0-9]+ warnings? (generated|treated)' >&2)
+echo "nothing to complain of"

@@ -22,7 +22,7 @@ int token_sampler_init(token_sampler *s, const lorac_sampling *options, int64_t 
     fault where = { .key = "temperature", .expected = "0 or more" };
     if (!(o->temperature >= 0 && isfinite(o->temperature)))
         return fail_at(LORAC_ERROR_USAGE, where, "a sampling option is out of range");
-    where = (fault){ .key = "top_p", .expected = "between 0 and 1" };
+    where = (fault){ .key = "top_p", .expected = "above 0, and at most 1" };
     if (!(o->top_p > 0 && o->top_p <= 1))
         return fail_at(LORAC_ERROR_USAGE, where, "a sampling option is out of range");
     where = (fault){ .key = "min_p", .expected = "between 0 and 1" };
