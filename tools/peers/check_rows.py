@@ -255,7 +255,7 @@ def main():
                 marked = mode in ("auto", "assistant", "cut at 20")  # TRL finds turns by marks alone
                 template = None if own and not (marked and name in UNMARKED) else CHATML
                 add(name, "tokenizers", folder, template, mode)
-        folder = dict(found).get("SmolLM2", str(GOLDEN / "rows" / "plain"))
+        folder = dict(found).get("SmolLM2", str(GOLDEN / "rows" / "bos"))  # templates may want a bos_token
         for template in sorted(published(python).glob("*.jinja")):
             training = template.stem.endswith("_training")
             add(template.stem, "training templates" if training else "other templates", folder, template, "auto", not training)
