@@ -26,8 +26,12 @@ PYTHON
 
 complete && exit 0
 mkdir -p "$cache" || exit 1
+case ${1-} in
+mlx | trl) needed=2 ;;
+*) needed=10 ;;
+esac
 free=$(df --output=avail -k "$cache" | tail -1)
-[ "$free" -ge 10000000 ] || skip "the peers need 10 GB of free disk in $cache; there are $((free / 1000000)) GB"
+[ "$free" -ge "${needed}000000" ] || skip "the peers need $needed GB of free disk in $cache; there are $((free / 1000000)) GB"
 command -v python3 >/dev/null || skip "there is no python3"
 python3 -m venv "$environment" || skip "python3 -m venv fails; the package python3-venv may be missing"
 if [ "${1-}" = trl ]; then

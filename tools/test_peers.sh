@@ -13,6 +13,11 @@ export LORAC=${LORAC:-$PWD/build/lorac}
 export PYTHONPATH=$PWD/tools:$PWD/tools/peers HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TQDM_DISABLE=1
 
 [ -x "$LORAC" ] || { echo "$LORAC is not there: make build first"; exit 1; }
+for name in "$@"; do
+    [ "$name" != --more ] || continue
+    [ -e "tools/peers/check_$name.py" ] || { echo "there is no tools/peers/check_$name.py"; exit 2; }
+    break
+done
 code=0
 tools/make_peers.sh || code=$?
 [ "$code" -ne 77 ] || exit 0

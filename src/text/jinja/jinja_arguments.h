@@ -34,7 +34,9 @@ static inline bool given(value v)
 /* For parameters whose None means that nothing was given. */
 static inline value none_is_absent(value v)
 {
-    return v.kind == VALUE_NONE ? (value){ .kind = VALUE_ABSENT } : v;
+    if (v.kind == VALUE_NONE)
+        v.kind = VALUE_ABSENT;
+    return v;
 }
 
 static inline bool given_something(value v)
