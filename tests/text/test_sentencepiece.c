@@ -13,9 +13,9 @@
 
 #define GOLDEN SOURCE_DIR "/tests/golden/"
 
-static const char *const names[] = { "unigram",   "unigram_bytes", "unigram_plain", "bpe",
-                                     "bpe_bytes", "bpe_suffix",    "char",          "char_bytes",
-                                     "word",      "word_bytes",    "bpe_unused",    "unigram_unused" };
+static const char *const names[] = { "unigram",     "unigram_bytes", "unigram_plain", "bpe",  "bpe_bytes",
+                                     "bpe_suffix",  "char",          "char_bytes",    "word", "word_bytes",
+                                     "unigram_cls", "bpe_unused",    "unigram_unused" };
 enum { NAMES = sizeof names / sizeof *names };
 
 static json_t *read_json(const char *folder, const char *file)
@@ -137,6 +137,8 @@ static void check_folder(const char *name, const json_t *golden, const json_t *t
     assert_int_equal(json_array_size(ids), json_array_size(texts));
     for (size_t i = 0; i < json_array_size(ids); i++) {
         encoding e = { 0 };
+        if (json_is_null(json_array_get(ids, i)))
+            continue;
         assert_ok(tokenizer_encode(t, text_of(json_array_get(texts, i)), -1, &e));
         expect_ids(&e, json_array_get(ids, i), name, i);
         encoding_free(&e);
@@ -152,30 +154,48 @@ static void test_folders(void **state)
     (void)state;
     json_t *texts = read_json("tokenizers", "texts.json"), *all = read_json("sentencepiece", "folders.json"), *golden;
     const char *name;
-    assert_true(json_object_size(all) >= 7);
+    assert_true(json_object_size(all) >= 25);
     json_object_foreach(all, name, golden) check_folder(name, golden, texts);
     json_decref(texts);
     json_decref(all);
 }
 
-static void test_refused_class(void **state)
+static void write_class(const char *folder, const char *model, const char *config)
 {
-    (void)state;
-    const char *folder = test_folder(), *config = "{\"tokenizer_class\":\"MBartTokenizer\"}";
     buf path = { 0 }, bytes = { 0 };
-    tokenizer *t;
-    read_model(&bytes, "unigram");
+    read_model(&bytes, model);
     path_join(&path, folder, "sentencepiece.bpe.model");
     assert_ok(file_write(path.p, bytes.p, bytes.n));
-    assert_ok(tokenizer_open_folder(&t, folder));
-    tokenizer_free(t);
     buf_clear(&path);
     path_join(&path, folder, "tokenizer_config.json");
     assert_ok(file_write(path.p, config, strlen(config)));
-    assert_int_equal(tokenizer_open_folder(&t, folder), LORAC_ERROR_DATA);
-    assert_contains(lorac_last_error()->message, "MBartTokenizer");
     buf_free(&path);
     buf_free(&bytes);
+}
+
+static void test_refused_class(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        { "{\"tokenizer_class\":\"MarianTokenizer\"}", "MarianTokenizer" },
+        { "{\"tokenizer_class\":\"SiglipTokenizer\"}", "SiglipTokenizer" },
+        { "{\"tokenizer_class\":\"T5Tokenizer\",\"eos_token\":null}", "puts its eos_token around texts" },
+        { "{\"tokenizer_class\":\"T5Tokenizer\",\"extra_ids\":65537}", "extra_ids" },
+        { "{\"tokenizer_class\":\"PegasusTokenizer\",\"offset\":-1}", "offset" },
+        { "{\"tokenizer_class\":\"XLNetTokenizer\",\"do_lower_case\":1}", "do_lower_case" },
+        { "{\"tokenizer_class\":\"MBartTokenizer\",\"bos_token\":\"<pad>\"}", "\"<pad>\" is there twice" },
+    };
+    const char *folder = test_folder();
+    tokenizer *t;
+    write_class(folder, "unigram", "{}");
+    assert_ok(tokenizer_open_folder(&t, folder));
+    tokenizer_free(t);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_class(folder, "unigram", bad[i][0]);
+        assert_int_equal(tokenizer_open_folder(&t, folder), LORAC_ERROR_DATA);
+        assert_null(t);
+        assert_contains(lorac_last_error()->message, bad[i][1]);
+    }
     folder_remove(folder);
 }
 
@@ -430,13 +450,38 @@ static void test_memory(void **state)
     }
 }
 
+static void test_class_memory(void **state)
+{
+    (void)state;
+    static const char *const of[][2] = {
+        { "unigram", "{\"tokenizer_class\":\"MBart50Tokenizer\"}" },
+        { "bpe", "{\"tokenizer_class\":\"NllbTokenizer\",\"legacy_behaviour\":true}" },
+    };
+    const char *folder = test_folder();
+    tokenizer *t;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        write_class(folder, of[i][0], of[i][1]);
+        mem_fail_at(0);
+        assert_ok(tokenizer_open_folder(&t, folder));
+        tokenizer_free(t);
+        long count = mem_count();
+        assert_true(count > 20);
+        for (long n = 1; n <= count; n++) {
+            mem_fail_at(n);
+            assert_int_equal(tokenizer_open_folder(&t, folder), LORAC_ERROR_RUNTIME);
+        }
+        mem_fail_at(0);
+    }
+    folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),    cmocka_unit_test(test_folders),    cmocka_unit_test(test_refused_class),
-        cmocka_unit_test(test_controls),   cmocka_unit_test(test_long),       cmocka_unit_test(test_bad_messages),
-        cmocka_unit_test(test_bad_models), cmocka_unit_test(test_wild_rules), cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_goldens),    cmocka_unit_test(test_folders),      cmocka_unit_test(test_refused_class),
+        cmocka_unit_test(test_controls),   cmocka_unit_test(test_long),         cmocka_unit_test(test_bad_messages),
+        cmocka_unit_test(test_bad_models), cmocka_unit_test(test_wild_rules),   cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_class_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,6 +113,11 @@ static const char *text_of(const json_t *token)
     return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
 }
 
+const char *folder_text(const folder_tokens *f, const char *key)
+{
+    return text_of(folder_said(f, key));
+}
+
 const char *folder_special(const folder_tokens *f, special_name which)
 {
     const json_t *value = folder_said(f, special_keys[which]);
@@ -180,10 +185,22 @@ static int gather_one(folder_tokens *f, const char *key, const char *default_tex
     return failed ? fail_memory() : LORAC_OK;
 }
 
+static int flag_mask(folder_tokens *f)
+{
+    const char *key = special_keys[SPECIAL_MASK];
+    const json_t *mask = json_object_get(f->named, key);
+    if (!f->mask_left || !json_is_string(mask))
+        return LORAC_OK;
+    json_t *flagged = json_pack("{s:O, s:b, s:b, s:b}", "content", mask, "special", 1, "lstrip", 1, "normalized",
+                                (int)f->mask_normalised);
+    return json_object_set_new(f->named, key, flagged) ? fail_memory() : LORAC_OK;
+}
+
 static int gather_named(folder_tokens *f)
 {
     for (special_name i = SPECIAL_BOS; i < SPECIAL_COUNT; i++)
         TRY(gather_one(f, special_keys[i], f->defaults ? f->defaults[i] : NULL));
+    TRY(flag_mask(f));
     for (const special_default *own = f->own; own && own->key; own++)
         TRY(gather_one(f, own->key, own->text));
     TRY(gather_own(f, f->config, false, true));

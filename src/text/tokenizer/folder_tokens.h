@@ -26,11 +26,12 @@ typedef struct folder_tokens {
     /* tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json; NULL: not there. The second and
      * third count only where the first has no added_tokens_decoder, and are NULL otherwise. */
     json_t *config, *map, *numbers, *model;
-    buf path;                    /* of tokenizer_config.json, for messages */
-    const char *class_name;      /* of the tokenizer, as the folder says; else NULL ... */
-    const char *model_type;      /* ... and this, if config.json says it, stands in for it */
-    const char *const *defaults; /* SPECIAL_COUNT, of the class; NULL: it has none */
-    const special_default *own;  /* of the class, up to one without a key; NULL: it has none */
+    buf path;                        /* of tokenizer_config.json, for messages */
+    const char *class_name;          /* of the tokenizer, as the folder says; else NULL ... */
+    const char *model_type;          /* ... and this, if config.json says it, stands in for it */
+    const char *const *defaults;     /* SPECIAL_COUNT, of the class; NULL: it has none */
+    const special_default *own;      /* of the class, up to one without a key; NULL: it has none */
+    bool mask_left, mask_normalised; /* the class's mask token, where it has no flags */
     /* The id of a token of the vocabulary, -1: it has no such token. */
     int64_t (*id_of)(const void *vocabulary, const char *text);
     const void *vocabulary;
@@ -40,7 +41,7 @@ typedef struct folder_tokens {
     json_t *named, *extra; /* what the files and the class call special: by name, and without */
 } folder_tokens;
 
-/* Reads the files. defaults, own, id_of, vocabulary and next are set by the caller, before what follows. */
+/* Reads the files. What is the class's, id_of, vocabulary and next are set by the caller, before what follows. */
 int folder_tokens_open(folder_tokens *f, const char *folder);
 /* Sets the last three for a vocabulary {"token": id, ...}. */
 void folder_tokens_beside(folder_tokens *f, const json_t *vocabulary);
@@ -53,6 +54,7 @@ int folder_read(json_t **out, buf *path, const char *folder, const char *name);
 bool folder_is_class(const folder_tokens *f, const char *names, const char *types);
 /* What the files say under this key, or NULL. */
 const json_t *folder_said(const folder_tokens *f, const char *key);
+const char *folder_text(const folder_tokens *f, const char *key); /* its string, or that of a token; or NULL */
 bool folder_lists_extra(const folder_tokens *f);
 /* The string of a special token, or NULL: none. */
 const char *folder_special(const folder_tokens *f, special_name which);

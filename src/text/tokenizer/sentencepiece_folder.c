@@ -4,6 +4,7 @@
  * sentencepiece library. In both cases the tokens that the folder's files add are found in texts. */
 #include "file.h"
 #include "scored_merges.h"
+#include "sentencepiece_classes.h"
 #include "sentencepiece_tokenizer.h"
 #include "tokenizer_json.h"
 
@@ -11,169 +12,121 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MODEL_BYTES_MOST = 256 << 20, EXTRA_IDS_MOST = 1 << 16, SHIFTED_MORE = 5 };
-
-/* ---- Classes */
-
-typedef struct hf_class {
-    const char *names; /* of tokenizer_class, without "Fast" */
-    const char *types; /* of config.json's model_type, for folders that name no class */
-    model_kind kind;
-    const char *specials[SPECIAL_COUNT];
-    int64_t extra_ids;        /* "<extra_id_0>" .. that the model gains; the file may say another number */
-    int32_t unknown;          /* the id of the unknown token; -1: that of its name; -2: none, such characters vanish */
-    bool shifted;             /* bos, pad, eos, unk stand in the place of the first three pieces, mask at the end */
-    bool rules;               /* the model's own rules of normalising count */
-    bool adds_eos, adds_both; /* both: as RoBERTa does */
-    bool adds_bos;            /* where add_bos_token does not say otherwise */
-    bool takes_prefix;        /* add_prefix_space counts */
-    bool legacy;              /* so does legacy, and without a prefix decoding keeps the first blank */
-    const special_default *own;
-    const char *steps; /* as in a tokenizer.json */
-} hf_class;
-
-#define REPLACE_BLANKS "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\u2581\"},\"content\":\" \"}"
-#define BYTES_JOINED "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}"
-#define WORDS                                                                                                         \
-    "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},{\"type\":"          \
-    "\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"always\",\"split\":true}]},\"decoder\":{\"type\":" \
-    "\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"always\",\"split\":true}}"
-
-#define LLAMA_STEPS                                                                                                 \
-    "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"first\",\"split\":" \
-    "false},"                                                                                                       \
-    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" REPLACE_BLANKS "," BYTES_JOINED                             \
-    ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}"
-
-/* Texts are not put together around "<FILL_ME>", which transformers does when it encodes. */
-static const special_default infilling[] = {
-    { "prefix_token", "\u2581<PRE>" }, { "middle_token", "\u2581<MID>" }, { "suffix_token", "\u2581<SUF>" },
-    { "eot_token", "\u2581<EOT>" },    { "fill_token", "<FILL_ME>" },     { 0 },
-};
-
-static const hf_class classes[] = {
-    { .names = "LlamaTokenizer Phi3Tokenizer",
-      .types = "",
-      .kind = MODEL_BPE,
-      .specials = { "<s>", "</s>", "<unk>" },
-      .unknown = -2,
-      .takes_prefix = true,
-      .legacy = true,
-      .steps = LLAMA_STEPS },
-    { .names = "CodeLlamaTokenizer",
-      .types = "code_llama",
-      .kind = MODEL_BPE,
-      .specials = { "<s>", "</s>", "<unk>" },
-      .own = infilling,
-      .unknown = -1,
-      .adds_bos = true,
-      .takes_prefix = true,
-      .steps = LLAMA_STEPS },
-    { .names = "GemmaTokenizer",
-      .types = "gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text recurrent_gemma shieldgemma2 t5gemma",
-      .kind = MODEL_BPE,
-      .specials = { "<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>" },
-      .unknown = -1,
-      .steps =
-          "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\u2581\"},"
-          "\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":"
-          "\"MergedWithPrevious\",\"invert\":false},\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" REPLACE_BLANKS
-          "," BYTES_JOINED "]}}" },
-    { .names = "T5Tokenizer MT5Tokenizer",
-      .types = "t5 mt5 switch_transformers",
-      .kind = MODEL_UNIGRAM,
-      .specials = { NULL, "</s>", "<unk>", NULL, "<pad>" },
-      .extra_ids = 100,
-      .unknown = 2,
-      .rules = true,
-      .adds_eos = true,
-      .steps = WORDS },
-    { .names = "XLMRobertaTokenizer",
-      .types = "xlm-roberta",
-      .kind = MODEL_UNIGRAM,
-      .specials = { "<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>" },
-      .unknown = 3,
-      .shifted = true,
-      .rules = true,
-      .adds_both = true,
-      .steps = WORDS },
-};
-
-/* These give the pieces other ids, each in its own way. */
-static const char *const refused = "BarthezTokenizer BartphoTokenizer CamembertTokenizer "
-                                   "LayoutXLMTokenizer M2M100Tokenizer MarianTokenizer MBartTokenizer MBart50Tokenizer "
-                                   "MLukeTokenizer NllbTokenizer PegasusTokenizer PLBartTokenizer SeamlessM4TTokenizer "
-                                   "Speech2TextTokenizer XGLMTokenizer XLNetTokenizer";
+enum { MODEL_BYTES_MOST = 256 << 20, NUMBERED_MOST = 1 << 16 };
 
 /* A folder on its way. */
 typedef struct build {
     tokenizer *t;
     sentencepiece s;
-    const hf_class *class; /* NULL: the library's way */
+    const sentencepiece_class *class; /* NULL: the library's way */
     folder_tokens tokens;
     int32_t model_count, next; /* tokens of the model; ids given out */
-    int64_t extra_ids;
+    double *scores;            /* by id, of a class's model */
+    int64_t extra_ids, offset;
 } build;
 
 static int find_class(build *b)
 {
-    const folder_tokens *f = &b->tokens;
-    if (folder_is_class(f, refused, ""))
+    folder_tokens *f = &b->tokens;
+    bool refused;
+    b->class = sentencepiece_class_of(f, &refused);
+    if (refused)
         return fail_at(LORAC_ERROR_DATA,
                        (fault){ .file = f->path.p,
                                 .key = "tokenizer_class",
                                 .found = f->class_name,
                                 .hint = "Save the tokenizer with transformers, which writes tokenizer.json" },
                        "a SentencePiece model of this class gets other ids, which is not supported");
-    for (size_t i = 0; i < sizeof classes / sizeof *classes && !b->class; i++)
-        if (folder_is_class(f, classes[i].names, classes[i].types))
-            b->class = &classes[i];
-    b->tokens.defaults = b->class ? b->class->specials : NULL;
-    b->tokens.own = b->class ? b->class->own : NULL;
+    if (!b->class)
+        return LORAC_OK;
+    f->defaults = b->class->specials;
+    f->own = b->class->own;
+    f->mask_left = b->class->mask_left;
+    f->mask_normalised = b->class->mask_normalised;
+    b->extra_ids = b->class->extra_ids;
+    b->offset = b->class->offset;
+    if (b->extra_ids)
+        TRY(json_take_int(f->config, "extra_ids", 0, NUMBERED_MOST, &b->extra_ids, f->path.p));
+    if (b->offset)
+        TRY(json_take_int(f->config, "offset", 2, NUMBERED_MOST, &b->offset, f->path.p));
     return LORAC_OK;
 }
 
 /* ---- The model's tokens */
 
-static int put(build *b, const char *text)
+static int put(build *b, slice text, double score)
 {
-    char *copy = arena_text(&b->t->memory, text, strlen(text));
-    return copy ? tokenizer_put(b->t, b->next++, slice_of(copy), 0, "pieces") : fail_memory();
+    if (b->class->once && tokenizer_id(b->t, text) >= 0)
+        return LORAC_OK;
+    b->scores[b->next] = score;
+    return tokenizer_put(b->t, b->next++, text, 0, "pieces");
 }
 
-static int put_specials(build *b, const special_name *which, size_t count)
+static int put_copy(build *b, slice text, double score)
 {
-    for (size_t i = 0; i < count; i++) {
-        const char *text = folder_special(&b->tokens, which[i]);
-        TRY(put(b, text ? text : b->class->specials[which[i]]));
+    text.p = arena_text(&b->t->memory, text.p, text.n);
+    return text.p ? put(b, text, score) : fail_memory();
+}
+
+/* "key=text", "text" or "-text" */
+static int put_word(build *b, slice word)
+{
+    double score = 0;
+    if (memchr(word.p, '=', word.n)) {
+        slice key = slice_cut(&word, '=');
+        const char *name = arena_text(&b->t->memory, key.p, key.n);
+        if (!name)
+            return fail_memory();
+        const char *said = folder_text(&b->tokens, name);
+        if (said)
+            word = slice_of(said);
+    } else if (*word.p == '-') {
+        score = -100;
+        word = (slice){ word.p + 1, word.n - 1 };
     }
+    return put_copy(b, word, score);
+}
+
+static int put_words(build *b, const char *words)
+{
+    slice rest = slice_of(words ? words : "");
+    while (rest.n)
+        TRY(put_word(b, slice_cut(&rest, ' ')));
     return LORAC_OK;
 }
 
-static int put_extra_ids(build *b)
+static size_t count_words(const char *words)
 {
-    char name[32];
-    for (int64_t i = b->extra_ids; i-- > 0;) {
-        snprintf(name, sizeof name, "<extra_id_%d>", (int)i);
-        TRY(put(b, name));
-    }
-    return LORAC_OK;
+    size_t count = words != NULL;
+    for (; words && *words; words++)
+        count += *words == ' ';
+    return count;
+}
+
+/* "<unk_7>" or "<extra_id_7>" */
+static slice numbered(char name[32], const char *start, int64_t number)
+{
+    return (slice){ name, (size_t)snprintf(name, 32, "<%s_%d>", start, (int)number) };
 }
 
 static int put_model_tokens(build *b, size_t more)
 {
-    static const special_name first[] = { SPECIAL_BOS, SPECIAL_PAD, SPECIAL_EOS, SPECIAL_UNK }, last = SPECIAL_MASK;
     const sentencepiece *s = &b->s;
-    b->extra_ids = b->class->extra_ids;
-    if (b->extra_ids)
-        TRY(json_take_int(b->tokens.config, "extra_ids", 0, EXTRA_IDS_MOST, &b->extra_ids, b->tokens.path.p));
-    TRY(tokenizer_allocate(b->t, s->count + (size_t)b->extra_ids + SHIFTED_MORE + more));
-    if (b->class->shifted)
-        TRY(put_specials(b, first, 4));
-    for (size_t i = b->class->shifted ? 3 : 0; i < s->count; i++)
-        TRY(tokenizer_put(b->t, b->next++, s->pieces[i].text, 0, "pieces"));
-    TRY(put_extra_ids(b));
-    return b->class->shifted ? put_specials(b, &last, 1) : LORAC_OK;
+    const sentencepiece_class *c = b->class;
+    char name[32];
+    size_t count = s->count + (size_t)(b->extra_ids + b->offset) + count_words(c->before) + count_words(c->behind);
+    TRY(tokenizer_allocate(b->t, count + more));
+    b->scores = mem_new(count + more, sizeof *b->scores);
+    if (!b->scores)
+        return fail_memory();
+    TRY(put_words(b, c->before));
+    for (int64_t i = 2; i < b->offset; i++)
+        TRY(put_copy(b, numbered(name, "unk", i), -100));
+    for (size_t i = c->replaced; i < s->count; i++)
+        TRY(put(b, s->pieces[i].text, s->pieces[i].score));
+    for (int64_t i = b->extra_ids; i-- > 0;)
+        TRY(put_copy(b, numbered(name, "extra_id", i), NAN));
+    return put_words(b, c->behind);
 }
 
 /* ---- Added tokens */
@@ -183,21 +136,55 @@ static int64_t id_of(const void *data, const char *text)
     return tokenizer_id(data, slice_of(text));
 }
 
-/* A list of special tokens in the files takes the place of the model's own. */
-static int add_pieces(build *b)
+static int add_numbered(build *b, const char *start, int64_t first, int64_t end)
 {
-    bool listed = b->class && folder_lists_extra(&b->tokens);
-    for (size_t i = 0; i < b->s.count && !listed; i++) {
-        const piece *p = &b->s.pieces[i];
-        if (p->type == PIECE_CONTROL || (b->class && p->type == PIECE_USER_DEFINED))
-            TRY(folder_add(&b->tokens, p->text.p, p->type == PIECE_CONTROL));
-    }
     char name[32];
-    for (int64_t i = b->extra_ids; i-- > 0;) {
-        snprintf(name, sizeof name, "<extra_id_%d>", (int)i);
+    for (int64_t i = end; i-- > first;)
+        TRY(folder_add(&b->tokens, numbered(name, start, i).p, true));
+    return LORAC_OK;
+}
+
+static int add_languages(build *b)
+{
+    slice rest = slice_of(b->class && b->class->languages ? b->class->languages : "");
+    while (rest.n) {
+        slice word = slice_cut(&rest, ' ');
+        char name[32] = { 0 };
+        assert(word.n < sizeof name);
+        memcpy(name, word.p, word.n);
         TRY(folder_add(&b->tokens, name, true));
     }
     return LORAC_OK;
+}
+
+/* A list of special tokens in the files takes the place of the model's and the class's own. */
+static bool has_own(const build *b)
+{
+    return !b->class || !folder_lists_extra(&b->tokens);
+}
+
+/* Those whose place a class gives to others, `lost`, become new tokens behind those of the files. */
+static int add_pieces(build *b, bool lost)
+{
+    const folder_tokens *f = &b->tokens;
+    bool counts = has_own(b) && !(b->class && b->class->offset);
+    for (size_t i = 0; i < b->s.count && counts; i++) {
+        const piece *p = &b->s.pieces[i];
+        bool kind = p->type == PIECE_CONTROL || (b->class && p->type == PIECE_USER_DEFINED);
+        bool there = tokenizer_id(b->t, p->text) >= 0 || (lost && json_object_get(f->places, p->text.p));
+        if (kind && there != lost)
+            TRY(folder_add(&b->tokens, p->text.p, p->type == PIECE_CONTROL));
+    }
+    return LORAC_OK;
+}
+
+static int add_own(build *b)
+{
+    TRY(add_numbered(b, "extra_id", 0, b->extra_ids));
+    if (!has_own(b))
+        return LORAC_OK;
+    TRY(add_numbered(b, "unk", 2, b->offset));
+    return add_languages(b);
 }
 
 /* ---- The class's model */
@@ -236,70 +223,114 @@ static int build_bpe(build *b)
     TRY(bpe_open(&t->model.bpe, &t->vocabulary, count));
     int status = add_merges(b, &scratch);
     buf_free(&scratch);
-    t->model.unknown.by_bytes = true;
     return status;
 }
 
-static int build_unigram(build *b)
+static int32_t unknown_id(const build *b)
 {
-    tokenizer *t = b->t;
-    size_t count = (size_t)t->vocabulary.count, pieces = b->s.count, first = b->class->shifted ? 4 : 0;
-    double *scores = mem_new(count, sizeof *scores);
-    if (!scores)
-        return fail_memory();
-    for (size_t i = (size_t)b->model_count; i < count; i++)
-        scores[i] = NAN;
-    for (size_t i = b->class->shifted ? 3 : 0, id = first; i < pieces; i++, id++)
-        scores[id] = b->s.pieces[i].score;
-    int status = unigram_open(&t->model.unigram, &t->vocabulary, scores);
-    mem_free(scores);
-    return status;
+    const char *name = folder_special(&b->tokens, SPECIAL_UNK);
+    switch (b->class->unknown) {
+    case UNKNOWN_NAMED:
+        return name ? tokenizer_id(b->t, slice_of(name)) : -1;
+    case UNKNOWN_TRAINED:
+        return b->s.unknown >= 0 && b->s.unknown < b->model_count ? (int32_t)b->s.unknown : -1;
+    default:
+        return b->class->unknown >= 0 && b->class->unknown < b->model_count ? b->class->unknown : -1;
+    }
 }
 
 static int build_model(build *b)
 {
     tokenizer *t = b->t;
-    const char *unknown = folder_special(&b->tokens, SPECIAL_UNK);
     unknown_rule *rule = &t->model.unknown;
     t->model.vocabulary = &t->vocabulary;
     t->model.kind = b->class->kind;
     unknown_rule_open(rule, &t->vocabulary);
     rule->fuse = true;
-    rule->id = b->class->unknown;
-    if (rule->id == -1 && unknown)
-        rule->id = tokenizer_id(t, slice_of(unknown));
-    if (rule->id < 0 || rule->id >= b->model_count)
-        rule->id = -1;
-    return b->class->kind == MODEL_BPE ? build_bpe(b) : build_unigram(b);
+    rule->by_bytes = b->class->bytes;
+    rule->id = unknown_id(b);
+    for (int32_t i = b->model_count; i < t->vocabulary.count; i++)
+        b->scores[i] = NAN;
+    return b->class->kind == MODEL_BPE ? build_bpe(b) : unigram_open(&t->model.unigram, &t->vocabulary, b->scores);
 }
 
 /* ---- The class's steps */
 
-/* Llama's: legacy files put a blank before every part between special tokens, the others before the text. */
+static void set_scheme(json_t *step, const char *scheme)
+{
+    json_t *value, *old = json_object_get(step, "prepend_scheme");
+    size_t i;
+    if (old)
+        json_string_set(old, scheme);
+    json_array_foreach(json_object_get(step, "pretokenizers"), i, value) set_scheme(value, scheme);
+}
+
+/* A blank before the text, or none. Llama's: legacy files put one before every part between special tokens. */
 static int set_prefix(const build *b, json_t *steps)
 {
     bool legacy = false, prefixed = true;
-    json_t *metaspace = json_object_get(steps, "pre_tokenizer");
+    const folder_tokens *f = &b->tokens;
+    json_t *decoder = json_object_get(steps, "decoder");
     if (!b->class->takes_prefix)
         return LORAC_OK;
     if (b->class->legacy)
-        TRY(json_take_bool(b->tokens.config, "legacy", &legacy, b->tokens.path.p));
-    TRY(json_take_bool(b->tokens.config, "add_prefix_space", &prefixed, b->tokens.path.p));
-    const char *scheme = !prefixed ? "never" : legacy ? "always" : "first";
+        TRY(json_take_bool(f->config, "legacy", &legacy, f->path.p));
+    TRY(json_take_bool(f->config, "add_prefix_space", &prefixed, f->path.p));
+    if (prefixed && !legacy)
+        return LORAC_OK;
+    set_scheme(json_object_get(steps, "pre_tokenizer"), prefixed ? "always" : "never");
+    set_scheme(decoder, prefixed ? "always" : "never");
     if (!prefixed && b->class->legacy)
-        json_array_remove(json_object_get(json_object_get(steps, "decoder"), "decoders"), 3);
-    return json_object_set_new(metaspace, "prepend_scheme", json_string(scheme)) ? fail_memory() : LORAC_OK;
+        json_array_remove(json_object_get(decoder, "decoders"), 3);
+    return LORAC_OK;
 }
 
-static int build_rules(build *b)
+/* What "if" and "else" say. */
+static int counts(const build *b, const json_t *step, bool *does)
 {
-    if (!b->class->rules || !b->s.rules.n)
+    const char *condition = json_string_value(json_object_get(step, "if"));
+    slice name = slice_of(condition ? condition : "");
+    *does = true;
+    if (!condition)
         return LORAC_OK;
-    normalise_step *step = tokenizer_more_normalise(b->t, NORMALISE_PRECOMPILED);
-    if (!step)
-        return fail_memory();
-    fault where = { .file = b->t->path, .key = "normalizer_spec.precompiled_charsmap" };
-    return precompiled_open(&step->rules, b->s.rules, &b->t->memory, where);
+    bool negated = slice_starts(name, "no "), value = json_is_true(json_object_get(step, "else"));
+    name.p += negated ? 3 : 0;
+    if (!strcmp(name.p, "rules"))
+        value = b->s.rules.n > 0;
+    else
+        TRY(json_take_bool(b->tokens.config, name.p, &value, b->tokens.path.p));
+    *does = value != negated;
+    return LORAC_OK;
+}
+
+static int add_normalisers(build *b, const char *text)
+{
+    json_t *list = text ? json_loads(text, 0, NULL) : json_array(), *step;
+    int status = list ? LORAC_OK : fail_memory();
+    size_t i;
+    json_array_foreach(list, i, step)
+    {
+        bool does;
+        TRY_GOTO(counts(b, step, &does));
+        if (does)
+            TRY_GOTO(build_normaliser(b->t, (part){ step, "normalizer" }));
+    }
+done:
+    json_decref(list);
+    return status;
+}
+
+static int build_normalisers(build *b)
+{
+    TRY(add_normalisers(b, b->class->before_rules));
+    if (b->class->rules && b->s.rules.n) {
+        normalise_step *step = tokenizer_more_normalise(b->t, NORMALISE_PRECOMPILED);
+        if (!step)
+            return fail_memory();
+        fault where = { .file = b->t->path, .key = "normalizer_spec.precompiled_charsmap" };
+        TRY(precompiled_open(&step->rules, b->s.rules, &b->t->memory, where));
+    }
+    return add_normalisers(b, b->class->after_rules);
 }
 
 static int read_steps(build *b)
@@ -310,24 +341,66 @@ static int read_steps(build *b)
         status = set_prefix(b, steps);
     if (status == LORAC_OK && json_object_set(steps, "added_tokens", b->tokens.list))
         status = fail_memory();
-    if (status == LORAC_OK && b->class && b->class->adds_both &&
-        json_object_set_new(steps, "post_processor",
-                            folder_surroundings(&b->tokens, SPECIAL_BOS, SPECIAL_EOS, false, false)))
-        status = fail_memory();
     if (status == LORAC_OK)
         status = tokenizer_read_steps(b->t, steps);
     json_decref(steps);
     return status;
 }
 
-static int set_roles(build *b)
+/* ---- What is put around a text */
+
+/* "eos0": the special token's id, that of the unknown token where there is none, and its type. */
+static int32_t id_of_word(const build *b, slice name)
+{
+    static const struct {
+        const char *name;
+        special_name special;
+    } names[] = { { "bos", SPECIAL_BOS }, { "eos", SPECIAL_EOS }, { "sep", SPECIAL_SEP }, { "cls", SPECIAL_CLS } };
+    const char *said = folder_text(&b->tokens, "src_lang"), *text = said ? said : b->class->language;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_is(name, names[i].name))
+            text = folder_special(&b->tokens, names[i].special);
+    int32_t id = text ? tokenizer_id(b->t, slice_of(text)) : -1;
+    return id < 0 && slice_is(name, "lang") ? b->t->model.unknown.id : id;
+}
+
+static int read_template(const build *b, const char *words, post_piece **out, size_t *count)
+{
+    slice rest = slice_of(words);
+    *out = arena_new(&b->t->memory, count_words(words), sizeof **out);
+    if (!*out)
+        return fail_memory();
+    while (rest.n) {
+        slice word = slice_cut(&rest, ' ');
+        uint8_t type = (uint8_t)(word.p[--word.n] - '0');
+        bool text = slice_is(word, "A") || slice_is(word, "B");
+        int32_t id = slice_is(word, "A") ? POST_FIRST : slice_is(word, "B") ? POST_SECOND : id_of_word(b, word);
+        if (id < 0 && !text)
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = b->tokens.path.p, .found = b->class->names },
+                           "this class puts its %.*s_token around texts, and there is none", (int)word.n, word.p);
+        (*out)[(*count)++] = (post_piece){ id, type };
+    }
+    return LORAC_OK;
+}
+
+static int set_surroundings(build *b)
 {
     tokenizer *t = b->t;
-    bool eos = b->class->adds_eos;
+    const sentencepiece_class *c = b->class;
+    bool last = false;
     tokenizer_take_specials(t, &b->tokens);
-    t->keeps_templates = eos || b->class->adds_both;
-    t->begins = b->class->adds_bos;
-    return tokenizer_surround(t, -1, eos ? t->roles[TOKEN_EOS] : -1, 0);
+    t->keeps_templates = c->single && !c->gives_way;
+    t->begins = c->adds_bos;
+    if (!c->single)
+        return LORAC_OK;
+    if (c->legacy_behaviour)
+        TRY(json_take_bool(b->tokens.config, "legacy_behaviour", &last, b->tokens.path.p));
+    post_step *step = tokenizer_more_post(t);
+    if (!step)
+        return fail_memory();
+    step->kind = POST_TEMPLATE;
+    TRY(read_template(b, last ? "A0 eos0 lang0" : c->single, &step->single, &step->single_count));
+    return read_template(b, last ? "A0 B0 eos0 lang0" : c->pair, &step->pair, &step->pair_count);
 }
 
 /* ---- The whole */
@@ -345,8 +418,10 @@ static int put_tokens(build *b)
     f->id_of = id_of;
     f->vocabulary = b->t;
     f->next = b->next;
-    TRY(add_pieces(b));
+    TRY(add_pieces(b, false));
+    TRY(add_own(b));
     TRY(folder_add_all(f));
+    TRY(add_pieces(b, true));
     b->t->vocabulary.count = (int32_t)f->next;
     return LORAC_OK;
 }
@@ -360,9 +435,9 @@ static int build_all(build *b)
         return read_steps(b);
     }
     TRY(build_model(b));
-    TRY(build_rules(b));
+    TRY(build_normalisers(b));
     TRY(read_steps(b));
-    return set_roles(b);
+    return set_surroundings(b);
 }
 
 int tokenizer_open_sentencepiece(tokenizer **out, const char *path, const char *folder)
@@ -379,6 +454,7 @@ int tokenizer_open_sentencepiece(tokenizer **out, const char *path, const char *
     status = build_all(&b);
 done:
     folder_tokens_free(&b.tokens);
+    mem_free(b.scores);
     buf_free(&bytes);
     if (status != LORAC_OK) {
         tokenizer_free(*out);
