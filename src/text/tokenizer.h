@@ -62,7 +62,7 @@ bool tokenizer_is_special(const tokenizer *t, int32_t id);
 bool tokenizer_is_added(const tokenizer *t, int32_t id);
 
 /* -1 where the model has none. */
-typedef enum token_role { TOKEN_BOS, TOKEN_EOS, TOKEN_UNK, TOKEN_PAD } token_role;
+typedef enum token_role { TOKEN_BOS, TOKEN_EOS, TOKEN_UNK, TOKEN_PAD, TOKEN_SEP, TOKEN_MASK } token_role;
 int32_t tokenizer_role(const tokenizer *t, token_role role);
 /* Every id that ends a generation: eos, eot and generation_config.json's. */
 size_t tokenizer_ends(const tokenizer *t, const int32_t **ids);

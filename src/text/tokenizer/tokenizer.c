@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+const char *const tokenizer_role_names[ROLE_COUNT] = {
+    [TOKEN_BOS] = "bos_token", [TOKEN_EOS] = "eos_token", [TOKEN_UNK] = "unk_token",
+    [TOKEN_PAD] = "pad_token", [TOKEN_SEP] = "sep_token", [TOKEN_MASK] = "mask_token",
+};
+
 /* ---- Building */
 
 int tokenizer_new(tokenizer **out, const char *path)

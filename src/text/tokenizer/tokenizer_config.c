@@ -38,16 +38,16 @@ static int read_role(tokenizer *t, const json_t *json, const char *file, const c
 
 static int read_roles(tokenizer *t, const json_t *json, const char *file)
 {
-    TRY(read_role(t, json, file, "bos_token", TOKEN_BOS));
-    TRY(read_role(t, json, file, "eos_token", TOKEN_EOS));
-    TRY(read_role(t, json, file, "unk_token", TOKEN_UNK));
-    return read_role(t, json, file, "pad_token", TOKEN_PAD);
+    for (int role = 0; role < ROLE_COUNT; role++)
+        TRY(read_role(t, json, file, tokenizer_role_names[role], (token_role)role));
+    return LORAC_OK;
 }
 
 void tokenizer_take_specials(tokenizer *t, const folder_tokens *f)
 {
     static const special_name names[ROLE_COUNT] = {
-        [TOKEN_BOS] = SPECIAL_BOS, [TOKEN_EOS] = SPECIAL_EOS, [TOKEN_UNK] = SPECIAL_UNK, [TOKEN_PAD] = SPECIAL_PAD
+        [TOKEN_BOS] = SPECIAL_BOS, [TOKEN_EOS] = SPECIAL_EOS, [TOKEN_UNK] = SPECIAL_UNK,
+        [TOKEN_PAD] = SPECIAL_PAD, [TOKEN_SEP] = SPECIAL_SEP, [TOKEN_MASK] = SPECIAL_MASK,
     };
     for (int i = 0; i < ROLE_COUNT; i++) {
         const char *text = folder_special(f, names[i]);

@@ -118,23 +118,21 @@ int gguf_reader_id(const gguf_reader *r, const char *key, int64_t *id)
                    "the id is not below the vocabulary's size %d", count);
 }
 
-typedef struct roles {
-    int64_t bos, eos, unknown, separator, pad;
-} roles;
+const char *const gguf_role_keys[ROLE_COUNT] = {
+    [TOKEN_BOS] = "tokenizer.ggml.bos_token_id",       [TOKEN_EOS] = "tokenizer.ggml.eos_token_id",
+    [TOKEN_UNK] = "tokenizer.ggml.unknown_token_id",   [TOKEN_PAD] = "tokenizer.ggml.padding_token_id",
+    [TOKEN_SEP] = "tokenizer.ggml.seperator_token_id", /* the key's own spelling */
+    [TOKEN_MASK] = "tokenizer.ggml.mask_token_id",
+};
 
-static int read_roles(gguf_reader *r, roles d)
+/* `ids`: what llama.cpp takes where the file says nothing, in the order of the roles. */
+static int read_roles(gguf_reader *r, const int64_t ids[ROLE_COUNT])
 {
-    tokenizer *t = r->t;
-    TRY(gguf_reader_id(r, "tokenizer.ggml.bos_token_id", &d.bos));
-    TRY(gguf_reader_id(r, "tokenizer.ggml.eos_token_id", &d.eos));
-    TRY(gguf_reader_id(r, "tokenizer.ggml.unknown_token_id", &d.unknown));
-    TRY(gguf_reader_id(r, "tokenizer.ggml.seperator_token_id", &d.separator)); /* the key's own spelling */
-    TRY(gguf_reader_id(r, "tokenizer.ggml.padding_token_id", &d.pad));
-    t->roles[TOKEN_BOS] = (int32_t)d.bos;
-    t->roles[TOKEN_EOS] = (int32_t)d.eos;
-    t->roles[TOKEN_UNK] = (int32_t)d.unknown;
-    t->roles[TOKEN_PAD] = (int32_t)d.pad;
-    r->separator = d.separator;
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        int64_t id = ids[role];
+        TRY(gguf_reader_id(r, gguf_role_keys[role], &id));
+        r->t->roles[role] = (int32_t)id;
+    }
     return LORAC_OK;
 }
 
@@ -158,9 +156,9 @@ static int surround_bert(gguf_reader *r)
 {
     if (r->t->roles[TOKEN_BOS] < 0)
         return gguf_reader_fail(r, "tokenizer.ggml.bos_token_id", "BERT's texts begin with this token");
-    if (r->separator < 0)
-        return gguf_reader_fail(r, "tokenizer.ggml.seperator_token_id", "BERT's texts end with this token");
-    return tokenizer_surround(r->t, r->t->roles[TOKEN_BOS], (int32_t)r->separator, 1);
+    if (r->t->roles[TOKEN_SEP] < 0)
+        return gguf_reader_fail(r, gguf_role_keys[TOKEN_SEP], "BERT's texts end with this token");
+    return tokenizer_surround(r->t, r->t->roles[TOKEN_BOS], r->t->roles[TOKEN_SEP], 1);
 }
 
 /* ---- The whole */
@@ -177,7 +175,7 @@ static int read_with_merges(gguf_reader *r, slice model)
                        "the pre-tokenizer \"%.*s\" is not supported by this version", (int)(pre.n < 64 ? pre.n : 64),
                        pre.p);
     r->add_bos = r->recipe->traits & RECIPE_ADDS_BOS;
-    TRY(read_roles(r, (roles){ -1, -1, -1, -1, -1 }));
+    TRY(read_roles(r, (const int64_t[]){ -1, -1, -1, -1, -1, -1 }));
     TRY(gguf_read_bpe(r, model));
     return surround(r);
 }
@@ -186,7 +184,7 @@ static int read_llama(gguf_reader *r)
 {
     r->add_bos = r->space_prefix = true;
     TRY(gguf_take_bool(r->g, "tokenizer.ggml.add_space_prefix", &r->space_prefix));
-    TRY(read_roles(r, (roles){ 1, 2, 0, -1, -1 }));
+    TRY(read_roles(r, (const int64_t[]){ 1, 2, 0, -1, -1, -1 }));
     TRY(gguf_read_spm(r));
     return surround(r);
 }
@@ -194,7 +192,7 @@ static int read_llama(gguf_reader *r)
 static int read_bert(gguf_reader *r)
 {
     r->lowercase = true;
-    TRY(read_roles(r, (roles){ 101, -1, 100, 102, 0 }));
+    TRY(read_roles(r, (const int64_t[]){ 101, -1, 100, 0, 102, 103 }));
     TRY(gguf_read_bert(r));
     return surround_bert(r);
 }
@@ -203,7 +201,7 @@ static int read_t5(gguf_reader *r)
 {
     r->add_eos = true;
     TRY(gguf_take_bool(r->g, "tokenizer.ggml.add_space_prefix", &r->space_prefix));
-    TRY(read_roles(r, (roles){ -1, 1, 2, -1, 0 }));
+    TRY(read_roles(r, (const int64_t[]){ -1, 1, 2, 0, -1, -1 }));
     TRY(gguf_read_unigram(r));
     return surround(r);
 }

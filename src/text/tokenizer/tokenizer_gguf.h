@@ -14,11 +14,12 @@ typedef struct gguf_reader {
     const gguf *g;
     const recipe *recipe; /* of byte-pair encoding; otherwise NULL */
     uint8_t *types;       /* by id */
-    int64_t separator;    /* or -1 */
     bool add_bos, add_eos;
     bool space_prefix; /* of what is decoded, the first blank is ours */
     bool lowercase, merge_spaces;
 } gguf_reader;
+
+extern const char *const gguf_role_keys[ROLE_COUNT];
 
 /* Fails unless `type` is an array of what is wanted; *out is NULL when the file has no such key. */
 typedef enum array_kind { ARRAY_STRINGS, ARRAY_INTEGERS, ARRAY_SCORES, ARRAY_BYTES } array_kind;

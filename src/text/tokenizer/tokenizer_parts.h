@@ -188,7 +188,8 @@ int byte_of_token(slice token); /* "<0xHH>", or -1 */
 
 /* ---- The whole */
 
-enum { ROLE_COUNT = 4 };
+enum { ROLE_COUNT = 6 };
+extern const char *const tokenizer_role_names[ROLE_COUNT]; /* "bos_token" and so on */
 
 /* A chat template and the file it stands in, for messages. */
 typedef struct named_template {

@@ -90,11 +90,10 @@ int tokenizer_read_variables(tokenizer *t, const json_t *config)
 
 static int variables_of_roles(tokenizer *t)
 {
-    static const char *const names[ROLE_COUNT] = { "bos_token", "eos_token", "unk_token", "pad_token" };
     for (int role = 0; role < ROLE_COUNT; role++) {
         slice token = tokenizer_token(t, t->roles[role]);
         json_t *text = token.p ? json_stringn(token.p, token.n) : NULL; /* NULL also where it is not UTF-8 */
-        int status = text ? add_variable(t, names[role], text) : LORAC_OK;
+        int status = text ? add_variable(t, tokenizer_role_names[role], text) : LORAC_OK;
         json_decref(text);
         TRY(status);
     }

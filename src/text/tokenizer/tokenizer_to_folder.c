@@ -66,21 +66,17 @@ static int write_json(json_t *root, const char *folder, const char *name)
     return status;
 }
 
-static void set_role(json_t *root, const char *key, const tokenizer *t, token_role role)
-{
-    if (t->roles[role] >= 0)
-        json_object_set_new(root, key, json_of_slice(t->vocabulary.token[t->roles[role]]));
-}
-
 static json_t *tokenizer_config(const tokenizer *t)
 {
     json_t *root = json_pack("{s:s,s:b,s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
                              "clean_up_tokenization_spaces", 0, "add_prefix_space", 0);
     const char *file;
-    set_role(root, "bos_token", t, TOKEN_BOS);
-    set_role(root, "eos_token", t, TOKEN_EOS);
-    set_role(root, "unk_token", t, TOKEN_UNK);
-    set_role(root, "pad_token", t, TOKEN_PAD);
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        bool cls = role == TOKEN_BOS && t->model.kind == MODEL_WORDPIECE;
+        if (t->roles[role] >= 0)
+            json_object_set_new(root, cls ? "cls_token" : tokenizer_role_names[role],
+                                json_of_slice(t->vocabulary.token[t->roles[role]]));
+    }
     slice template = tokenizer_chat_template(t, "default", &file);
     if (template.p)
         json_object_set_new(root, "chat_template", json_of_slice(template));

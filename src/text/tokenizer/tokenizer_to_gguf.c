@@ -238,29 +238,26 @@ static void put_more_ends(const gguf_export *e, int32_t eos)
         gguf_note(e, "some of the tokens that end a generation are left out (eos_token_id of generation_config.json)");
 }
 
-static void put_id(gguf_writer *w, const char *key, int32_t id)
-{
-    if (id >= 0)
-        gguf_put_u32(w, key, (uint32_t)id);
-}
-
 static int put_roles(const gguf_export *e, bool bert)
 {
     const tokenizer *t = e->t;
     if (bert && (e->before < 0 || e->after < 0))
         return gguf_refuse(e, "post_processor", NULL,
                            "llama.cpp puts a token before and behind every text of WordPiece");
-    int32_t bos = e->before >= 0 ? e->before : t->roles[TOKEN_BOS];
-    int32_t eos = e->after >= 0 && !bert ? e->after : t->roles[TOKEN_EOS];
-    put_id(e->w, "tokenizer.ggml.bos_token_id", bos);
-    put_id(e->w, "tokenizer.ggml.eos_token_id", eos);
-    put_id(e->w, "tokenizer.ggml.unknown_token_id",
-           t->model.unknown.id >= 0 ? t->model.unknown.id : t->roles[TOKEN_UNK]);
-    put_id(e->w, "tokenizer.ggml.padding_token_id", t->roles[TOKEN_PAD]);
-    put_id(e->w, "tokenizer.ggml.seperator_token_id", bert ? e->after : -1); /* the key's own spelling */
+    int32_t ids[ROLE_COUNT];
+    memcpy(ids, t->roles, sizeof ids);
+    if (e->before >= 0)
+        ids[TOKEN_BOS] = e->before;
+    if (e->after >= 0)
+        ids[bert ? TOKEN_SEP : TOKEN_EOS] = e->after;
+    if (t->model.unknown.id >= 0)
+        ids[TOKEN_UNK] = t->model.unknown.id;
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (ids[role] >= 0)
+            gguf_put_u32(e->w, gguf_role_keys[role], (uint32_t)ids[role]);
     gguf_put_bool(e->w, "tokenizer.ggml.add_bos_token", e->before >= 0);
     gguf_put_bool(e->w, "tokenizer.ggml.add_eos_token", e->after >= 0);
-    put_more_ends(e, eos);
+    put_more_ends(e, ids[TOKEN_EOS]);
     return LORAC_OK;
 }
 
