@@ -10,8 +10,8 @@
 /* Writes tokenizer.json, tokenizer_config.json, generation_config.json (end tokens) and the chat
  * templates into a folder. `t` was opened from `g`. */
 int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder, buf *notes);
-/* Puts the tokenizer.ggml.* keys and the chat templates of a tokenizer that was opened from a folder. `rows` of the
- * embedding that have no token are filled up as "[PADn]", unused. */
+/* Puts the tokenizer.ggml.* keys and the chat templates of a tokenizer that was opened from a folder. The file gets
+ * as many tokens as the embedding has `rows` (0: as there are): more are "[PADn]", unused. */
 int tokenizer_put_gguf(const tokenizer *t, gguf_writer *w, int64_t rows, buf *notes);
 /* Copies what Hugging Face keeps of a tokenizer and its chat templates, as far as it is there, from one folder to
  * another. */

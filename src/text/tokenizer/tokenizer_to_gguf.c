@@ -118,9 +118,22 @@ static int type_of(const tokenizer *t, int32_t id)
     return byte >= 0 && t->model.unknown.bytes[byte] == id ? TYPE_BYTE : TYPE_NORMAL;
 }
 
+/* llama.cpp opens no file with more tokens than rows. Those that a folder adds may go; the model's may not. */
+static int drop_tokens(const gguf_export *e)
+{
+    const vocabulary *v = &e->t->vocabulary;
+    for (int32_t id = (int32_t)e->count; id < v->count; id++)
+        if (v->token[id].p && !(v->flags[id] & TOKEN_ADDED))
+            return gguf_refuse(e, "model.vocab", NULL, "it has more tokens than the model's embedding has rows");
+    if ((size_t)v->count > e->count)
+        gguf_note(e, "added tokens without a row of the model's embedding are left out");
+    return LORAC_OK;
+}
+
 static int fill_tokens(gguf_export *e)
 {
     const vocabulary *v = &e->t->vocabulary;
+    TRY(drop_tokens(e));
     for (size_t id = 0; id < e->count; id++) {
         if (id >= (size_t)v->count || !v->token[id].p) {
             TRY(fill(e, id, "PAD"));
@@ -137,7 +150,7 @@ int gguf_type_scored(gguf_export *e, const double *scores)
     const tokenizer *t = e->t;
     int32_t unknown = t->model.unknown.id >= 0 ? t->model.unknown.id : t->roles[TOKEN_UNK];
     e->scored = true;
-    for (int32_t id = 0; id < t->vocabulary.count; id++) {
+    for (int32_t id = 0; id < t->vocabulary.count && (size_t)id < e->count; id++) {
         if (id == unknown)
             e->types[id] = TYPE_UNKNOWN;
         if (!isnan(scores[id]))
@@ -152,7 +165,7 @@ int gguf_type_scored(gguf_export *e, const double *scores)
 int gguf_unescape_user_defined(gguf_export *e, bool prefixed)
 {
     bool any = false;
-    for (int32_t id = 0; id < e->t->vocabulary.count; id++) {
+    for (size_t id = 0; id < e->count; id++) {
         slice mark = slice_of("\u2581"), token = e->tokens[id];
         any |= e->types[id] == TYPE_USER_DEFINED;
         if (e->types[id] != TYPE_USER_DEFINED || !memmem(token.p, token.n, mark.p, mark.n))
@@ -170,7 +183,7 @@ int gguf_unescape_user_defined(gguf_export *e, bool prefixed)
         if (!e->tokens[id].p)
             return fail_memory();
         if (map_find(&e->t->vocabulary.ids, e->tokens[id]) >= 0)
-            TRY(gguf_hide_token(e, (size_t)id));
+            TRY(gguf_hide_token(e, id));
     }
     if (any && prefixed)
         gguf_note(e, "what stands behind a user-defined symbol gets a blank in front");
@@ -215,6 +228,8 @@ static int find_around(gguf_export *e)
             behind |= id < 0;
         }
     }
+    if (e->before >= (int32_t)e->count || e->after >= (int32_t)e->count)
+        return gguf_refuse(e, "post_processor", NULL, "a token around a text has no row of the model's embedding");
     if (counts[0] <= 1 && counts[1] <= 1)
         return LORAC_OK;
     return gguf_refuse(e, "post_processor", NULL, "llama.cpp puts at most one token before a text and one behind it");
@@ -228,7 +243,7 @@ static void put_more_ends(const gguf_export *e, int32_t eos)
     size_t used = 0;
     for (size_t i = 0; i < t->end_count; i++) {
         int32_t id = t->ends[i];
-        if (id == eos || gguf_ends_by_text(t->vocabulary.token[id]))
+        if (id == eos || (size_t)id >= e->count || gguf_ends_by_text(t->vocabulary.token[id]))
             continue;
         if (used < sizeof keys / sizeof *keys)
             gguf_put_u32(e->w, keys[used], (uint32_t)id);
@@ -253,7 +268,7 @@ static int put_roles(const gguf_export *e, bool bert)
     if (t->model.unknown.id >= 0)
         ids[TOKEN_UNK] = t->model.unknown.id;
     for (int role = 0; role < ROLE_COUNT; role++)
-        if (ids[role] >= 0)
+        if (ids[role] >= 0 && (size_t)ids[role] < e->count)
             gguf_put_u32(e->w, gguf_role_keys[role], (uint32_t)ids[role]);
     gguf_put_bool(e->w, "tokenizer.ggml.add_bos_token", e->before >= 0);
     gguf_put_bool(e->w, "tokenizer.ggml.add_eos_token", e->after >= 0);
@@ -305,7 +320,7 @@ static int put_all(gguf_export *e)
 
 int tokenizer_put_gguf(const tokenizer *t, gguf_writer *w, int64_t rows, buf *notes)
 {
-    size_t count = (size_t)(rows > t->vocabulary.count ? rows : t->vocabulary.count);
+    size_t count = (size_t)(rows ? rows : t->vocabulary.count);
     gguf_export e = { .t = t,
                       .w = w,
                       .count = count,
