@@ -125,6 +125,7 @@ struct machine {
 
 int machine_fail(machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int machine_spend(machine *m, size_t work);            /* counts work against the step limit */
+int machine_enter(machine *m);                         /* one node deeper; m->depth-- on the way out */
 void *work_new(machine *m, size_t count, size_t size); /* not zeroed; NULL after machine_fail */
 /* Room for one more in an array of `count` items that lies there. */
 #define work_room(m, items, count, capacity) \
@@ -192,7 +193,8 @@ int exec(machine *m, frame *f, const node_list *body);
 int call_value(machine *m, value callee, const arguments *a, value *out);
 int call_macro(machine *m, const macro *c, const arguments *a, value *out);
 int call_loop(machine *m, const loop *l, const arguments *a, value *out);
-int frame_set(machine *m, frame *f, uint32_t id, value v);
+/* The variable as it is seen from the scope; VALUE_ABSENT where there is none. */
+value *frame_find(machine *m, frame *f, uint32_t id);
 int operate(machine *m, operator op, value a, value b, value *out);
 int compare(machine *m, operator op, value a, value b, bool *out);
 int get_attribute(machine *m, value object, slice name, value *out);

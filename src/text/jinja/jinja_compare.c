@@ -137,7 +137,7 @@ int value_order(machine *m, value a, value b, const char *op, int *out)
     return order(m, a, b, op, out, 0);
 }
 
-int value_contains(machine *m, value container, value v, bool *out)
+static int contains(machine *m, value container, value v, bool *out)
 {
     sequence items;
     value ignored;
@@ -188,9 +188,9 @@ int compare(machine *m, operator op, value a, value b, bool *out)
         *out = !*out;
         return LORAC_OK;
     case OP_IN:
-        return value_contains(m, b, a, out);
+        return contains(m, b, a, out);
     case OP_NOT_IN:
-        TRY(value_contains(m, b, a, out));
+        TRY(contains(m, b, a, out));
         *out = !*out;
         return LORAC_OK;
     default:

@@ -3,20 +3,6 @@
 
 #include <string.h>
 
-/* A variable: in the scopes from the inside out, then among the globals. */
-static value lookup(const machine *m, const frame *f, const node *n)
-{
-    value v = m->globals[n->name.id];
-    for (bool found = false; f && !found; f = f->parent) {
-        for (size_t i = 0; i < f->count && !found; i++) {
-            found = f->bindings[i].id == n->name.id;
-            if (found)
-                v = f->bindings[i].value;
-        }
-    }
-    return v.kind != VALUE_ABSENT ? v : value_undefined_name(n->name.text);
-}
-
 static int eval_sequence(machine *m, frame *f, const node *n, value *out)
 {
     value list;
@@ -306,7 +292,7 @@ static int eval_condition(machine *m, frame *f, const node *n, value *out)
         return eval(m, f, n->condition.yes, out);
     if (n->condition.no)
         return eval(m, f, n->condition.no, out);
-    *out = value_undefined_hint("the inline if-expression evaluated to false and has no else");
+    *out = value_undefined_hint(slice_of("the inline if-expression evaluated to false and has no else"));
     return LORAC_OK;
 }
 
@@ -324,7 +310,9 @@ static int eval_node(machine *m, frame *f, const node *n, value *out)
         *out = n->constant;
         return LORAC_OK;
     case NODE_NAME:
-        *out = lookup(m, f, n);
+        *out = *frame_find(m, f, n->name.id);
+        if (out->kind == VALUE_ABSENT)
+            *out = value_undefined_name(n->name.text);
         return LORAC_OK;
     case NODE_LIST:
     case NODE_TUPLE:
@@ -366,8 +354,7 @@ int eval(machine *m, frame *f, const node *n, value *out)
 {
     const node *outer = m->at;
     m->at = n;
-    if (++m->depth > JINJA_DEPTH_LIMIT)
-        return machine_fail(m, "the template calls itself too deeply");
+    TRY(machine_enter(m));
     TRY(machine_spend(m, 0));
     TRY(eval_node(m, f, n, out));
     m->depth--;

@@ -8,7 +8,7 @@
 /* How a body ended: exec returns these beside the statuses. */
 enum { LEFT_BREAK = -1, LEFT_CONTINUE = -2 };
 
-int frame_set(machine *m, frame *f, uint32_t id, value v)
+static int frame_set(machine *m, frame *f, uint32_t id, value v)
 {
     if (!f) {
         m->globals[id] = v;
@@ -42,7 +42,7 @@ static int frame_new(machine *m, frame *parent, const name_list *hidden, frame *
     return frame_hide(m, *out, hidden);
 }
 
-static value *find_variable(machine *m, frame *f, uint32_t id)
+value *frame_find(machine *m, frame *f, uint32_t id)
 {
     for (; f; f = f->parent)
         for (size_t i = 0; i < f->count; i++)
@@ -75,7 +75,7 @@ static int assign(machine *m, frame *f, const node *target, value v)
         return assign_tuple(m, f, &target->list, v);
     if (target->kind == NODE_NAME)
         return frame_set(m, f, target->name.id, v);
-    const value *space = find_variable(m, f, target->namespace.id);
+    const value *space = frame_find(m, f, target->namespace.id);
     slice attribute = target->namespace.attribute;
     if (space->kind != VALUE_NAMESPACE)
         return machine_fail(m, "cannot assign attribute on non-namespace object '%.*s'", (int)target->namespace.name.n,
@@ -297,9 +297,7 @@ static int bind_parameters(machine *m, frame *f, const macro_node *n, const argu
             builder b = { 0 };
             TRY(builder_format(m, &b, "parameter '%.*s' was not provided", (int)(p->name.n < 200 ? p->name.n : 200),
                                p->name.p));
-            v = value_undefined_hint("");
-            v.text = b.p;
-            v.n = b.n;
+            v = value_undefined_hint((slice){ b.p, b.n });
         }
         TRY(frame_set(m, f, p->id, v));
     }
@@ -323,7 +321,7 @@ int call_macro(machine *m, const macro *c, const arguments *a, value *out)
         slice name = slice_of("caller");
         const value *caller = take_keyword(a, taken, name);
         TRY(frame_set(m, inner, (uint32_t)map_find(&m->t->names, name),
-                      caller ? *caller : value_undefined_hint("No caller defined")));
+                      caller ? *caller : value_undefined_hint(slice_of("No caller defined"))));
     }
     TRY(check_leftovers(m, n, a, taken));
     if (n->takes_keywords)
@@ -417,8 +415,7 @@ static int exec_node(machine *m, frame *f, const node *n)
 
 int exec(machine *m, frame *f, const node_list *body)
 {
-    if (++m->depth > JINJA_DEPTH_LIMIT)
-        return machine_fail(m, "the template calls itself too deeply");
+    TRY(machine_enter(m));
     for (size_t i = 0; i < body->count; i++) {
         m->at = body->items[i];
         TRY(machine_spend(m, 0));

@@ -236,30 +236,6 @@ static int parse_item(parser *p, node **out)
     return LORAC_OK;
 }
 
-static int parse_call(parser *p, node **out)
-{
-    node *n;
-    TRY(node_new(p, &n, NODE_CALL, p->at));
-    n->call.callee = *out;
-    TRY(parse_arguments(p, &n->call.arguments));
-    *out = n;
-    return LORAC_OK;
-}
-
-static int parse_postfix(parser *p, node **out)
-{
-    for (;;) {
-        if (token_is(p->at, "."))
-            TRY(parse_attribute(p, out));
-        else if (token_is(p->at, "["))
-            TRY(parse_item(p, out));
-        else if (token_is(p->at, "("))
-            TRY(parse_call(p, out));
-        else
-            return LORAC_OK;
-    }
-}
-
 static int parse_keyword(parser *p, node_arguments *out)
 {
     TRY(parse_room(p, out->keywords, out->keyword_count));
@@ -286,7 +262,7 @@ static int parse_argument(parser *p, node_arguments *out)
     return node_list_add(p, &out->items, item);
 }
 
-int parse_arguments(parser *p, node_arguments *out)
+static int parse_arguments(parser *p, node_arguments *out)
 {
     TRY(parse_expect(p, "("));
     for (bool first = true; !token_is(p->at, ")"); first = false) {
@@ -298,6 +274,30 @@ int parse_arguments(parser *p, node_arguments *out)
         TRY(parse_argument(p, out));
     }
     return parse_expect(p, ")");
+}
+
+static int parse_call(parser *p, node **out)
+{
+    node *n;
+    TRY(node_new(p, &n, NODE_CALL, p->at));
+    n->call.callee = *out;
+    TRY(parse_arguments(p, &n->call.arguments));
+    *out = n;
+    return LORAC_OK;
+}
+
+static int parse_postfix(parser *p, node **out)
+{
+    for (;;) {
+        if (token_is(p->at, "."))
+            TRY(parse_attribute(p, out));
+        else if (token_is(p->at, "["))
+            TRY(parse_item(p, out));
+        else if (token_is(p->at, "("))
+            TRY(parse_call(p, out));
+        else
+            return LORAC_OK;
+    }
 }
 
 /* A filter's or test's name, which may have dots. */

@@ -19,9 +19,7 @@ static int unsafe_attribute(machine *m, value object, slice name, value *out)
     builder b = { 0 };
     TRY(builder_format(m, &b, "access to attribute '%.*s' of '%s' object is unsafe.",
                        (int)(name.n < 200 ? name.n : 200), name.p, value_type(object)));
-    *out = value_undefined_hint("");
-    out->text = b.p;
-    out->n = b.n;
+    *out = value_undefined_hint((slice){ b.p, b.n });
     return LORAC_OK;
 }
 
@@ -37,7 +35,7 @@ static int bind_method(machine *m, value object, const method_entry *entry, valu
 
 static int loop_item(const loop *l, size_t i, const char *absent, value *out)
 {
-    *out = i < l->items.count ? l->items.items[i] : value_undefined_hint(absent);
+    *out = i < l->items.count ? l->items.items[i] : value_undefined_hint(slice_of(absent));
     return LORAC_OK;
 }
 
@@ -115,9 +113,7 @@ static int index_fail_or_undefined(machine *m, value object, value key, value *o
     }
     TRY(builder_format(m, &b, "%s object has no element ", value_type(object)));
     TRY(value_repr(m, &b, key));
-    *out = value_undefined_hint("");
-    out->text = b.p;
-    out->n = b.n;
+    *out = value_undefined_hint((slice){ b.p, b.n });
     return LORAC_OK;
 }
 

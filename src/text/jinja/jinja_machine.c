@@ -36,6 +36,11 @@ int machine_spend(machine *m, size_t work)
     return LORAC_OK;
 }
 
+int machine_enter(machine *m)
+{
+    return ++m->depth > JINJA_DEPTH_LIMIT ? machine_fail(m, "the template calls itself too deeply") : LORAC_OK;
+}
+
 int(work_status)(void)
 {
     return lorac_last_error()->status;

@@ -72,7 +72,6 @@ typedef enum tuple_of {
 } tuple_of;
 int parse_tuple(parser *p, node **out, tuple_of what, const char *end);
 int parse_target(parser *p, node **out, bool with_namespace, const char *end);
-int parse_arguments(parser *p, node_arguments *out);
 int parse_filters(parser *p, node **out, node *input, bool inline_first);
 
 void parse_note_name(parser *p, slice name); /* a variable is read: macros that speak of caller, kwargs, varargs */

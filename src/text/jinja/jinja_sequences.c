@@ -10,6 +10,7 @@ static int generator(machine *m, const char *type, value *items, size_t count, v
     return value_new_series(m, VALUE_ITERATOR, type, items, count, out);
 }
 
+static const value absent; /* what no argument is */
 static const char not_iterable[] = "'%s' object is not iterable";
 
 /* A generator over something that it cannot read: an error only when it is read itself. */
@@ -76,7 +77,6 @@ static int sort_key(machine *m, value item, value path, value fallback, bool cas
 /* The list of keys for sort's "a,b.c". */
 static int sort_keys(machine *m, value item, value attribute, bool case_sensitive, value *out)
 {
-    value absent = { .kind = VALUE_ABSENT };
     size_t count = 1;
     slice rest = attribute.kind == VALUE_TEXT ? value_slice(attribute) : (slice){ 0 };
     for (size_t i = 0; i < rest.n; i++)
@@ -157,7 +157,7 @@ static int filter_unique(machine *m, value input, const arguments *a, value *out
     sequence items;
     pair *pairs;
     size_t count = 0;
-    value absent = { .kind = VALUE_ABSENT }, list;
+    value list;
     BIND("the filter 'unique'", 0, "case_sensitive", "attribute");
     TRY(value_items(m, input, &items));
     TRY(new_pairs(m, items.count, &pairs));
@@ -210,11 +210,11 @@ static int filter_groupby(machine *m, value input, const arguments *a, value *ou
 static int extreme(machine *m, value input, const arguments *a, bool largest, value *out)
 {
     sequence items;
-    value best = { .kind = VALUE_ABSENT }, key, absent = { .kind = VALUE_ABSENT };
+    value best = absent, key;
     int order;
     BIND("the filter 'min/max'", 0, "case_sensitive", "attribute");
     TRY(value_items(m, input, &items));
-    *out = value_undefined_hint("No aggregated item, sequence was empty.");
+    *out = value_undefined_hint(slice_of("No aggregated item, sequence was empty."));
     for (size_t i = 0; i < items.count; i++) {
         TRY(sort_key(m, items.items[i], p[1], absent, value_true(p[0]), &key));
         if (i)
@@ -258,7 +258,7 @@ static int filter_first(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
     TRY(no_arguments(m, "this filter", a));
-    *out = value_undefined_hint("No first item, sequence was empty.");
+    *out = value_undefined_hint(slice_of("No first item, sequence was empty."));
     if (input.kind == VALUE_ITERATOR && !input.series->fault) {
         if (input.series->next < input.series->count)
             *out = input.series->items[input.series->next++];
@@ -276,7 +276,7 @@ static int filter_last(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
     TRY(no_arguments(m, "this filter", a));
-    *out = value_undefined_hint("No last item, sequence was empty.");
+    *out = value_undefined_hint(slice_of("No last item, sequence was empty."));
     if (!value_has_length(input) || input.kind == VALUE_LOOP)
         return machine_fail(m, "'%s' object is not reversible", value_type(input));
     if (input.kind == VALUE_TEXT && input.n)
@@ -323,7 +323,7 @@ static int filter_join(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
     builder b = { 0 };
-    value absent = { .kind = VALUE_ABSENT }, item;
+    value item;
     BIND("the filter 'join'", 0, "d", "attribute");
     TRY(value_string(m, given(p[0]) ? p[0] : value_of_text(""), &p[0]));
     TRY(value_items(m, input, &items));
@@ -340,7 +340,7 @@ static int filter_join(machine *m, value input, const arguments *a, value *out)
 static int filter_sum(machine *m, value input, const arguments *a, value *out)
 {
     sequence items;
-    value absent = { .kind = VALUE_ABSENT }, item;
+    value item;
     BIND("the filter 'sum'", 0, "attribute", "start");
     *out = given(p[1]) ? p[1] : value_of_int(0);
     if (out->kind == VALUE_TEXT)
@@ -450,8 +450,7 @@ static int filter_map(machine *m, value input, const arguments *a, value *out)
     arguments rest = { a->items + 1, a->count - 1, a->keywords, a->keyword_count };
     if (!f)
         return machine_fail(m, "unknown filter '%.*s'", (int)name.n, name.p);
-    if (++m->depth > JINJA_DEPTH_LIMIT)
-        return machine_fail(m, "the template calls itself too deeply");
+    TRY(machine_enter(m));
     for (size_t i = 0; i < items.count; i++)
         TRY(f->run(m, items.items[i], &rest, &list.sequence->items[i]));
     m->depth--;
@@ -462,7 +461,7 @@ static int filter_map(machine *m, value input, const arguments *a, value *out)
 static int choose(machine *m, value input, const arguments *a, bool by_attribute, bool wanted, value *out)
 {
     sequence items;
-    value list, subject, absent = { .kind = VALUE_ABSENT };
+    value list, subject;
     slice name;
     const test *t = NULL;
     size_t skip = by_attribute, count = 0;

@@ -5,32 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-value value_none(void)
-{
-    return (value){ .kind = VALUE_NONE };
-}
-
-value value_of_bool(bool truth)
-{
-    return (value){ .kind = VALUE_BOOL, .truth = truth };
-}
-
-value value_of_int(int64_t integer)
-{
-    return (value){ .kind = VALUE_INT, .integer = integer };
-}
-
-value value_of_float(double real)
-{
-    return (value){ .kind = VALUE_FLOAT, .real = real };
-}
-
-/* Never with a null pointer, so that all that reads texts may do sums with it. */
-value value_of_slice(slice text)
-{
-    return (value){ .kind = VALUE_TEXT, .text = text.p ? text.p : "", .n = text.n };
-}
-
 value value_of_text(const char *text)
 {
     return value_of_slice(slice_of(text));
@@ -70,9 +44,9 @@ value value_undefined_attribute(value object, slice name)
     };
 }
 
-value value_undefined_hint(const char *hint)
+value value_undefined_hint(slice hint)
 {
-    return (value){ .kind = VALUE_UNDEFINED, .undefined = UNDEFINED_HINT, .text = hint, .n = strlen(hint) };
+    return (value){ .kind = VALUE_UNDEFINED, .undefined = UNDEFINED_HINT, .text = hint.p, .n = hint.n };
 }
 
 int value_new_sequence(machine *m, value_kind kind, size_t count, value *out)
@@ -105,32 +79,6 @@ int value_new_dict(machine *m, value *out)
     *d = (dict){ 0 };
     *out = (value){ .kind = VALUE_DICT, .dict = d };
     return LORAC_OK;
-}
-
-slice value_slice(value text)
-{
-    assert(text.kind == VALUE_TEXT || text.kind == VALUE_UNDEFINED);
-    return (slice){ text.text, text.n };
-}
-
-bool value_is_number(value v)
-{
-    return value_is_int(v) || v.kind == VALUE_FLOAT;
-}
-
-bool value_is_int(value v)
-{
-    return v.kind == VALUE_INT || v.kind == VALUE_BOOL;
-}
-
-double value_as_real(value number)
-{
-    return number.kind == VALUE_FLOAT ? number.real : (double)value_as_int(number);
-}
-
-int64_t value_as_int(value number)
-{
-    return number.kind == VALUE_BOOL ? number.truth : number.integer;
 }
 
 int value_truncate(machine *m, double real, value *out)

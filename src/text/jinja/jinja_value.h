@@ -96,24 +96,71 @@ typedef struct joiner {
     bool used;
 } joiner;
 
-value value_of_bool(bool truth);
-value value_of_int(int64_t integer);
-value value_of_float(double real);
-value value_of_slice(slice text);
+/* ---- What is asked for all the time ----------------------------------------------------------------- */
+
+static inline value value_none(void)
+{
+    return (value){ .kind = VALUE_NONE };
+}
+
+static inline value value_of_bool(bool truth)
+{
+    return (value){ .kind = VALUE_BOOL, .truth = truth };
+}
+
+static inline value value_of_int(int64_t integer)
+{
+    return (value){ .kind = VALUE_INT, .integer = integer };
+}
+
+static inline value value_of_float(double real)
+{
+    return (value){ .kind = VALUE_FLOAT, .real = real };
+}
+
+/* Never with a null pointer, so that all that reads texts may do sums with it. */
+static inline value value_of_slice(slice text)
+{
+    return (value){ .kind = VALUE_TEXT, .text = text.p ? text.p : "", .n = text.n };
+}
+
+static inline slice value_slice(value text)
+{
+    assert(text.kind == VALUE_TEXT || text.kind == VALUE_UNDEFINED);
+    return (slice){ text.text, text.n };
+}
+
+/* Numbers and integers: bools too. */
+static inline bool value_is_int(value v)
+{
+    return v.kind == VALUE_INT || v.kind == VALUE_BOOL;
+}
+
+static inline bool value_is_number(value v)
+{
+    return value_is_int(v) || v.kind == VALUE_FLOAT;
+}
+
+static inline int64_t value_as_int(value number)
+{
+    return number.kind == VALUE_BOOL ? number.truth : number.integer;
+}
+
+static inline double value_as_real(value number)
+{
+    return number.kind == VALUE_FLOAT ? number.real : (double)value_as_int(number);
+}
+
+/* ---- jinja_value.c ------------------------------------------------------------------------------------ */
+
 value value_of_text(const char *text);
 value value_of_json(const json_t *json);
-value value_none(void);
 value value_undefined_name(slice name);
 value value_undefined_attribute(value object, slice name);
-value value_undefined_hint(const char *hint);
+value value_undefined_hint(slice hint);
 int value_new_sequence(machine *m, value_kind kind, size_t count, value *out); /* items to be filled in */
 int value_new_series(machine *m, value_kind kind, const char *type, value *items, size_t count, value *out);
 int value_new_dict(machine *m, value *out);
-slice value_slice(value text);
-bool value_is_number(value v); /* bools too */
-bool value_is_int(value v);    /* bools too */
-double value_as_real(value number);
-int64_t value_as_int(value number);                      /* INT and BOOL */
 int value_truncate(machine *m, double real, value *out); /* int(real) */
 const char *value_type(value v);                         /* Python's name of its type */
 bool value_true(value v);
@@ -132,10 +179,10 @@ int dict_get(machine *m, value v, value key, bool *found, value *out);
 int dict_set(machine *m, value v, value key, value item);
 bool dict_get_text(value v, slice key, value *out);
 
-/* jinja_compare.c */
+/* ---- jinja_compare.c ----------------------------------------------------------------------------------- */
+
 int value_equal(machine *m, value a, value b, bool *out);
 int value_order(machine *m, value a, value b, const char *op, int *out); /* <0, 0, >0; 2 for NaN */
-int value_contains(machine *m, value container, value v, bool *out);
 /* Sorts n pairs by key, keeping the order of equals; `room` has n places. */
 int value_sort(machine *m, pair *pairs, pair *room, size_t n, bool reverse);
 
