@@ -1,10 +1,8 @@
 /* test_sentencepiece.c: SentencePiece models against what the sentencepiece library made of the same texts
  * (tests/golden/sentencepiece), and models that are damaged. */
-#include "test.h"
+#include "test_tokens.h"
 
 #include "file.h"
-#include "json.h"
-#include "mem.h"
 #include "tokenizer/sentencepiece.h"
 #include "tokenizer/tokenizer_parts.h"
 
@@ -17,16 +15,6 @@ static const char *const names[] = { "unigram",     "unigram_bytes", "unigram_pl
                                      "bpe_suffix",  "char",          "char_bytes",    "word", "word_bytes",
                                      "unigram_cls", "bpe_unused",    "unigram_unused" };
 enum { NAMES = sizeof names / sizeof *names };
-
-static json_t *read_json(const char *folder, const char *file)
-{
-    buf path = { 0 };
-    json_t *json;
-    buf_format(&path, GOLDEN "%s/%s", folder, file);
-    assert_ok(json_read(&json, path.p, 1 << 20, JSON_TAKE_NUL));
-    buf_free(&path);
-    return json;
-}
 
 static void read_model(buf *bytes, const char *name)
 {
@@ -46,11 +34,6 @@ static tokenizer *open_golden(const char *name)
     return t;
 }
 
-static slice text_of(const json_t *json)
-{
-    return (slice){ json_string_value(json), json_string_length(json) };
-}
-
 /* The library does not find control symbols in texts. */
 static bool names_control(const tokenizer *t, slice text)
 {
@@ -58,15 +41,6 @@ static bool names_control(const tokenizer *t, slice text)
         if (memmem(text.p, text.n, t->added.tokens[i].text.p, t->added.tokens[i].text.n))
             return true;
     return false;
-}
-
-static void expect_ids(const encoding *e, const json_t *ids, const char *name, size_t number)
-{
-    if (e->count != json_array_size(ids))
-        fail_msg("%s, text %zu: %zu ids where there should be %zu", name, number, e->count, json_array_size(ids));
-    for (size_t i = 0; i < e->count; i++)
-        if (e->ids[i] != json_integer_value(json_array_get(ids, i)))
-            fail_msg("%s, text %zu: id %zu is %d", name, number, i, e->ids[i]);
 }
 
 /* [ids, decoded]; null: the text. */
@@ -91,12 +65,12 @@ static void check_row(const tokenizer *t, slice text, const json_t *row, const c
 static void test_goldens(void **state)
 {
     (void)state;
-    json_t *texts = read_json("tokenizers", "texts.json");
+    json_t *texts = read_json_of(GOLDEN, "tokenizers/texts.json");
     for (int n = 0; n < NAMES; n++) {
         tokenizer *t = open_golden(names[n]);
-        buf folder = { 0 };
-        buf_format(&folder, "sentencepiece/%s", names[n]);
-        json_t *rows = read_json(folder.p, "expected.json");
+        buf file = { 0 };
+        buf_format(&file, "sentencepiece/%s/expected.json", names[n]);
+        json_t *rows = read_json_of(GOLDEN, file.p);
         size_t compared = 0;
         assert_int_equal(json_array_size(rows), json_array_size(texts));
         for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -108,7 +82,7 @@ static void test_goldens(void **state)
         }
         assert_true(compared > 140);
         json_decref(rows);
-        buf_free(&folder);
+        buf_free(&file);
         tokenizer_free(t);
     }
     json_decref(texts);
@@ -152,7 +126,8 @@ static void check_folder(const char *name, const json_t *golden, const json_t *t
 static void test_folders(void **state)
 {
     (void)state;
-    json_t *texts = read_json("tokenizers", "texts.json"), *all = read_json("sentencepiece", "folders.json"), *golden;
+    json_t *texts = read_json_of(GOLDEN, "tokenizers/texts.json"),
+           *all = read_json_of(GOLDEN, "sentencepiece/folders.json"), *golden;
     const char *name;
     assert_true(json_object_size(all) >= 25);
     json_object_foreach(all, name, golden) check_folder(name, golden, texts);
@@ -415,20 +390,11 @@ static void test_cut_short(void **state)
 
 /* ---- Memory that runs out, everywhere it can */
 
-static int open_and_encode(slice bytes)
+static int open_and_use(const void *bytes)
 {
     tokenizer *t;
-    encoding e = { 0 };
-    buf text = { 0 };
-    int status = tokenizer_from_sentencepiece(&t, bytes, "m");
-    if (status == LORAC_OK)
-        status = tokenizer_encode(t, slice_of("It's 12 two words<|x|>, caf\xC3\xA9 (\xF0\x9F\x98\x80)"), -1, &e);
-    if (status == LORAC_OK)
-        status = tokenizer_decode(t, e.ids, e.count, false, &text);
-    encoding_free(&e);
-    buf_free(&text);
-    tokenizer_free(t);
-    return status;
+    TRY(tokenizer_from_sentencepiece(&t, buf_slice_of(bytes), "m"));
+    return there_and_back(t);
 }
 
 static void test_memory(void **state)
@@ -438,14 +404,7 @@ static void test_memory(void **state)
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         buf bytes = { 0 };
         read_model(&bytes, of[i]);
-        mem_fail_at(0);
-        assert_ok(open_and_encode(buf_slice_of(&bytes)));
-        long count = mem_count();
-        for (long n = 1; n <= count; n++) {
-            mem_fail_at(n);
-            assert_int_equal(open_and_encode(buf_slice_of(&bytes)), LORAC_ERROR_RUNTIME);
-        }
-        mem_fail_at(0);
+        fail_every_allocation(open_and_use, &bytes);
         buf_free(&bytes);
     }
 }

@@ -1,29 +1,15 @@
 /* test_tokenizer.c: tokenizers from tokenizer.json against what Hugging Face's tokenizers made of the same texts
  * (tests/golden/tokenizers), and what holds for every tokenizer: streams, long words, bad files, memory that runs out.
  */
-#include "test.h"
+#include "test_tokens.h"
 
-#include "err.h"
 #include "file.h"
-#include "json.h"
-#include "mem.h"
-#include "tokenizer.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GOLDEN SOURCE_DIR "/tests/golden/tokenizers/"
-
-static json_t *read_json(const char *name, const char *file)
-{
-    buf path = { 0 };
-    json_t *json;
-    buf_format(&path, GOLDEN "%s%s", name, file);
-    assert_ok(json_read(&json, path.p, 1 << 20, JSON_TAKE_NUL));
-    buf_free(&path);
-    return json;
-}
 
 static tokenizer *open_golden(const char *name)
 {
@@ -33,20 +19,6 @@ static tokenizer *open_golden(const char *name)
     assert_ok(tokenizer_open_folder(&t, path.p));
     buf_free(&path);
     return t;
-}
-
-static slice text_of(const json_t *json)
-{
-    return (slice){ json_string_value(json), json_string_length(json) };
-}
-
-static void expect_ids(const encoding *e, const json_t *ids, const char *name, size_t row)
-{
-    if (e->count != json_array_size(ids))
-        fail_msg("%s, text %zu: %zu ids where there should be %zu", name, row, e->count, json_array_size(ids));
-    for (size_t i = 0; i < e->count; i++)
-        if (e->ids[i] != json_integer_value(json_array_get(ids, i)))
-            fail_msg("%s, text %zu: id %zu is %d", name, row, i, e->ids[i]);
 }
 
 static void expect_offsets(const encoding *e, const json_t *offsets, const char *name, size_t row)
@@ -96,8 +68,10 @@ static void check_row(const tokenizer *t, slice text, const json_t *row, const c
 /* A row that is null was left out. */
 static void check_golden(const char *name, const json_t *texts)
 {
+    char file[320];
+    snprintf(file, sizeof file, "%s/expected.json", name);
     tokenizer *t = open_golden(name);
-    json_t *rows = read_json(name, "/expected.json");
+    json_t *rows = read_json_of(GOLDEN, file);
     assert_int_equal(json_array_size(rows), json_array_size(texts));
     for (size_t i = 0; i < json_array_size(rows); i++)
         if (!json_is_null(json_array_get(rows, i)))
@@ -114,7 +88,7 @@ static int is_name(const struct dirent *entry)
 static void test_goldens(void **state)
 {
     (void)state;
-    json_t *texts = read_json("", "texts.json");
+    json_t *texts = read_json_of(GOLDEN, "texts.json");
     assert_true(json_array_size(texts) > 140);
     struct dirent **names;
     int count = scandir(GOLDEN, &names, is_name, alphasort);
@@ -642,20 +616,11 @@ static void test_config(void **state)
 
 /* ---- Memory that runs out, everywhere it can */
 
-static int open_and_encode(const char *folder)
+static int open_and_use(const void *folder)
 {
     tokenizer *t;
-    encoding e = { 0 };
-    buf text = { 0 };
-    int status = tokenizer_open_folder(&t, folder);
-    if (status == LORAC_OK)
-        status = tokenizer_encode(t, slice_of("It's 12 TWO words <both> x, caf\xC3\xA9 (\xF0\x9F\x98\x80)"), -1, &e);
-    if (status == LORAC_OK)
-        status = tokenizer_decode(t, e.ids, e.count, false, &text);
-    encoding_free(&e);
-    buf_free(&text);
-    tokenizer_free(t);
-    return status;
+    TRY(tokenizer_open_folder(&t, folder));
+    return there_and_back(t);
 }
 
 static void test_memory(void **state)
@@ -663,17 +628,8 @@ static void test_memory(void **state)
     (void)state;
     static const char *const folders[] = { GOLDEN "lowercase", GOLDEN "metaspace_first", GOLDEN "vocab_txt_cased",
                                            GOLDEN "vocab_json_roberta" };
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        mem_fail_at(0);
-        assert_ok(open_and_encode(folders[i]));
-        long count = mem_count();
-        assert_true(count > 50);
-        for (long n = 1; n <= count; n++) {
-            mem_fail_at(n);
-            assert_int_equal(open_and_encode(folders[i]), LORAC_ERROR_RUNTIME);
-        }
-        mem_fail_at(0);
-    }
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        fail_every_allocation(open_and_use, folders[i]);
 }
 
 int main(void)

@@ -1,12 +1,9 @@
 /* test_tokenizer_gguf.c: tokenizers from GGUF metadata: llama.cpp's own vectors for GPT-2's vocabulary (skipped where
  * they are not), the named pre-tokenizers against tokenizer.json files that say the same, llama.cpp's rules for special
  * tokens, and files that are wrong. */
-#include "test.h"
+#include "test_tokens.h"
 
-#include "err.h"
 #include "file.h"
-#include "json.h"
-#include "mem.h"
 #include "tokenizer/tokenizer_parts.h"
 
 #include <math.h>
@@ -119,24 +116,9 @@ static void test_vectors(void **state)
 
 /* ---- Pre-tokenizers by name: the model of a tokenizer.json written as GGUF must give the same ids */
 
-static json_t *read_json_of(const char *where, const char *name)
-{
-    buf file = { 0 };
-    json_t *json;
-    buf_format(&file, "%s%s", where, name);
-    assert_ok(json_read(&json, file.p, 1 << 20, JSON_TAKE_NUL));
-    buf_free(&file);
-    return json;
-}
-
 static json_t *read_json(const char *name)
 {
     return read_json_of(GOLDEN, name);
-}
-
-static slice text_of(const json_t *json)
-{
-    return (slice){ json_string_value(json), json_string_length(json) };
 }
 
 static void put_vocabulary(gguf_writer *w, json_t *vocab)
@@ -244,15 +226,6 @@ static void test_names(void **state)
 }
 
 /* ---- Vocabularies of every kind: what llama.cpp makes of some texts */
-
-static void expect_ids(const encoding *e, const json_t *ids, const char *name, size_t i)
-{
-    bool same = e->count == json_array_size(ids);
-    for (size_t k = 0; same && k < e->count; k++)
-        same = e->ids[k] == json_integer_value(json_array_get(ids, k));
-    if (!same)
-        fail_msg("%s: text %zu has other ids", name, i);
-}
 
 static void expect_decoded(const tokenizer *t, const encoding *e, bool skip_special, slice expected, const char *name,
                            size_t i)
@@ -563,32 +536,25 @@ static void test_bad_scores(void **state)
     r.key = "tokenizer.ggml.unknown_token_id", expect_refusal(&r, "tokenizer.ggml.bos_token_id", "begin with this");
 }
 
-static void fail_memory_in(const char *file)
+static int open_vocabulary(const void *g)
 {
-    gguf g;
     tokenizer *t;
-    assert_ok(gguf_open(&g, file));
-    mem_fail_at(0);
-    assert_ok(tokenizer_open_gguf(&t, &g));
+    TRY(tokenizer_open_gguf(&t, g));
     tokenizer_free(t);
-    long count = mem_count();
-    assert_true(count > 5);
-    for (long n = 1; n <= count; n++) {
-        mem_fail_at(n);
-        assert_int_equal(tokenizer_open_gguf(&t, &g), LORAC_ERROR_RUNTIME);
-    }
-    mem_fail_at(0);
-    gguf_close(&g);
+    return LORAC_OK;
 }
 
 static void test_memory(void **state)
 {
     static const char *const names[] = { "gpt2", "gemma4", "phi3", "bert", "t5" };
     char file[512];
+    gguf g;
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(file, sizeof file, VOCABULARIES "%s.gguf", names[i]);
-        fail_memory_in(file);
+        assert_ok(gguf_open(&g, file));
+        fail_every_allocation(open_vocabulary, &g);
+        gguf_close(&g);
     }
 }
 
