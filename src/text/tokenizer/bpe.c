@@ -300,14 +300,7 @@ static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
 
 static int push_rest(bpe_scratch *s, size_t end)
 {
-    if (s->rest_count == s->rest_capacity) {
-        size_t capacity = s->rest_capacity ? 2 * s->rest_capacity : 16;
-        size_t *rest = mem_grow(s->rest, capacity, sizeof *rest);
-        if (!rest)
-            return fail_memory();
-        s->rest = rest;
-        s->rest_capacity = capacity;
-    }
+    TRY(array_room(s->rest, s->rest_capacity, s->rest_count + 1));
     s->rest[s->rest_count++] = end;
     return LORAC_OK;
 }

@@ -95,8 +95,8 @@ bool folder_is_class(const folder_tokens *f, const char *names, const char *type
 
 /* ---- Special tokens */
 
-/* special_tokens_map.json counts more. */
-const json_t *folder_said(const folder_tokens *f, const char *key)
+/* What the files say under this key, or NULL. special_tokens_map.json counts more. */
+static const json_t *said_under(const folder_tokens *f, const char *key)
 {
     const json_t *old = json_object_get(f->map, key);
     return old ? old : json_object_get(f->config, key);
@@ -104,7 +104,7 @@ const json_t *folder_said(const folder_tokens *f, const char *key)
 
 bool folder_lists_extra(const folder_tokens *f)
 {
-    return folder_said(f, additional_key) || folder_said(f, extra_key);
+    return said_under(f, additional_key) || said_under(f, extra_key);
 }
 
 /* "<s>" or {"content": "<s>", "lstrip": ...} */
@@ -120,7 +120,7 @@ const char *folder_text(const folder_tokens *f, const char *key)
 
 const char *folder_special(const folder_tokens *f, special_name which)
 {
-    const json_t *value = folder_said(f, special_keys[which]);
+    const json_t *value = said_under(f, special_keys[which]);
     if (value)
         return text_of(value);
     return f->defaults ? f->defaults[which] : NULL;
@@ -177,7 +177,7 @@ static int gather_own(folder_tokens *f, const json_t *from, bool strings, bool o
 
 static int gather_one(folder_tokens *f, const char *key, const char *default_text)
 {
-    const json_t *said = folder_said(f, key);
+    const json_t *said = said_under(f, key);
     if (said ? json_is_null(said) : !default_text)
         return LORAC_OK;
     bool failed = said ? json_object_set(f->named, key, (json_t *)said)
@@ -324,7 +324,7 @@ static bool has_text(const json_t *token, const char *text)
 static bool is_called_special(const folder_tokens *f, const char *text)
 {
     for (int i = 0; i < SPECIAL_COUNT; i++) {
-        const json_t *said = folder_said(f, special_keys[i]);
+        const json_t *said = said_under(f, special_keys[i]);
         if (has_text(said, text) && (json_is_string(said) || said == json_object_get(f->map, special_keys[i])))
             return true;
     }
@@ -427,7 +427,7 @@ int folder_add_all(folder_tokens *f)
     TRY(gather_extra(f, &listed));
     TRY(add_numbered(f));
     if (!listed) { /* these make no token with a number special */
-        TRY(gather_list(f, folder_said(f, additional_key)));
+        TRY(gather_list(f, said_under(f, additional_key)));
         TRY(gather_defaults(f));
     }
     json_t *strings = json_object();

@@ -52,9 +52,8 @@ int folder_read(json_t **out, buf *path, const char *folder, const char *name);
 
 /* Whether the folder's class is one of these names, or, where it names none, its model type one of these types. */
 bool folder_is_class(const folder_tokens *f, const char *names, const char *types);
-/* What the files say under this key, or NULL. */
-const json_t *folder_said(const folder_tokens *f, const char *key);
-const char *folder_text(const folder_tokens *f, const char *key); /* its string, or that of a token; or NULL */
+/* What the files say under this key: its string, or that of a token; or NULL. */
+const char *folder_text(const folder_tokens *f, const char *key);
 bool folder_lists_extra(const folder_tokens *f);
 /* The string of a special token, or NULL: none. */
 const char *folder_special(const folder_tokens *f, special_name which);

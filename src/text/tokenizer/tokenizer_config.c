@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-int tokenizer_read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
+/* An object in the folder's file of this name; *json is NULL when there is no such file. *file is kept for messages. */
+static int read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file)
 {
     buf path = { 0 };
     int status = folder_read(json, &path, folder, name);
@@ -136,9 +137,9 @@ int tokenizer_read_config(tokenizer *t, const char *folder)
     beside config = { 0 }, named = { 0 }, generation = { 0 };
     int status;
     TRY_GOTO(tokenizer_read_template_files(t, folder));
-    TRY_GOTO(tokenizer_read_optional(t, folder, "tokenizer_config.json", &config.json, &config.file));
-    TRY_GOTO(tokenizer_read_optional(t, folder, "special_tokens_map.json", &named.json, &named.file));
-    TRY_GOTO(tokenizer_read_optional(t, folder, "generation_config.json", &generation.json, &generation.file));
+    TRY_GOTO(read_optional(t, folder, "tokenizer_config.json", &config.json, &config.file));
+    TRY_GOTO(read_optional(t, folder, "special_tokens_map.json", &named.json, &named.file));
+    TRY_GOTO(read_optional(t, folder, "generation_config.json", &generation.json, &generation.file));
     status = read_all(t, &config, &named, &generation);
 done:
     json_decref(config.json);

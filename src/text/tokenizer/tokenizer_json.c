@@ -214,7 +214,7 @@ static int read_all(tokenizer *t, const json_t *json)
     return tokenizer_read_steps(t, json);
 }
 
-int tokenizer_from_json(tokenizer **out, const json_t *json, const char *path)
+static int from_json(tokenizer **out, const json_t *json, const char *path)
 {
     *out = NULL;
     int status = tokenizer_new(out, path);
@@ -230,7 +230,7 @@ int tokenizer_from_json(tokenizer **out, const json_t *json, const char *path)
 int tokenizer_from_folder(tokenizer **out, const json_t *json, const char *path, const folder_tokens *f,
                           bool keeps_templates)
 {
-    TRY(tokenizer_from_json(out, json, path));
+    TRY(from_json(out, json, path));
     tokenizer_take_specials(*out, f);
     (*out)->keeps_templates = keeps_templates;
     return LORAC_OK;
@@ -241,7 +241,7 @@ int tokenizer_open_json(tokenizer **out, slice text, const char *path)
     json_t *json;
     *out = NULL;
     TRY(json_parse(&json, text, path, 1, JSON_TAKE_NUL));
-    int status = tokenizer_from_json(out, json, path);
+    int status = from_json(out, json, path);
     json_decref(json);
     return status;
 }

@@ -20,7 +20,6 @@ int part_text(tokenizer *t, part p, slice *out); /* a copy that lives as long as
 int part_bool(tokenizer *t, part p, const char *key, bool *out);
 int part_int(tokenizer *t, part p, const char *key, int64_t least, int64_t most, int64_t *out);
 int part_name(tokenizer *t, part p, const char *key, const char **out); /* a text; lives as long as the JSON */
-int part_choice(tokenizer *t, part p, const char *key, const char *const *names, size_t count, size_t *out);
 /* Calls `build` for every element of the array under `key`. */
 int part_each(tokenizer *t, part p, const char *key, int (*build)(tokenizer *, part));
 
@@ -40,16 +39,12 @@ int build_decoder(tokenizer *t, part p);
 /* All but the model, whose vocabulary must be there, with room for the added tokens. */
 int tokenizer_read_steps(tokenizer *t, const json_t *json);
 
-/* The whole, from the words of a tokenizer.json; `path` is for messages. */
-int tokenizer_from_json(tokenizer **out, const json_t *json, const char *path);
-/* The same for a folder of older files, with the roles of its special tokens. */
+/* The whole, from the words of a tokenizer.json, for a folder of older files, with the roles of its special tokens;
+ * `path` is for messages. */
 int tokenizer_from_folder(tokenizer **out, const json_t *json, const char *path, const folder_tokens *f,
                           bool keeps_templates);
 
 /* The roles, by the names of special tokens. */
 void tokenizer_take_specials(tokenizer *t, const folder_tokens *f);
-
-/* An object in the folder's file of this name; *json is NULL when there is no such file. *file is kept for messages. */
-int tokenizer_read_optional(tokenizer *t, const char *folder, const char *name, json_t **json, const char **file);
 
 #endif

@@ -71,7 +71,7 @@ static int fail_choice(const tokenizer *t, part p, const char *const *names, siz
     return status;
 }
 
-int part_choice(tokenizer *t, part p, const char *key, const char *const *names, size_t count, size_t *out)
+static int part_choice(tokenizer *t, part p, const char *key, const char *const *names, size_t count, size_t *out)
 {
     part member;
     TRY(part_member(t, p, key, &member));
