@@ -25,18 +25,24 @@ bool slice_is(slice s, const char *text)
     return slice_equal(s, slice_of(text));
 }
 
+bool slice_starts_with(slice s, slice prefix)
+{
+    return s.n >= prefix.n && slice_equal((slice){ s.p, prefix.n }, prefix);
+}
+
+bool slice_ends_with(slice s, slice suffix)
+{
+    return s.n >= suffix.n && (!suffix.n || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
+}
+
 bool slice_starts(slice s, const char *prefix)
 {
-    size_t n = strlen(prefix);
-
-    return s.n >= n && slice_equal((slice){ s.p, n }, (slice){ prefix, n });
+    return slice_starts_with(s, slice_of(prefix));
 }
 
 bool slice_ends(slice s, const char *suffix)
 {
-    size_t n = strlen(suffix);
-
-    return s.n >= n && (n == 0 || memcmp(s.p + s.n - n, suffix, n) == 0);
+    return slice_ends_with(s, slice_of(suffix));
 }
 
 static bool is_space(char c)

@@ -17,6 +17,8 @@ bool slice_is(slice s, const char *text);
 bool slice_equal(slice a, slice b);
 bool slice_starts(slice s, const char *prefix);
 bool slice_ends(slice s, const char *suffix);
+bool slice_starts_with(slice s, slice prefix);
+bool slice_ends_with(slice s, slice suffix);
 char *slice_put(slice s, char *room, size_t size); /* as a string, cut to what fits: for messages. Returns room */
 slice slice_trim(slice s);                         /* ASCII white space at both ends */
 /* What stands behind the last `separator`; all of s where there is none. */

@@ -27,9 +27,8 @@ static void append_eos(const reading *r, buf *text)
 {
     int32_t id = tokenizer_role(r->reader->tokenizer, TOKEN_EOS);
     slice eos = id >= 0 ? tokenizer_token(r->reader->tokenizer, id) : (slice){ NULL, 0 };
-    if (!eos.n || (text->n >= eos.n && memcmp(text->p + text->n - eos.n, eos.p, eos.n) == 0))
-        return;
-    buf_slice(text, eos);
+    if (!slice_ends_with(buf_slice_of(text), eos))
+        buf_slice(text, eos);
 }
 
 static void drop_first(encoding *e)

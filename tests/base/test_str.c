@@ -29,6 +29,10 @@ static void slices_compare_and_cut(void **state)
     assert_true(slice_is(slice_cut(&rest, ','), "bc"));
     assert_true(slice_is(slice_cut(&rest, ','), ""));
     assert_int_equal(rest.n, 0);
+    assert_true(slice_starts_with(text("abc"), text("ab")) && slice_starts_with(text("abc"), text("")));
+    assert_false(slice_starts_with(text("ab"), text("abc")) || slice_starts_with(text("abc"), text("bc")));
+    assert_true(slice_ends_with(text("abc"), text("bc")) && slice_ends_with(text(""), text("")));
+    assert_false(slice_ends_with(text("bc"), text("abc")) || slice_ends_with(text("abc"), text("ab")));
 }
 
 static void a_buffer_grows(void **state)
@@ -106,6 +110,10 @@ static void every_codepoint_survives_a_round_trip(void **state)
         assert_int_equal(utf8_next(buf_slice_of(&b), &at), c);
         assert_int_equal(at, b.n);
         assert_int_equal(utf8_valid(buf_slice_of(&b)), b.n);
+        assert_int_equal(utf8_count(buf_slice_of(&b)), 1);
+        buf_char(&b, 'z');
+        assert_int_equal(utf8_before(buf_slice_of(&b), b.n), b.n - 1);
+        assert_int_equal(utf8_before(buf_slice_of(&b), b.n - 1), 0);
     }
     buf_free(&b);
 }

@@ -162,17 +162,12 @@ static int partition(machine *m, value self, const arguments *a, bool right, val
 VARIANT(str_partition, partition, false)
 VARIANT(str_rpartition, partition, true)
 
-static bool fits(slice s, slice part, bool at_end)
-{
-    return part.n <= s.n && (!part.n || memcmp(at_end ? s.p + s.n - part.n : s.p, part.p, part.n) == 0);
-}
-
 static int str_removeprefix(machine *m, value self, const arguments *a, value *out)
 {
     slice s = value_slice(self), prefix;
     BIND("removeprefix()", 1, "prefix");
     TRY(argument_text(m, "removeprefix()", p[0], &prefix));
-    *out = fits(s, prefix, false) ? value_of_slice((slice){ s.p + prefix.n, s.n - prefix.n }) : self;
+    *out = slice_starts_with(s, prefix) ? value_of_slice((slice){ s.p + prefix.n, s.n - prefix.n }) : self;
     return LORAC_OK;
 }
 
@@ -181,7 +176,7 @@ static int str_removesuffix(machine *m, value self, const arguments *a, value *o
     slice s = value_slice(self), suffix;
     BIND("removesuffix()", 1, "suffix");
     TRY(argument_text(m, "removesuffix()", p[0], &suffix));
-    *out = fits(s, suffix, true) ? value_of_slice((slice){ s.p, s.n - suffix.n }) : self;
+    *out = slice_ends_with(s, suffix) ? value_of_slice((slice){ s.p, s.n - suffix.n }) : self;
     return LORAC_OK;
 }
 
@@ -219,7 +214,7 @@ static int begins_or_ends(machine *m, value self, const arguments *a, bool at_en
     const sequence one = { p, 1 }, *parts = p[0].kind == VALUE_TUPLE ? p[0].sequence : &one;
     for (size_t i = 0; i < parts->count && !has; i++) {
         TRY(argument_text(m, what, parts->items[i], &part));
-        has = fits(s, part, at_end);
+        has = at_end ? slice_ends_with(s, part) : slice_starts_with(s, part);
     }
     *out = value_of_bool(has && !beyond);
     return LORAC_OK;

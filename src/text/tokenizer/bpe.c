@@ -72,7 +72,7 @@ int bpe_add_merge(bpe *b, const vocabulary *v, buf *scratch, slice left, slice r
     int32_t left_id, right_id, id;
     TRY(token_of_merge(v, left, where, &left_id));
     TRY(token_of_merge(v, right, where, &right_id));
-    if (b->prefix.n && (right.n < b->prefix.n || memcmp(right.p, b->prefix.p, b->prefix.n) != 0))
+    if (!slice_starts_with(right, b->prefix))
         return fail_at(LORAC_ERROR_DATA, *where,
                        "the second token of a merge, \"%.*s\", does not begin with the prefix",
                        (int)(right.n < 64 ? right.n : 64), right.p);

@@ -199,17 +199,12 @@ static void replace_text(slice text, slice old, const char *new, buf *out)
     }
 }
 
-static bool begins_with(slice text, slice start)
-{
-    return text.n >= start.n && !memcmp(text.p, start.p, start.n);
-}
-
 static slice strip(const decode_step *step, slice text)
 {
     slice c = step->content;
-    for (size_t i = 0; i < step->start && c.n && begins_with(text, c); i++)
+    for (size_t i = 0; i < step->start && c.n && slice_starts_with(text, c); i++)
         text = (slice){ text.p + c.n, text.n - c.n };
-    for (size_t i = 0; i < step->stop && c.n && text.n >= c.n && !memcmp(text.p + text.n - c.n, c.p, c.n); i++)
+    for (size_t i = 0; i < step->stop && c.n && slice_ends_with(text, c); i++)
         text.n -= c.n;
     return text;
 }
@@ -240,9 +235,9 @@ static int tidy(slice text, buf *scratch, buf *out)
 static int join_piece(const decode_step *step, slice text, bool first, buf *scratch, buf *out)
 {
     buf joined = { 0 };
-    if (!first && !begins_with(text, step->content))
+    if (!first && !slice_starts_with(text, step->content))
         buf_char(&joined, ' ');
-    size_t skip = !first && begins_with(text, step->content) ? step->content.n : 0;
+    size_t skip = !first && slice_starts_with(text, step->content) ? step->content.n : 0;
     buf_add(&joined, text.p + skip, text.n - skip);
     int status = buf_status(&joined);
     if (status == LORAC_OK && step->tidy)
@@ -302,7 +297,7 @@ static int sentencepiece(const decode_step *step, const strings *in, strings *ou
         begins = begins && !blank_gone && !out->bytes.n;
         if (i > from || is_byte(in, i))
             continue;
-        blank_gone = begins && step->prefixed && !in->ends[i].verbatim && begins_with(text, blank);
+        blank_gone = begins && step->prefixed && !in->ends[i].verbatim && slice_starts_with(text, blank);
         if (blank_gone)
             text = (slice){ text.p + blank.n, text.n - blank.n };
         blank_gone = blank_gone && !step->tidy;
@@ -322,9 +317,9 @@ static void add_with_blanks(const decode_step *step, const strings *in, size_t i
     bool verbatim = in->ends[i].verbatim;
     if (i == 0 && step->prefixed && !in->headless) {
         slice first = verbatim ? space : blank;
-        if (begins_with(text, first))
+        if (slice_starts_with(text, first))
             text = (slice){ text.p + first.n, text.n - first.n };
-        else if (begins_with(text, space))
+        else if (slice_starts_with(text, space))
             text = (slice){ text.p + 1, text.n - 1 };
     }
     if (verbatim)

@@ -152,8 +152,7 @@ static int add_prefix(const split_step *step, passage *next, const passage *p, c
     size_t start = next->text.n;
     slice text = passage_slice(p, s);
     uint32_t begin = p->text.begin[s->begin];
-    bool there = text.n >= step->content.n && slice_equal((slice){ text.p, step->content.n }, step->content);
-    if (!there && !(step->only_first && begin))
+    if (!slice_starts_with(text, step->content) && !(step->only_first && begin))
         TRY(passage_add_bytes(next, step->content.p, step->content.n, begin, p->text.end[s->begin]));
     TRY(passage_copy_bytes(next, p, s));
     return passage_add_span(next, start, next->text.n, -1);
