@@ -115,7 +115,7 @@ static const char *text_of(const json_t *token)
 
 const char *folder_text(const folder_tokens *f, const char *key)
 {
-    return text_of(folder_said(f, key));
+    return text_of(said_under(f, key));
 }
 
 const char *folder_special(const folder_tokens *f, special_name which)

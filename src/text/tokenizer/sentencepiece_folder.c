@@ -324,9 +324,8 @@ static int build_normalisers(build *b)
 {
     TRY(add_normalisers(b, b->class->before_rules));
     if (b->class->rules && b->s.rules.n) {
-        normalise_step *step = tokenizer_more_normalise(b->t, NORMALISE_PRECOMPILED);
-        if (!step)
-            return fail_memory();
+        normalise_step *step;
+        TRY(tokenizer_add_normalise(b->t, NORMALISE_PRECOMPILED, &step));
         fault where = { .file = b->t->path, .key = "normalizer_spec.precompiled_charsmap" };
         TRY(precompiled_open(&step->rules, b->s.rules, &b->t->memory, where));
     }
@@ -395,10 +394,8 @@ static int set_surroundings(build *b)
         return LORAC_OK;
     if (c->legacy_behaviour)
         TRY(json_take_bool(b->tokens.config, "legacy_behaviour", &last, b->tokens.path.p));
-    post_step *step = tokenizer_more_post(t);
-    if (!step)
-        return fail_memory();
-    step->kind = POST_TEMPLATE;
+    post_step *step;
+    TRY(tokenizer_add_post(t, POST_TEMPLATE, &step));
     TRY(read_template(b, last ? "A0 eos0 lang0" : c->single, &step->single, &step->single_count));
     return read_template(b, last ? "A0 B0 eos0 lang0" : c->pair, &step->pair, &step->pair_count);
 }

@@ -185,9 +185,8 @@ static int keep_user_defined(trie *kept, const sentencepiece *s)
 
 static int build_spacing(tokenizer *t, const sentencepiece *s)
 {
-    normalise_step *step = tokenizer_more_normalise(t, NORMALISE_SENTENCEPIECE);
-    if (!step)
-        return fail_memory();
+    normalise_step *step;
+    TRY(tokenizer_add_normalise(t, NORMALISE_SENTENCEPIECE, &step));
     step->spacing.add_prefix = s->add_blank && !s->blank_behind;
     step->spacing.add_suffix = s->add_blank && s->blank_behind;
     step->spacing.squeeze = s->squeeze;
@@ -204,9 +203,8 @@ static int build_decoder(tokenizer *t, const sentencepiece *s)
 {
     if (s->restores)
         return fail_model(s, "denormalizer_spec", "rules for decoded text are not supported");
-    decode_step *step = tokenizer_more_decode(t, DECODE_SENTENCEPIECE);
-    if (!step)
-        return fail_memory();
+    decode_step *step;
+    TRY(tokenizer_add_decode(t, DECODE_SENTENCEPIECE, &step));
     step->prefixed = s->add_blank || s->squeeze;
     step->tidy = s->squeeze;
     return LORAC_OK;

@@ -106,54 +106,47 @@ int tokenizer_add_end(tokenizer *t, int64_t id)
     return LORAC_OK;
 }
 
-/* One more zeroed element at the end of an array; NULL when out of memory. */
-static void *more(void **array, size_t *count, size_t size)
+int tokenizer_add_normalise(tokenizer *t, normalise_kind kind, normalise_step **out)
 {
-    char *grown = mem_grow(*array, *count + 1, size);
-    if (!grown)
-        return NULL;
-    *array = grown;
-    return memset(grown + size * (*count)++, 0, size);
+    TRY(array_resize(t->normalise, t->normalise_count + 1));
+    *out = &t->normalise[t->normalise_count++];
+    **out = (normalise_step){ .kind = kind };
+    return LORAC_OK;
 }
 
-normalise_step *tokenizer_more_normalise(tokenizer *t, normalise_kind kind)
+int tokenizer_add_split(tokenizer *t, split_kind kind, split_step **out)
 {
-    normalise_step *step = more((void **)&t->normalise, &t->normalise_count, sizeof *t->normalise);
-    if (step)
-        step->kind = kind;
-    return step;
+    TRY(array_resize(t->split, t->split_count + 1));
+    *out = &t->split[t->split_count++];
+    **out = (split_step){ .kind = kind };
+    return LORAC_OK;
 }
 
-split_step *tokenizer_more_split(tokenizer *t, split_kind kind)
+int tokenizer_add_post(tokenizer *t, post_kind kind, post_step **out)
 {
-    split_step *step = more((void **)&t->split, &t->split_count, sizeof *t->split);
-    if (step)
-        step->kind = kind;
-    return step;
+    TRY(array_resize(t->post, t->post_count + 1));
+    *out = &t->post[t->post_count++];
+    **out = (post_step){ .kind = kind };
+    return LORAC_OK;
 }
 
-post_step *tokenizer_more_post(tokenizer *t)
+int tokenizer_add_decode(tokenizer *t, decode_kind kind, decode_step **out)
 {
-    return more((void **)&t->post, &t->post_count, sizeof *t->post);
-}
-
-decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind)
-{
-    decode_step *step = more((void **)&t->decode, &t->decode_count, sizeof *t->decode);
-    if (step)
-        step->kind = kind;
-    return step;
+    TRY(array_resize(t->decode, t->decode_count + 1));
+    *out = &t->decode[t->decode_count++];
+    **out = (decode_step){ .kind = kind };
+    return LORAC_OK;
 }
 
 int tokenizer_surround(tokenizer *t, int32_t before, int32_t after, uint8_t second)
 {
     if (before < 0 && after < 0)
         return LORAC_OK;
-    post_step *step = tokenizer_more_post(t);
+    post_step *step;
+    TRY(tokenizer_add_post(t, POST_TEMPLATE, &step));
     post_piece *pieces = arena_new(&t->memory, 6, sizeof *pieces);
-    if (!step || !pieces)
+    if (!pieces)
         return fail_memory();
-    step->kind = POST_TEMPLATE;
     step->single = step->pair = pieces;
     for (int i = 0; i < 2; i++) {
         uint8_t type = i ? second : 0;

@@ -10,9 +10,8 @@ static const slice blank_mark = { "\u2581", 3 };
 
 static int add_normalise(tokenizer *t, normalise_kind kind, slice literal, slice content)
 {
-    normalise_step *step = tokenizer_more_normalise(t, kind);
-    if (!step)
-        return fail_memory();
+    normalise_step *step;
+    TRY(tokenizer_add_normalise(t, kind, &step));
     step->pattern.literal = literal;
     step->content = content;
     return LORAC_OK;
@@ -21,16 +20,16 @@ static int add_normalise(tokenizer *t, normalise_kind kind, slice literal, slice
 /* The blank and its mark are two ways to write the same; the first blank may be ours. */
 static int decode_blanks(const gguf_reader *r)
 {
-    decode_step *step = tokenizer_more_decode(r->t, DECODE_BLANKS);
-    if (!step)
-        return fail_memory();
+    decode_step *step;
+    TRY(tokenizer_add_decode(r->t, DECODE_BLANKS, &step));
     step->prefixed = r->space_prefix;
     return LORAC_OK;
 }
 
 static int decode_tidily(const gguf_reader *r)
 {
-    return tokenizer_more_decode(r->t, DECODE_LLAMA_TIDY) ? LORAC_OK : fail_memory();
+    decode_step *step;
+    return tokenizer_add_decode(r->t, DECODE_LLAMA_TIDY, &step);
 }
 
 static void start_model(gguf_reader *r, model_kind kind)
@@ -46,15 +45,13 @@ static void start_model(gguf_reader *r, model_kind kind)
 static int add_step(tokenizer *t, const recipe_step *from)
 {
     if (from->kind == RECIPE_GROUPS_OF_NUMBERS || from->kind == RECIPE_GROUPS_OF_DIGITS) {
-        split_step *groups = tokenizer_more_split(t, SPLIT_GROUPS);
-        if (!groups)
-            return fail_memory();
+        split_step *groups;
+        TRY(tokenizer_add_split(t, SPLIT_GROUPS, &groups));
         groups->ascii = from->kind == RECIPE_GROUPS_OF_DIGITS;
         return LORAC_OK;
     }
-    split_step *step = tokenizer_more_split(t, SPLIT_PATTERN);
-    if (!step)
-        return fail_memory();
+    split_step *step;
+    TRY(tokenizer_add_split(t, SPLIT_PATTERN, &step));
     step->behaviour = SPLIT_ISOLATED;
     TRY(pattern_compile(&step->pattern, slice_of(from->expression), t->path, "tokenizer.ggml.pre"));
     step->pattern.stand_in = from->kind == RECIPE_BY_CLASSES ? llama_stand_in : NULL;
@@ -64,9 +61,8 @@ static int add_step(tokenizer *t, const recipe_step *from)
 /* The model "whitespace" leaves white space out. */
 static int drop_blanks(tokenizer *t)
 {
-    split_step *step = tokenizer_more_split(t, SPLIT_PATTERN);
-    if (!step)
-        return fail_memory();
+    split_step *step;
+    TRY(tokenizer_add_split(t, SPLIT_PATTERN, &step));
     step->behaviour = SPLIT_REMOVED;
     TRY(pattern_compile(&step->pattern, slice_of("\\s+"), t->path, "tokenizer.ggml.model"));
     step->pattern.stand_in = llama_stand_in;
@@ -110,18 +106,20 @@ static int build_steps(gguf_reader *r, slice model)
     tokenizer *t = r->t;
     unsigned traits = r->recipe->traits;
     bool raw = traits & RECIPE_RAW, escapes = traits & RECIPE_ESCAPES;
+    split_step *bytes;
+    decode_step *decode;
     if (escapes)
         TRY(add_normalise(t, NORMALISE_REPLACE, slice_of(" "), blank_mark));
     if (slice_is(model, "whitespace"))
         TRY(drop_blanks(t));
     for (size_t i = 0; i < recipe_steps(r->recipe); i++)
         TRY(add_step(t, &r->recipe->steps[i]));
-    if (!raw && !tokenizer_more_split(t, SPLIT_TO_BYTES))
-        return fail_memory();
-    if (!escapes && !tokenizer_more_decode(t, DECODE_BYTES))
-        return fail_memory();
+    if (!raw)
+        TRY(tokenizer_add_split(t, SPLIT_TO_BYTES, &bytes));
     if (escapes)
         TRY(decode_blanks(r));
+    else
+        TRY(tokenizer_add_decode(t, DECODE_BYTES, &decode));
     return traits & RECIPE_TIDY ? decode_tidily(r) : LORAC_OK;
 }
 
@@ -197,9 +195,8 @@ int gguf_read_bert(gguf_reader *r)
     accents = r->lowercase;
     TRY(gguf_take_bool(r->g, "tokenizer.ggml.normalizer.strip_accents", &accents));
     TRY(gguf_take_bool(r->g, "tokenizer.ggml.add_space_prefix", &r->space_prefix));
-    split_step *step = tokenizer_more_split(r->t, SPLIT_LLAMA_BERT);
-    if (!step)
-        return fail_memory();
+    split_step *step;
+    TRY(tokenizer_add_split(r->t, SPLIT_LLAMA_BERT, &step));
     step->lowercase = r->lowercase;
     step->accents = accents;
     start_model(r, MODEL_WORDPIECE);
@@ -221,8 +218,7 @@ static int add_rules(gguf_reader *r)
     TRY(gguf_reader_array(r, key, ARRAY_BYTES, &rules));
     if (!rules)
         return LORAC_OK;
-    if (!(step = tokenizer_more_normalise(r->t, NORMALISE_SENTENCEPIECE)))
-        return fail_memory();
+    TRY(tokenizer_add_normalise(r->t, NORMALISE_SENTENCEPIECE, &step));
     return precompiled_open(&step->spacing.rules, (slice){ (const char *)rules->p, rules->count }, &r->t->memory,
                             (fault){ .file = r->t->path, .key = key });
 }

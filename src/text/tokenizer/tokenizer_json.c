@@ -199,9 +199,8 @@ int tokenizer_read_steps(tokenizer *t, const json_t *json)
     TRY(build_optional(t, root, "post_processor", build_post));
     TRY(build_optional(t, root, "decoder", build_decoder));
     word_model_find_cuts(&t->model);
-    if (!decoder.json && !tokenizer_more_decode(t, DECODE_SPACES))
-        return fail_memory();
-    return LORAC_OK;
+    decode_step *spaces;
+    return decoder.json ? LORAC_OK : tokenizer_add_decode(t, DECODE_SPACES, &spaces);
 }
 
 static int read_all(tokenizer *t, const json_t *json)

@@ -85,9 +85,8 @@ int build_decoder(tokenizer *t, part p)
     for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) {
         if (strcmp(type, decoders[i].type) != 0)
             continue;
-        decode_step *step = tokenizer_more_decode(t, decoders[i].kind);
-        if (!step)
-            return fail_memory();
+        decode_step *step;
+        TRY(tokenizer_add_decode(t, decoders[i].kind, &step));
         return decoders[i].read ? decoders[i].read(t, p, step) : LORAC_OK;
     }
     return part_refuse(t, p, type);

@@ -100,12 +100,6 @@ static int part_character(tokenizer *t, part p, const char *key, slice *out)
 
 /* ---- Normalisers */
 
-static int add_normaliser(tokenizer *t, normalise_kind kind, normalise_step **out)
-{
-    *out = tokenizer_more_normalise(t, kind);
-    return *out ? LORAC_OK : fail_memory();
-}
-
 /* Null for strip_accents: as lowercase. */
 static int build_bert_normaliser(tokenizer *t, part p)
 {
@@ -117,14 +111,14 @@ static int build_bert_normaliser(tokenizer *t, part p)
     bool accents = lowercase;
     TRY(part_bool(t, p, "strip_accents", &accents));
     if (clean)
-        TRY(add_normaliser(t, NORMALISE_CLEAN, &step));
+        TRY(tokenizer_add_normalise(t, NORMALISE_CLEAN, &step));
     if (chinese)
-        TRY(add_normaliser(t, NORMALISE_CHINESE, &step));
+        TRY(tokenizer_add_normalise(t, NORMALISE_CHINESE, &step));
     if (accents) {
-        TRY(add_normaliser(t, NORMALISE_NFD, &step));
-        TRY(add_normaliser(t, NORMALISE_STRIP_ACCENTS, &step));
+        TRY(tokenizer_add_normalise(t, NORMALISE_NFD, &step));
+        TRY(tokenizer_add_normalise(t, NORMALISE_STRIP_ACCENTS, &step));
     }
-    return lowercase ? add_normaliser(t, NORMALISE_LOWERCASE, &step) : LORAC_OK;
+    return lowercase ? tokenizer_add_normalise(t, NORMALISE_LOWERCASE, &step) : LORAC_OK;
 }
 
 static int build_strip(tokenizer *t, part p)
@@ -135,7 +129,7 @@ static int build_strip(tokenizer *t, part p)
     TRY(part_bool(t, p, "strip_right", &right));
     if (!left && !right)
         return LORAC_OK;
-    TRY(add_normaliser(t, NORMALISE_STRIP, &step));
+    TRY(tokenizer_add_normalise(t, NORMALISE_STRIP, &step));
     step->strip_left = left;
     step->strip_right = right;
     return LORAC_OK;
@@ -145,7 +139,7 @@ static int build_prepend(tokenizer *t, part p)
 {
     part member;
     normalise_step *step;
-    TRY(add_normaliser(t, NORMALISE_PREPEND, &step));
+    TRY(tokenizer_add_normalise(t, NORMALISE_PREPEND, &step));
     TRY(part_member(t, p, "prepend", &member));
     return part_text(t, member, &step->content);
 }
@@ -154,7 +148,7 @@ static int build_replace(tokenizer *t, part p)
 {
     part member;
     normalise_step *step;
-    TRY(add_normaliser(t, NORMALISE_REPLACE, &step));
+    TRY(tokenizer_add_normalise(t, NORMALISE_REPLACE, &step));
     TRY(part_pattern(t, p, &step->pattern));
     TRY(part_member(t, p, "content", &member));
     return part_text(t, member, &step->content);
@@ -174,7 +168,7 @@ static int build_precompiled(tokenizer *t, part p)
     TRY(part_member(t, p, "precompiled_charsmap", &text));
     if (!json_is_string(text.json))
         return part_fail(t, text, "a string was expected");
-    TRY(add_normaliser(t, NORMALISE_PRECOMPILED, &step));
+    TRY(tokenizer_add_normalise(t, NORMALISE_PRECOMPILED, &step));
     slice encoded = { json_string_value(text.json), json_string_length(text.json) };
     int status = buf_from_base64(&bytes, encoded) ? buf_status(&bytes) : part_fail(t, text, "this is not base64");
     if (status == LORAC_OK)
@@ -211,22 +205,17 @@ int build_normaliser(tokenizer *t, part p)
     TRY(part_type(t, p, &type));
     for (size_t i = 0; i < sizeof normalisers / sizeof *normalisers; i++)
         if (!strcmp(type, normalisers[i].type))
-            return normalisers[i].build ? normalisers[i].build(t, p) : add_normaliser(t, normalisers[i].kind, &step);
+            return normalisers[i].build ? normalisers[i].build(t, p)
+                                        : tokenizer_add_normalise(t, normalisers[i].kind, &step);
     return part_refuse(t, p, type);
 }
 
 /* ---- Pre-tokenizers */
 
-static int add_split(tokenizer *t, split_kind kind, split_step **out)
-{
-    *out = tokenizer_more_split(t, kind);
-    return *out ? LORAC_OK : fail_memory();
-}
-
 static int add_character_split(tokenizer *t, bool (*is_match)(uint32_t), split_behaviour behaviour)
 {
     split_step *step;
-    TRY(add_split(t, SPLIT_CHARACTERS, &step));
+    TRY(tokenizer_add_split(t, SPLIT_CHARACTERS, &step));
     step->is_match = is_match;
     step->behaviour = behaviour;
     return LORAC_OK;
@@ -249,15 +238,15 @@ static int build_byte_level(tokenizer *t, part p)
     TRY(part_bool(t, p, "add_prefix_space", &add_prefix_space));
     TRY(part_bool(t, p, "use_regex", &use_regex));
     if (add_prefix_space) {
-        TRY(add_split(t, SPLIT_PREFIX, &step));
+        TRY(tokenizer_add_split(t, SPLIT_PREFIX, &step));
         step->content = slice_of(" ");
     }
     if (use_regex) {
-        TRY(add_split(t, SPLIT_PATTERN, &step));
+        TRY(tokenizer_add_split(t, SPLIT_PATTERN, &step));
         step->behaviour = SPLIT_ISOLATED;
         TRY(pattern_compile(&step->pattern, slice_of(recipe_words_of_gpt2()), t->path, p.place));
     }
-    return add_split(t, SPLIT_TO_BYTES, &step);
+    return tokenizer_add_split(t, SPLIT_TO_BYTES, &step);
 }
 
 /* Files before 2024 say add_prefix_space, later ones prepend_scheme, and some say both. */
@@ -286,16 +275,16 @@ static int build_metaspace(tokenizer *t, part p)
     TRY(part_character(t, p, "replacement", &replacement));
     TRY(read_scheme(t, p, &prefix, &only_first));
     TRY(part_bool(t, p, "split", &split));
-    TRY(add_split(t, SPLIT_BLANKS, &step));
+    TRY(tokenizer_add_split(t, SPLIT_BLANKS, &step));
     step->content = replacement;
     if (prefix) {
-        TRY(add_split(t, SPLIT_PREFIX, &step));
+        TRY(tokenizer_add_split(t, SPLIT_PREFIX, &step));
         step->content = replacement;
         step->only_first = only_first;
     }
     if (!split)
         return LORAC_OK;
-    TRY(add_split(t, SPLIT_PATTERN, &step));
+    TRY(tokenizer_add_split(t, SPLIT_PATTERN, &step));
     step->behaviour = SPLIT_MERGED_WITH_NEXT;
     step->pattern.literal = replacement;
     return LORAC_OK;
@@ -332,7 +321,7 @@ static int build_delimiter_split(tokenizer *t, part p)
     slice delimiter;
     split_step *step;
     TRY(part_character(t, p, "delimiter", &delimiter));
-    TRY(add_split(t, SPLIT_PATTERN, &step));
+    TRY(tokenizer_add_split(t, SPLIT_PATTERN, &step));
     step->behaviour = SPLIT_REMOVED;
     step->pattern.literal = delimiter;
     return LORAC_OK;
@@ -346,7 +335,7 @@ static int build_fixed_length(tokenizer *t, part p)
     json_int_t length = member.json ? json_integer_value(member.json) : 5;
     if (length < 1)
         return part_fail(t, member, "a whole number from 1 on was expected");
-    TRY(add_split(t, SPLIT_LENGTH, &step));
+    TRY(tokenizer_add_split(t, SPLIT_LENGTH, &step));
     step->length = (size_t)length;
     return LORAC_OK;
 }
@@ -355,14 +344,14 @@ static int build_whitespace(tokenizer *t, part p)
 {
     split_step *step;
     (void)p;
-    return add_split(t, SPLIT_WORDS, &step);
+    return tokenizer_add_split(t, SPLIT_WORDS, &step);
 }
 
 static int build_scripts(tokenizer *t, part p)
 {
     split_step *step;
     (void)p;
-    return add_split(t, SPLIT_SCRIPTS, &step);
+    return tokenizer_add_split(t, SPLIT_SCRIPTS, &step);
 }
 
 static int build_pattern_split(tokenizer *t, part p)
@@ -372,7 +361,7 @@ static int build_pattern_split(tokenizer *t, part p)
     TRY(part_member(t, p, "behavior", &behaviour));
     if (!behaviour.json)
         return part_fail(t, behaviour, "a behavior was expected");
-    TRY(add_split(t, SPLIT_PATTERN, &step));
+    TRY(tokenizer_add_split(t, SPLIT_PATTERN, &step));
     TRY(read_behaviour(t, p, &step->behaviour));
     TRY(part_bool(t, p, "invert", &step->invert));
     return part_pattern(t, p, &step->pattern);
@@ -436,11 +425,8 @@ static int check_alone(const tokenizer *t, part p)
 /* With room for so many pieces around one text and around two. */
 static int add_template(tokenizer *t, size_t single, size_t pair, post_step **out)
 {
-    post_step *step = tokenizer_more_post(t);
-    if (!step)
-        return fail_memory();
-    *out = step;
-    step->kind = POST_TEMPLATE;
+    TRY(tokenizer_add_post(t, POST_TEMPLATE, out));
+    post_step *step = *out;
     step->single = arena_new(&t->memory, single, sizeof *step->single);
     step->pair = pair ? arena_new(&t->memory, pair, sizeof *step->pair) : NULL;
     return step->single && (step->pair || !pair) ? LORAC_OK : fail_memory();
@@ -453,10 +439,9 @@ static int add_trim(tokenizer *t, part p)
     TRY(part_bool(t, p, "add_prefix_space", &prefix));
     if (!trim)
         return LORAC_OK;
-    post_step *step = tokenizer_more_post(t);
-    if (!step)
-        return fail_memory();
-    *step = (post_step){ .kind = POST_TRIM, .add_prefix_space = prefix };
+    post_step *step;
+    TRY(tokenizer_add_post(t, POST_TRIM, &step));
+    step->add_prefix_space = prefix;
     return LORAC_OK;
 }
 

@@ -228,11 +228,11 @@ int tokenizer_allocate(tokenizer *t, size_t count); /* the vocabulary's tables *
 int tokenizer_put(tokenizer *t, int32_t id, slice token, uint8_t flags, const char *key);
 int tokenizer_note(tokenizer *t, const char *line); /* the arena's */
 int tokenizer_add_end(tokenizer *t, int64_t id);    /* once each */
-normalise_step *tokenizer_more_normalise(tokenizer *t,
-                                         normalise_kind kind); /* NULL when out of memory, as those below */
-split_step *tokenizer_more_split(tokenizer *t, split_kind kind);
-post_step *tokenizer_more_post(tokenizer *t);
-decode_step *tokenizer_more_decode(tokenizer *t, decode_kind kind);
+/* One more step, of nothing but its kind. *out stands until the next of its sort. */
+int tokenizer_add_normalise(tokenizer *t, normalise_kind kind, normalise_step **out);
+int tokenizer_add_split(tokenizer *t, split_kind kind, split_step **out);
+int tokenizer_add_post(tokenizer *t, post_kind kind, post_step **out);
+int tokenizer_add_decode(tokenizer *t, decode_kind kind, decode_step **out);
 /* Puts these ids around every text, each of a pair, whose second has the type `second`; -1: none. */
 int tokenizer_surround(tokenizer *t, int32_t before, int32_t after, uint8_t second);
 
