@@ -344,6 +344,7 @@ def vocab_json(folder):
         "vocab_json_neox": files("gpt2", {"extra_special_tokens": {"image": "<both>", "end": "<end>"}},
                                  {"config.json": {"model_type": "gpt2", "tokenizer_class": "GPTNeoXTokenizerFast"}}),
         "vocab_json_holes": gaps,
+        "vocab_json_blenderbot": files("gpt2", {"tokenizer_class": "BlenderbotTokenizer", "add_eos_token": True}, extra=("<pad>", "</s>")),
     }
 
 

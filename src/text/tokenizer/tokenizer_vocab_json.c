@@ -22,6 +22,8 @@ typedef struct bpe_class {
     const char *suffix;               /* of a word's last token */
     bool unknown;                     /* the model has an unknown token */
     bool takes_prefix;                /* add_prefix_space counts */
+    bool prefixed;                    /* and is true where the files do not say */
+    bool mask_left;                   /* a mask token takes the white space on its left */
     bool plain;                       /* special tokens lose the flags that the files give them */
     bool surrounded;                  /* by these two, whatever add_bos_token says */
     special_name first, last;
@@ -50,6 +52,12 @@ static const bpe_class classes[] = {
       .first = SPECIAL_CLS,
       .last = SPECIAL_SEP,
       .trims = true },
+    { .names = "BlenderbotTokenizer",
+      .types = "blenderbot",
+      .specials = { "<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>" },
+      .takes_prefix = true,
+      .prefixed = true,
+      .mask_left = true },
     { .names = "DebertaTokenizer",
       .types = "deberta",
       .specials = { "[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]" },
@@ -102,7 +110,7 @@ static const bpe_class classes[] = {
 };
 
 /* Models that have these files, but a class that makes something else of them. */
-static const char other_types[] = "biogpt blenderbot blenderbot-small clvp ctrl flaubert fsmt herbert layoutlmv3 luke "
+static const char other_types[] = "biogpt blenderbot-small clvp ctrl flaubert fsmt herbert layoutlmv3 luke "
                                   "markuplm nougat openai-gpt pp_formulanet whisper xlm";
 
 /* A folder on its way. */
@@ -243,8 +251,9 @@ static int put_together(reading *r, json_t *json)
 {
     folder_tokens *f = &r->tokens;
     const bpe_class *class = r->class;
-    bool prefixed = false;
+    bool prefixed = class->prefixed;
     f->defaults = class->specials;
+    f->mask_left = class->mask_left;
     folder_tokens_beside(f, r->vocab);
     TRY(folder_add_all(f));
     if (class->plain)
