@@ -218,6 +218,16 @@ static int write_template(const char *output, slice text)
     return status == LORAC_OK ? tokenizer_drop_templates(output) : status;
 }
 
+/* One that a folder cannot hold is no loss to an adapter: its base has it. */
+static int save_tokenizer(const tokenizer *words, const gguf *vocabulary, const char *output)
+{
+    int status = tokenizer_save_folder(words, vocabulary, output, NULL);
+    if (status != LORAC_ERROR_DATA)
+        return status;
+    error_clear();
+    return LORAC_OK;
+}
+
 int run_folder_complete(const char *output, const model *m, const tokenizer *words, const gguf *vocabulary,
                         const lorac_train_options *options, const run_facts *facts, slice chat_template, int64_t steps)
 {
@@ -225,7 +235,7 @@ int run_folder_complete(const char *output, const model *m, const tokenizer *wor
     if (!m->is_gguf)
         TRY(tokenizer_copy_folder(m->path, output));
     else if (words && vocabulary)
-        TRY(tokenizer_save_folder(words, vocabulary, output, NULL));
+        TRY(save_tokenizer(words, vocabulary, output));
     if (chat_template.p)
         TRY(write_template(output, chat_template));
     return LORAC_OK;

@@ -58,6 +58,16 @@ for name in gpt2 llama3 qwen2 smollm bloom deepseek_v3 gemma t5 xlm_roberta bert
     check "$name"
 done
 
+# A pre-tokenizer that no folder can have. Adapters are trained all the same.
+LC_ALL=C sed 's/qwen2/afmoe/' "$work/qwen2.gguf" >"$work/afmoe.gguf"
+run 3 merge -m "$work/afmoe.gguf" -o "$work/afmoe"
+err_has 'afmoe.* cannot be written as tokenizer.json'
+missing "$work/afmoe"
+tail -n +2 "$work/rows.jsonl" >"$work/train.jsonl"
+run 0 train -m "$work/afmoe.gguf" --data "$work/train.jsonl" --steps 1 -o "$work/adapter"
+exists "$work/adapter/adapter_model.safetensors"
+missing "$work/adapter/tokenizer.json"
+
 # ---- Files from before it
 for name in vocab_json_deberta vocab_json_cohere vocab_txt; do
     make_model "$tokenizers/$name"/*

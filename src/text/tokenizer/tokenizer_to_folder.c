@@ -96,6 +96,16 @@ static json_t *generation_config(const tokenizer *t)
     return root;
 }
 
+/* JSON is UTF-8. */
+static int check_texts(const tokenizer *t)
+{
+    for (int32_t id = 0; id < t->vocabulary.count; id++)
+        if (utf8_valid(t->vocabulary.token[id]) != t->vocabulary.token[id].n)
+            return fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "tokenizer.ggml.tokens" },
+                           "the token %d is not UTF-8, and cannot be written as tokenizer.json", id);
+    return LORAC_OK;
+}
+
 static int refuse(const gguf *g, slice model, slice pre)
 {
     return fail_at(
@@ -110,6 +120,7 @@ int tokenizer_save_folder(const tokenizer *t, const gguf *g, const char *folder,
 {
     slice model = { 0 }, pre = { 0 };
     bool refused;
+    TRY(check_texts(t));
     TRY(gguf_take_text(g, "tokenizer.ggml.model", &model));
     TRY(gguf_take_text(g, "tokenizer.ggml.pre", &pre));
     if (slice_is(model, "gemma4"))
