@@ -208,8 +208,7 @@ int chat_find_turns(chat *c, bool last_only)
 
 const char *chat_template_file(const chat *c)
 {
-    const template *of = c->known[c->tools != NULL].of;
-    const char *file = of ? template_file(of) : NULL;
+    const char *file = template_file(c->known[c->tools != NULL].of);
     return file ? file : "(no name)";
 }
 

@@ -34,7 +34,7 @@ int chat_suit(chat *c, json_t *messages);
 int chat_render(chat *c, const json_t *messages, bool add_generation_prompt, buf *out);
 /* Renders c->messages into c->text and finds c->regions: every turn of the assistant, or the last alone. */
 int chat_find_turns(chat *c, bool last_only);
-/* The template of the conversation, for messages; it has been rendered. */
+/* The template of the conversation, for messages; chat_suit has been called. */
 const char *chat_template_file(const chat *c);
 void chat_free(chat *c);
 
