@@ -288,17 +288,16 @@ static int set_prefix(const build *b, json_t *steps)
 /* What "if" and "else" say. */
 static int counts(const build *b, const json_t *step, bool *does)
 {
-    const char *condition = json_string_value(json_object_get(step, "if"));
-    slice name = slice_of(condition ? condition : "");
+    const char *name = json_string_value(json_object_get(step, "if"));
     *does = true;
-    if (!condition)
+    if (!name)
         return LORAC_OK;
-    bool negated = slice_starts(name, "no "), value = json_is_true(json_object_get(step, "else"));
-    name.p += negated ? 3 : 0;
-    if (!strcmp(name.p, "rules"))
+    bool negated = slice_starts(slice_of(name), "no "), value = json_is_true(json_object_get(step, "else"));
+    name += negated ? 3 : 0;
+    if (!strcmp(name, "rules"))
         value = b->s.rules.n > 0;
     else
-        TRY(json_take_bool(b->tokens.config, name.p, &value, b->tokens.path.p));
+        TRY(json_take_bool(b->tokens.config, name, &value, b->tokens.path.p));
     *does = value != negated;
     return LORAC_OK;
 }
@@ -419,6 +418,7 @@ static int put_tokens(build *b)
     TRY(add_own(b));
     TRY(folder_add_all(f));
     TRY(add_pieces(b, true));
+    assert(f->next <= b->t->vocabulary.count);
     b->t->vocabulary.count = (int32_t)f->next;
     return LORAC_OK;
 }
