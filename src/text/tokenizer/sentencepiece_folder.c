@@ -262,7 +262,10 @@ static void set_scheme(json_t *step, const char *scheme)
     size_t i;
     if (old)
         json_string_set(old, scheme);
-    json_array_foreach(json_object_get(step, "pretokenizers"), i, value) set_scheme(value, scheme);
+    json_array_foreach(json_object_get(step, "pretokenizers"), i, value)
+    {
+        set_scheme(value, scheme);
+    }
 }
 
 /* A blank before the text, or none. Llama's: legacy files put one before every part between special tokens. */
