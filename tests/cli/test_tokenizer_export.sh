@@ -75,8 +75,12 @@ for name in vocab_json_deberta vocab_json_cohere vocab_txt; do
 done
 make_model "$models/bpe_bytes/tokenizer.model"
 check bpe_bytes
-make_model "$models/unigram/tokenizer.model"
-check unigram
+for name in unigram unigram_unused char_bytes; do
+    make_model "$models/$name/tokenizer.model"
+    check "$name"
+done
+make_model "$tokenizers/holes"/*
+check holes once
 
 # Llama's class: what follows a special token gets a blank in llama.cpp alone.
 printf '{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true}' >"$work/tokenizer_config.json"
@@ -102,6 +106,8 @@ make_model "$models/unigram_bytes/tokenizer.model"
 refused 'model.byte_fallback'
 make_model "$models/unigram_plain/tokenizer.model"
 refused 'add_dummy_prefix'
+make_model "$models/word/tokenizer.model"
+refused 'model; found WORD'
 while read -r name component; do
     make_model "$tokenizers/$name"/*
     refused "$component"

@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from check_gguf_tokenizer import random_texts
 from check_sentencepiece import SETS
 from llama_cpp import PEER, Library, peer_results
-from make_sentencepiece_goldens import FOLDERS, OUT, make_folder, train
+from make_sentencepiece_goldens import FOLDERS, OUT, make_folder, train, with_unused
 from peer import ROOT, SKIPPED, attempt
 
 ROWS = 1100  # more than any of them has tokens
@@ -42,7 +42,13 @@ REFUSED = {
     "sentencepiece bpe": "precompiled_charsmap", "sentencepiece bpe_suffix": "remove_extra_whitespaces",
     "sentencepiece unigram_bytes": "byte_fallback", "sentencepiece unigram_plain": "add_dummy_prefix",
     "sentencepiece nfkc": "precompiled_charsmap", "sentencepiece nfkc_cf": "precompiled_charsmap", "sentencepiece identity": "whitespace_as_suffix",
-    "class llama_added": "byte_fallback", "class t5_plain": "WhitespaceSplit",
+    "sentencepiece bpe_unused": "remove_extra_whitespaces", "sentencepiece char": "precompiled_charsmap", "sentencepiece word": "WORD",
+    "sentencepiece word_bytes": "WORD", "sentencepiece bpe_bytes_unused": "UNUSED", "vocab_json_blenderbot": "add_prefix_space",
+    "class llama_added": "byte_fallback", "class t5_plain": "WhitespaceSplit", "class xlm_roberta_bare": "prepend_scheme",
+    "class camembert_added": "WhitespaceSplit", "class barthez": "Replace", "class xlnet": "post_processor", "class xlnet_lower": "post_processor",
+    "class albert": "Replace", "class albert_cased": "Replace", "class mbart": "post_processor", "class mbart_listed": "post_processor",
+    "class mbart50_plain": "Metaspace (split)", "class nllb": "Precompiled", "class nllb_legacy": "post_processor", "class pegasus": "Replace",
+    "class pegasus_offset": "Replace",
 }  # fmt: skip
 
 
@@ -95,6 +101,11 @@ def no_rule(text):
     return no_blank(text) or has("[\u2000-\u200a]")(text)
 
 
+def at_end(text):
+    """Blanks at the end, which tokenizers squeezes into one, and llama.cpp drops; on their own, too, before a special token."""
+    return no_rule(text) or re.search(r"[\s\u200b-\u200f\ufeff\ufffd](<|$)", text)
+
+
 first = "^[ \u2581]|<s>|</s>"
 
 # The texts that get other ids, as the notes say.
@@ -104,7 +115,8 @@ RARE = {
     "deepseek_v3": newer, "gpt4o": word_marks,
     "qwen2": not_nfc, "qwen35": not_nfc, "vocab_json_cohere": not_nfc, "vocab_json_qwen2": not_nfc,
     "t5": no_rule, "xlm_roberta": no_rule, "class t5": no_rule, "class xlm_roberta": no_rule,
-    "sentencepiece unigram": has("\u2581"), "sentencepiece nmt_nfkc": has("\u2581"), "sentencepiece user_defined": has("\u2581|<sep>"), "class t5 nmt_nfkc": no_blank,
+    "sentencepiece unigram": has("\u2581"), "sentencepiece unigram_cls": has("\u2581"), "sentencepiece unigram_unused": has("\u2581"), "sentencepiece nmt_nfkc": has("\u2581"), "sentencepiece user_defined": has("\u2581|<sep>"), "class t5 nmt_nfkc": no_blank,
+    "class camembert": no_rule, "class mbart50": at_end, "class code_llama": has(first),
     "class llama": has(first), "class llama_legacy": has(first),
     "class gemma": has("</s>"),  # which llama.cpp knows by its text
 }  # fmt: skip
@@ -153,10 +165,12 @@ def sources():
     for path in sorted(OUT.glob("*/tokenizer.model")):
         yield f"sentencepiece {path.parent.name}", lambda folder, model=path: shutil.copy(model, folder)
     # llama.cpp normalises nothing that begins as a user-defined symbol does, not even characters that share its first byte.
-    sets = {name: options for name, options in SETS.items() if name != "nmt_nfkc_cf"}
+    sets = {name: SETS[name] for name in ("nmt_nfkc", "nfkc", "nfkc_cf", "identity")}
     sets["user_defined"] = {"normalization_rule_name": "nmt_nfkc_cf", "user_defined_symbols": ["<sep>", "[x]"]}
     for name, options in sets.items():
         yield f"sentencepiece {name}", lambda folder, options=options: train_into(folder, options)
+    plain = OUT / "bpe_bytes" / "tokenizer.model"
+    yield "sentencepiece bpe_bytes_unused", lambda folder: (folder / plain.name).write_bytes(with_unused(plain.read_bytes(), lambda i: i % 7 == 0))
     t5 = {"tokenizer_class": "T5Tokenizer"}
     yield "class t5 nmt_nfkc", lambda folder: train_into(folder, SETS["nmt_nfkc"], "spiece.model", t5)
     for name in FOLDERS:

@@ -145,6 +145,15 @@ static int fill_tokens(gguf_export *e)
     return LORAC_OK;
 }
 
+bool gguf_is_character(slice token)
+{
+    size_t at = 0;
+    if (token.n)
+        utf8_next(token, &at);
+    return at == token.n;
+}
+
+/* Characters need no score to be tokens of byte-pair encoding. */
 int gguf_type_scored(gguf_export *e, const double *scores)
 {
     const tokenizer *t = e->t;
@@ -155,7 +164,7 @@ int gguf_type_scored(gguf_export *e, const double *scores)
             e->types[id] = TYPE_UNKNOWN;
         if (!isnan(scores[id]))
             e->scores[id] = (float)scores[id];
-        else if (e->types[id] == TYPE_NORMAL)
+        else if (e->types[id] == TYPE_NORMAL && !(t->model.kind == MODEL_BPE && gguf_is_character(e->tokens[id])))
             TRY(gguf_hide_token(e, (size_t)id));
     }
     return LORAC_OK;
@@ -296,7 +305,7 @@ static int put_model(gguf_export *e)
     case MODEL_WORDPIECE:
         return gguf_put_bert(e);
     default:
-        return gguf_refuse(e, "model", "WordLevel", "llama.cpp has no such model");
+        return gguf_refuse(e, "model", e->t->model.at_blanks ? "WORD" : "WordLevel", "llama.cpp has no such model");
     }
 }
 

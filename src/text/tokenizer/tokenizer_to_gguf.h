@@ -40,6 +40,7 @@ int gguf_put_bert(gguf_export *e);
 
 /* Shared by the last three. A token of this id becomes one that no text can be cut into. */
 int gguf_hide_token(gguf_export *e, size_t id);
+bool gguf_is_character(slice token); /* a single one */
 /* The scores by id. A token without one (NaN) that is of no other type is hidden. */
 int gguf_type_scored(gguf_export *e, const double *scores);
 /* User-defined symbols of the sentencepiece library: with blanks as they are in a text. */

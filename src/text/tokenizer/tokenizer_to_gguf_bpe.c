@@ -128,6 +128,24 @@ int gguf_put_letters(gguf_export *e)
 
 /* ---- Blanks */
 
+/* The library splits unused pieces again once all is merged. Those that nothing is merged to are hidden. */
+static int hide_unused(gguf_export *e)
+{
+    const vocabulary *v = &e->t->vocabulary;
+    slice left, right;
+    for (int32_t id = 0; id < v->count && (size_t)id < e->count; id++) {
+        size_t at = 0;
+        if (!(v->flags[id] & TOKEN_UNUSED))
+            continue;
+        if (next_halves(v, v->token[id], &at, &left, &right))
+            return gguf_refuse(e, "pieces", "UNUSED", "llama.cpp makes tokens of unused pieces");
+        e->types[id] = TYPE_UNUSED;
+        if (!gguf_is_character(v->token[id]))
+            TRY(gguf_hide_token(e, (size_t)id));
+    }
+    return LORAC_OK;
+}
+
 typedef struct blanks {
     bool written;            /* as U+2581 */
     bool prefixed;           /* one more in front of a text */
@@ -310,5 +328,6 @@ int gguf_put_blanks(gguf_export *e)
     gguf_put_text(e->w, "tokenizer.ggml.pre", slice_of("default"));
     gguf_put_bool(e->w, "tokenizer.ggml.add_space_prefix", b.prefixed);
     note_blanks(e, &b);
+    TRY(hide_unused(e));
     return b.from_sentencepiece ? gguf_unescape_user_defined(e, b.prefixed) : LORAC_OK;
 }
