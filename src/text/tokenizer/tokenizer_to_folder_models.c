@@ -238,10 +238,10 @@ static json_t *rules_of(const precompiled *rules)
     precompiled_write(rules, &bytes);
     buf_to_base64(&encoded, buf_slice_of(&bytes));
     bool whole = buf_status(&bytes) == LORAC_OK && buf_status(&encoded) == LORAC_OK;
-    json_t *text = whole ? json_of_slice(buf_slice_of(&encoded)) : NULL;
+    json_t *filed = whole ? json_of_slice(buf_slice_of(&encoded)) : NULL;
     buf_free(&bytes);
     buf_free(&encoded);
-    return text ? json_pack("{s:s,s:o}", "type", "Precompiled", "precompiled_charsmap", text) : NULL;
+    return filed ? json_pack("{s:s,s:o}", "type", "Precompiled", "precompiled_charsmap", filed) : NULL;
 }
 
 /* llama.cpp drops the blanks at both ends and all but one between words, or none; then one goes in front of a text that
@@ -251,12 +251,12 @@ static json_t *with_scores(const tokenizer *t, buf *notes)
     const normalise_step *blanks = &t->normalise[t->normalise_count - 1];
     bool rules = t->normalise_count > 1, prefix = blanks->prefix || blanks->squeeze;
     json_t *before = json_array();
-    if (rules)
+    if (rules) {
         json_array_append_new(before, rules_of(t->normalise[0].spacing.rules));
-    if (rules)
         note(t, notes,
              "the rules of precompiled_charsmap see whole grapheme clusters: texts with combining marks may get other "
              "ids");
+    }
     if (blanks->squeeze) {
         add_replace(before, regex(BLANKS_AT_ENDS), "");
         add_replace(before, regex(" {2,}"), " ");
