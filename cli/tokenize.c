@@ -202,7 +202,7 @@ int command_tokenize(arguments *a)
 
 int command_template(arguments *a)
 {
-    lorac_template_options options = { a->add_generation_prompt, a->bos, a->eos, a->date };
+    lorac_template_options options = { a->add_generation_prompt, a->bos, a->eos, a->date, a->messages };
     lorac_text *text = NULL;
     char *messages = NULL, *rendered = NULL;
     size_t length;

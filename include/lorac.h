@@ -178,6 +178,7 @@ typedef struct lorac_template_options {
     int add_generation_prompt;
     const char *bos, *eos; /* NULL: the model's own, or undefined */
     const char *date;      /* YYYY-MM-DD for strftime_now; NULL: today */
+    const char *file;      /* where the messages come from, for errors; NULL: "messages" */
 } lorac_template_options;
 
 /* Renders a conversation. `messages_json` is {"messages": [...], "tools": [...]?, "chat_template_kwargs": {...}?}; the

@@ -161,13 +161,17 @@ int lorac_text_has_template(const lorac_text *text)
     return chat_templates_any(&text->templates);
 }
 
+static int wrong_kind(const char *file, const char *key, const json_t *value, const char *expected)
+{
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = file, .key = key, .found = json_kind(value), .expected = expected },
+                   "this is not a conversation");
+}
+
 static int render(const lorac_text *text, const json_t *root, const lorac_template_options *options, buf *out)
 {
-    static const lorac_template_options standard;
     const template *chosen;
-    const char *file = "messages";
-    if (!options)
-        options = &standard;
+    const char *file = options->file;
     template_input input = {
         .messages = json_object_get(root, "messages"),
         .tools = json_object_get(root, "tools"),
@@ -178,19 +182,16 @@ static int render(const lorac_text *text, const json_t *root, const lorac_templa
         .eos = { options->eos, options->eos ? strlen(options->eos) : 0 },
         .date = options->date,
     };
-    if (!json_is_array(input.messages))
-        return fail_at(
-            LORAC_ERROR_DATA,
-            (fault){ .file = file, .key = "messages", .found = json_kind(input.messages), .expected = "an array" },
-            "not a conversation");
-    if (input.extra && !json_is_object(input.extra))
-        return fail_at(
-            LORAC_ERROR_DATA,
-            (fault){
-                .file = file, .key = "chat_template_kwargs", .found = json_kind(input.extra), .expected = "an object" },
-            "not the variables of a template");
     if (json_is_null(input.tools))
         input.tools = NULL;
+    if (json_is_null(input.extra))
+        input.extra = NULL;
+    if (!json_is_array(input.messages))
+        return wrong_kind(file, "messages", input.messages, "an array");
+    if (input.tools && !json_is_array(input.tools))
+        return wrong_kind(file, "tools", input.tools, "an array");
+    if (input.extra && !json_is_object(input.extra))
+        return wrong_kind(file, "chat_template_kwargs", input.extra, "an object");
     TRY(chat_templates_choose(&text->templates, input.tools, (fault){ 0 }, &chosen));
     return template_render(chosen, &input, out, NULL, NULL);
 }
@@ -198,11 +199,14 @@ static int render(const lorac_text *text, const json_t *root, const lorac_templa
 lorac_status lorac_text_render(const lorac_text *text, const char *messages_json, const lorac_template_options *options,
                                char **utf8, size_t *length)
 {
+    lorac_template_options given = options ? *options : (lorac_template_options){ 0 };
     json_t *root = NULL;
     buf out = { 0 };
-    int status = json_parse(&root, slice_of(messages_json), "messages", 1, JSON_TAKE_NUL);
+    if (!given.file)
+        given.file = "messages";
+    int status = json_parse(&root, slice_of(messages_json), given.file, 1, JSON_TAKE_NUL);
     if (status == LORAC_OK)
-        status = render(text, root, options, &out);
+        status = render(text, root, &given, &out);
     json_decref(root);
     return hand_over(&out, status, utf8, length);
 }

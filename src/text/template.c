@@ -238,7 +238,10 @@ static int take_regions(machine *m, text_region **regions, size_t *count)
 int template_render(const template *t, const template_input *input, buf *out, text_region **regions,
                     size_t *region_count)
 {
-    machine m = { .t = t, .date = input->date };
+    struct tm date;
+    if (input->date)
+        TRY(date_read(input->date, &date));
+    machine m = { .t = t, .date = input->date ? &date : NULL };
     m.out = &m.whole;
     int status = render(&m, input, out);
     if (status == LORAC_OK && regions)

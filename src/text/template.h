@@ -30,7 +30,7 @@ typedef struct template_input {
     const json_t *model, *extra;
     bool add_generation_prompt;
     slice bos, eos;   /* in the place of the model's own; p NULL: those */
-    const char *date; /* YYYY-MM-DD for strftime_now; NULL: today */
+    const char *date; /* YYYY-MM-DD for strftime_now; NULL: today. Anything else: LORAC_ERROR_USAGE */
 } template_input;
 
 /* Appends the text to `out`. *regions (may be NULL) is the caller's, freed with mem_free.

@@ -79,6 +79,15 @@ run 0 train -m "$work/named" --data "$work/rows.jsonl" --steps 0 -o "$work/own"
 exists "$work/own/additional_chat_templates/tool_use.jinja"
 printf '{"messages":' >"$work/broken.json"
 run 3 template -m "$model" --messages "$work/broken.json"
+err_has 'broken\.json:1:12: not valid JSON'
+printf '{"messages":[],"tools":{}}' >"$work/broken.json"
+run 3 template -m "$model" --messages "$work/broken.json"
+err_has 'broken\.json: .*key tools; found an object, expected an array'
+printf '{"messages":[{"role":"user","content":"Hi"}],"tools":null,"chat_template_kwargs":null}' >"$work/nulls.json"
+run 0 template -m "$model" --messages "$work/nulls.json" --date 2024-02-29
+for day in 2024-02-30 2024-2 today ''; do
+    run 2 template -m "$model" --messages "$work/nulls.json" --date "$day"
+done
 
 # ---- data
 run 0 data check -m "$model" --data "$work/rows.jsonl"

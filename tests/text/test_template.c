@@ -298,7 +298,7 @@ static void test_today(void **state)
     assert_string_equal(r.text.p, year);
     result_free(&r);
     r = run(slice_of("{{ strftime_now('%Y') }}"), NULL, "2024-02-30");
-    assert_int_equal(r.status, LORAC_ERROR_DATA);
+    assert_int_equal(r.status, LORAC_ERROR_USAGE);
     result_free(&r);
     r = run(slice_of("{{ strftime_now('%e %B %Y') }}"), NULL, "2024-02-29");
     assert_string_equal(r.text.p, "29 February 2024");

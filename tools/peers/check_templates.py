@@ -42,7 +42,8 @@ class Error(ctypes.Structure):
 
 
 class Options(ctypes.Structure):
-    _fields_ = [("add_generation_prompt", ctypes.c_int), ("bos", ctypes.c_char_p), ("eos", ctypes.c_char_p), ("date", ctypes.c_char_p)]
+    _fields_ = [("add_generation_prompt", ctypes.c_int), ("bos", ctypes.c_char_p), ("eos", ctypes.c_char_p), ("date", ctypes.c_char_p),
+                ("file", ctypes.c_char_p)]
 
 
 class Refused(Exception):

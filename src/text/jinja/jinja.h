@@ -11,6 +11,8 @@
 #include "jinja_tree.h"
 #include "template.h"
 
+#include <time.h>
+
 enum {
     JINJA_SOURCE_LIMIT = 4 << 20,  /* bytes of a template */
     JINJA_NESTING_LIMIT = 200,     /* of expressions and statements in the source */
@@ -67,6 +69,7 @@ uint32_t method_kinds(slice name);
 const method_entry *method_find(value_kind kind, slice name);
 const method_entry *str_methods(size_t *count);
 const function *function_list(size_t *count);
+int date_read(const char *text, struct tm *out); /* YYYY-MM-DD; anything else: LORAC_ERROR_USAGE */
 
 /* ---- The machine --------------------------------------------------------------------------------- */
 
@@ -120,7 +123,7 @@ struct machine {
     builder whole, *out; /* the rendered text; where output goes now: there, or into a text being captured */
     marked_text *marked;
     size_t marked_count, marked_capacity;
-    const char *date;
+    const struct tm *date; /* NULL: today */
 };
 
 int machine_fail(machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -13,19 +13,25 @@ static int run_raise_exception(machine *m, const arguments *a, value *out)
     return machine_fail(m, "%.*s", (int)out->n, out->n ? out->text : "");
 }
 
+int date_read(const char *text, struct tm *out)
+{
+    int year, month, day, end = 0;
+    bool is_date =
+        sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &end) == 3 && !text[end] && month >= 1 && month <= 12;
+    if (is_date)
+        *out = (struct tm){ .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_isdst = -1 };
+    if (is_date && mktime(out) != -1 && out->tm_mday == day)
+        return LORAC_OK;
+    return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "date", .found = text, .expected = "a day as YYYY-MM-DD" },
+                   "this is no date");
+}
+
 static int template_date(machine *m, struct tm *out)
 {
     time_t now = time(NULL);
-    int year, month, day, end = 0;
-    if (!m->date)
-        return localtime_r(&now, out) ? LORAC_OK : machine_fail(m, "the local time is not known");
-    if (sscanf(m->date, "%4d-%2d-%2d%n", &year, &month, &day, &end) != 3 || m->date[end] || month < 1 || month > 12 ||
-        day < 1)
-        return machine_fail(m, "'%s' is no date of the form YYYY-MM-DD", m->date);
-    *out = (struct tm){ .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_isdst = -1 };
-    if (mktime(out) == -1 || out->tm_mday != day)
-        return machine_fail(m, "'%s' is no date of the calendar", m->date);
-    return LORAC_OK;
+    if (m->date)
+        *out = *m->date;
+    return m->date || localtime_r(&now, out) ? LORAC_OK : machine_fail(m, "the local time is not known");
 }
 
 /* What C's strftime does not know, or knows otherwise: Python's date has microseconds, always midnight's here, and no
