@@ -368,6 +368,12 @@ FORMATS = [
     "{{ strftime_now('%d%Z%z|%%Z') }}", "{{ 'aß ßa aΣ bcΣ'|title }}",
 ]
 
+LETTERS = [
+    "{% for c in 'ßŉǰΐևẖẚᾀᾈᾳᾼﬁǄǅǆͅªⅷⓐ' %}{{ c.upper() }}|{{ c.lower() }}|{{ c.title() }}|{{ c.capitalize() }}|{{ c.swapcase() }} {% endfor %}",
+    "{% for c in 'ßŉϒǄǅǆͅªºĸⅧⅷⓐ一½①²٣፩aA1 ' %}{{ [c.isupper(), c.islower(), c.istitle(), c.isdigit(), c.isnumeric(), c.isdecimal(), c.isalpha(), c.isalnum()] }}{% endfor %}",
+    "{{ 'aΣª'.lower() }}{{ 'ⅷΣ'.lower() }}{{ 'ʰΣ'.lower() }}{{ 'aªb ʰc'.title() }}{{ 'Ab Cd'.istitle() }}{{ 'AB'.istitle() }}{{ 'A b'.istitle() }}{{ 'ǅa'.istitle() }}",
+]
+
 ERRORS = [
     "{{ raise_exception('my message') }}", "{% if no %}{{ raise_exception('x') }}{% endif %}fine",
     "{{", "{% if %}", "{% if x %}", "{% endif %}", "{% for %}{% endfor %}", "{% for x %}{% endfor %}", "{% nope %}", "{% if x %}{% endfor %}", "{{ x", "{% if x }}", "{{ x %}", "{# never", "{% raw %} x",
@@ -450,7 +456,7 @@ def main():
 
     utils.datetime = Midnight  # strftime_now reads the module's name
     groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, SELF, SANDBOX, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
-              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, PERCENT, FORMATS, ERRORS, STYLES]
+              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, PERCENT, FORMATS, LETTERS, ERRORS, STYLES]
     table = [CONTEXT] + contexts(STYLES)
     rows = []
     for group in groups:

@@ -1,6 +1,7 @@
 /* jinja_str.c: the methods of Python's str. What Python has and this file lacks is listed too, so that it is "defined"
  * as in Python and named when it is called. */
 #include "jinja_arguments.h"
+#include "jinja_case.h"
 
 #include <string.h>
 #include <utf8proc.h>
@@ -353,21 +354,9 @@ static bool is_decimal(uint32_t c)
     return category(c) == UTF8PROC_CATEGORY_ND;
 }
 
-static bool is_digit(uint32_t c)
-{
-    return is_decimal(c) || c == 0xB2 || c == 0xB3 || c == 0xB9 || c == 0x2070 || (c >= 0x2074 && c <= 0x2079) ||
-           (c >= 0x2080 && c <= 0x2089) || (c >= 0x2460 && c <= 0x2468);
-}
-
-static bool is_numeric(uint32_t c)
-{
-    return category(c) == UTF8PROC_CATEGORY_ND || category(c) == UTF8PROC_CATEGORY_NL ||
-           category(c) == UTF8PROC_CATEGORY_NO;
-}
-
 static bool is_alpha(uint32_t c)
 {
-    return codepoint_is_alphanumeric(c) && !is_numeric(c);
+    return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO;
 }
 
 static bool is_ascii(uint32_t c)
@@ -400,8 +389,8 @@ static int every(machine *m, value self, const arguments *a, bool (*holds)(uint3
     }
 
 EVERY(isdecimal, is_decimal, false)
-EVERY(isdigit, is_digit, false)
-EVERY(isnumeric, is_numeric, false)
+EVERY(isdigit, letter_is_digit, false)
+EVERY(isnumeric, letter_is_numeric, false)
 EVERY(isalpha, is_alpha, false)
 EVERY(isalnum, codepoint_is_alphanumeric, false)
 EVERY(isspace, codepoint_is_space, false)
