@@ -374,6 +374,15 @@ LETTERS = [
     "{{ 'aΣª'.lower() }}{{ 'ⅷΣ'.lower() }}{{ 'ʰΣ'.lower() }}{{ 'aªb ʰc'.title() }}{{ 'Ab Cd'.istitle() }}{{ 'AB'.istitle() }}{{ 'A b'.istitle() }}{{ 'ǅa'.istitle() }}",
 ]
 
+LOOP_ENDS = [
+    "{% for i in [1,2] %}{% continue %}{% else %}none{% endfor %}|{% for i in [1,2] %}{% break %}{% else %}none{% endfor %}",
+    "{% for i in [1,2] %}{{ i }}{% if i == 2 %}{% break %}{% endif %}{% else %}none{% endfor %}",
+    "{% for i in [1,2] %}{% if i == 1 %}{% continue %}{% endif %}{{ i }}{% else %}none{% endfor %}",
+    "{% for i in [1] %}{% for j in [2] %}{% break %}{% else %}{{ i }}{% continue %}{% endfor %}{% else %}none{% endfor %}",
+    "{% set i = 5 %}{% for i in [1] %}{% continue %}{% else %}{{ i }}{% endfor %}",
+    "{{ '12.5'|int(0, 0) }} {{ '7'|int(3, 99) }}",
+]
+
 ERRORS = [
     "{{ raise_exception('my message') }}", "{% if no %}{{ raise_exception('x') }}{% endif %}fine",
     "{{", "{% if %}", "{% if x %}", "{% endif %}", "{% for %}{% endfor %}", "{% for x %}{% endfor %}", "{% nope %}", "{% if x %}{% endfor %}", "{{ x", "{% if x }}", "{{ x %}", "{# never", "{% raw %} x",
@@ -456,7 +465,7 @@ def main():
 
     utils.datetime = Midnight  # strftime_now reads the module's name
     groups = [WHITESPACE, LITERALS, ARITHMETIC, COMPARISONS, SUBSCRIPTS, STATEMENTS, SELF, SANDBOX, HIDDEN, GENERATION, TESTS, FILTERS_TEXT,
-              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, PERCENT, FORMATS, LETTERS, ERRORS, STYLES]
+              FILTERS_NUMBERS, FILTERS_SEQUENCES, JSON, METHODS, PERCENT, FORMATS, LETTERS, LOOP_ENDS, ERRORS, STYLES]
     table = [CONTEXT] + contexts(STYLES)
     rows = []
     for group in groups:

@@ -132,18 +132,20 @@ static int filter_items(machine *m, frame *f, const for_node *l, sequence *items
     return LORAC_OK;
 }
 
+/* As in jinja2, "else" follows where no body came to its end: a break or continue in all of them is as good as no
+ * items. */
 static int exec_loop(machine *m, frame *f, const for_node *n, value iterable, int64_t depth)
 {
     static const slice loop_name = { "loop", 4 };
     sequence items;
-    frame *inner;
+    frame *inner, *otherwise;
+    name_list none = { 0 };
+    bool ended = false;
     uint32_t id = (uint32_t)map_find(&m->t->names, loop_name);
     TRY(value_items(m, iterable, &items));
     if (n->test)
         TRY(filter_items(m, f, n, &items));
-    TRY(frame_new(m, f, &n->hidden_otherwise, &inner));
-    if (!items.count)
-        return exec(m, inner, &n->otherwise);
+    TRY(frame_new(m, f, &none, &inner));
     loop *l = work_new(m, 1, sizeof *l);
     if (!l)
         return work_status();
@@ -158,8 +160,12 @@ static int exec_loop(machine *m, frame *f, const for_node *n, value iterable, in
             break;
         if (status > 0)
             return status;
+        ended |= status == LORAC_OK;
     }
-    return LORAC_OK;
+    if (ended)
+        return LORAC_OK;
+    TRY(frame_new(m, f, &n->hidden_otherwise, &otherwise));
+    return exec(m, otherwise, &n->otherwise);
 }
 
 static int exec_for(machine *m, frame *f, const node *n)

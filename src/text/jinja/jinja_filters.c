@@ -345,9 +345,9 @@ static int filter_int(machine *m, value input, const arguments *a, value *out)
         return value_truncate(m, input.real, out);
     if (value_is_number(input))
         *out = value_of_int(value_as_int(input));
-    if (input.kind != VALUE_TEXT || base < 2 || base > 36)
+    if (input.kind != VALUE_TEXT)
         return LORAC_OK;
-    if (parse_integer(value_slice(input), (int)base, &integer))
+    if (base >= 2 && base <= 36 && parse_integer(value_slice(input), (int)base, &integer))
         *out = value_of_int(integer);
     else if (parse_real(value_slice(input), &real) && !isnan(real) && !isinf(real))
         return value_truncate(m, real, out);
