@@ -38,7 +38,7 @@ def letters(characters):
 
 def table(name, rows):
     body = ", ".join("{ " + ", ".join(row) + " }" for row in rows)
-    kind = "letter_forms" if name == "several_letters" else "letter_range"
+    kind = "letter_forms" if name == "several_letters" else "character_range"
     return f"const {kind} {name}[] = {{ {body} }};\nconst size_t {name}_count = sizeof {name} / sizeof *{name};\n"
 
 

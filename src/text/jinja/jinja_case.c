@@ -13,19 +13,9 @@ static utf8proc_category_t category(uint32_t c)
     return utf8proc_category((utf8proc_int32_t)c);
 }
 
-static bool is_in(const letter_range *ranges, size_t count, uint32_t c)
+static bool is_in(const character_range *ranges, size_t count, uint32_t c)
 {
-    size_t low = 0;
-    while (low < count) {
-        size_t middle = low + (count - low) / 2;
-        if (c < ranges[middle].first)
-            count = middle;
-        else if (c > ranges[middle].last)
-            low = middle + 1;
-        else
-            return true;
-    }
-    return false;
+    return character_range_of(c, ranges, count, sizeof *ranges) != NULL;
 }
 
 bool letter_is_digit(uint32_t c)
@@ -89,18 +79,15 @@ static int add_letter(machine *m, builder *b, uint32_t c)
     return builder_add(m, b, bytes, utf8_put(c, bytes));
 }
 
+static int to_letter(const void *character, const void *forms)
+{
+    const uint32_t c = *(const uint32_t *)character, of = ((const letter_forms *)forms)->c;
+    return c < of ? -1 : c > of;
+}
+
 static const letter_forms *forms_of(uint32_t c)
 {
-    for (size_t low = 0, high = several_letters_count; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        if (several_letters[middle].c == c)
-            return &several_letters[middle];
-        if (several_letters[middle].c < c)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    return bsearch(&c, several_letters, several_letters_count, sizeof *several_letters, to_letter);
 }
 
 static int add_upper(machine *m, builder *b, uint32_t c, bool title)

@@ -3,9 +3,9 @@
 #ifndef LORAC_JINJA_CASE_H
 #define LORAC_JINJA_CASE_H
 
+#include "character_range.h"
+
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 bool letter_is_digit(uint32_t c);   /* isdigit() */
 bool letter_is_numeric(uint32_t c); /* isnumeric() */
@@ -17,12 +17,8 @@ typedef struct letter_forms {
     uint32_t c, upper[3], title[3];
 } letter_forms;
 
-typedef struct letter_range {
-    uint32_t first, last;
-} letter_range;
-
 extern const letter_forms several_letters[];
-extern const letter_range other_lower[], other_upper[], other_digits[], other_numbers[];
+extern const character_range other_lower[], other_upper[], other_digits[], other_numbers[];
 extern const size_t several_letters_count, other_lower_count, other_upper_count, other_digits_count,
     other_numbers_count;
 

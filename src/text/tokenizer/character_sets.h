@@ -3,9 +3,9 @@
 #ifndef LORAC_CHARACTER_SETS_H
 #define LORAC_CHARACTER_SETS_H
 
+#include "character_range.h"
+
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
 
 bool character_is_punctuation(uint32_t c); /* ASCII's signs and the categories P*, as they were before 2018 */
 bool character_is_other(uint32_t c);       /* what BERT's cleaning deletes: controls, formats, private use, U+FFFD */
@@ -17,23 +17,6 @@ bool character_is_chinese(uint32_t c);     /* what BERT puts blanks around */
 int character_script(uint32_t c);
 
 /* ---- The tables, sorted */
-
-typedef struct character_range {
-    uint32_t first, last;
-} character_range;
-
-static inline int character_to_range(const void *character, const void *item)
-{
-    const uint32_t c = *(const uint32_t *)character, *bounds = item;
-    return c < bounds[0] ? -1 : c > bounds[1];
-}
-
-/* The item whose range holds c, or NULL, of a sorted table of items that begin with the bounds of a range. Most
- * characters stand before all of them. */
-static inline const void *character_range_of(uint32_t c, const void *table, size_t count, size_t size)
-{
-    return c < *(const uint32_t *)table ? NULL : bsearch(&c, table, count, size, character_to_range);
-}
 
 typedef struct character_script_start {
     uint32_t first; /* up to the next one's */
