@@ -455,7 +455,8 @@ static int parse_spec(machine *m, slice s, spec *f)
     if (at < s.n && s.p[at] == '#')
         f->alternate = s.p[at++];
     if (at < s.n && s.p[at] == '0' && !filled) {
-        f->fill = s.p[at++];
+        f->fill = '0';
+        at++;
         f->zero = !f->align;
     }
     read_number(s, &at, &f->width);

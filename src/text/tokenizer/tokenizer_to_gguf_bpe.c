@@ -5,6 +5,7 @@
 #include "scored_merges.h"
 #include "tokenizer_to_gguf.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -91,6 +92,7 @@ static int name_splits(gguf_export *e, const recipe **out)
     *out = find_recipe(expressions, count, ignore_merges);
     for (size_t i = 0; i < count && !*out; i++) {
         const char *filed = expressions[i];
+        assert(filed);
         expressions[i] = recipe_stand_in(filed);
         if (!recipe_step_is(expressions[i]))
             odd = filed;

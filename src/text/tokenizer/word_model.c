@@ -247,7 +247,7 @@ int word_model_merges_newlines(const word_model *m, bool *whole)
 {
     word_model merging = *m;
     const vocabulary *v = m->vocabulary;
-    model_run *run;
+    model_run *run = NULL;
     merging.bpe.newlines_whole = false;
     *whole = true;
     int status = model_run_open(&run, &merging, ADDED_TOKEN_LONGEST);
