@@ -262,20 +262,21 @@ static void add_symbol(bpe_scratch *s, int32_t id, size_t begin, size_t end)
 }
 
 /* Where merges are listed, what stands for an unknown character may merge, too. */
-static void add_unknown(const unknown_rule *u, bpe_scratch *s, slice word, size_t begin, size_t end)
+static int add_unknown(const unknown_rule *u, bpe_scratch *s, slice word, size_t begin, size_t end)
 {
     if (unknown_has_bytes(u, (slice){ word.p + begin, end - begin })) {
         for (size_t i = begin; i < end; i++)
             add_symbol(s, u->bytes[(uint8_t)word.p[i]], i, i + 1);
-        return;
+        return LORAC_OK;
     }
     symbol *last = s->symbol_count ? &s->symbols[s->symbol_count - 1] : NULL;
     if (u->id < 0)
-        return;
+        return unknown_miss(u);
     if (u->fuse && last && last->id == u->id && last->end == begin)
         last->end = (uint32_t)end;
     else
         add_symbol(s, u->id, begin, end);
+    return LORAC_OK;
 }
 
 static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
@@ -289,7 +290,7 @@ static int first_symbols(const word_model *m, bpe_scratch *s, slice word)
         if (id >= 0 || m->bpe.scores || m->bpe.unknown_stay)
             add_symbol(s, id, begin, at);
         else
-            add_unknown(&m->unknown, s, word, begin, at);
+            TRY(add_unknown(&m->unknown, s, word, begin, at));
     }
     if (s->symbol_count)
         s->symbols[s->symbol_count - 1].next = -1;

@@ -249,6 +249,7 @@ static int build_model(build *b)
     rule->fuse = true;
     rule->by_bytes = b->class->bytes;
     rule->id = unknown_id(b);
+    rule->missed = b->class->kind != MODEL_BPE;
     for (int32_t i = b->model_count; i < t->vocabulary.count; i++)
         b->scores[i] = NAN;
     return b->class->kind == MODEL_BPE ? build_bpe(b) : unigram_open(&t->model.unigram, &t->vocabulary, b->scores);

@@ -72,10 +72,8 @@ static int read_unknown(tokenizer *t, part model)
     if (!unknown)
         return LORAC_OK;
     t->model.unknown.id = tokenizer_id(t, slice_of(unknown));
-    return t->model.unknown.id >= 0
-               ? LORAC_OK
-               : fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "model.unk_token", .found = unknown },
-                         "the unknown token is not in the vocabulary");
+    t->model.unknown.missed = t->model.unknown.id < 0; /* where every character has a token, nobody minds */
+    return LORAC_OK;
 }
 
 /* A string that may be null or absent: nothing. */
@@ -160,7 +158,7 @@ static int need_unknown(const tokenizer *t, const char *model)
 {
     return t->model.unknown.id >= 0 ? LORAC_OK
                                     : fail_at(LORAC_ERROR_DATA, (fault){ .file = t->path, .key = "model.unk_token" },
-                                              "a %s model needs an unknown token", model);
+                                              "a %s model needs an unknown token of its vocabulary", model);
 }
 
 static int read_wordpiece(tokenizer *t, part model)

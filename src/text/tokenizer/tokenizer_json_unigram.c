@@ -90,7 +90,7 @@ static int read_rest(tokenizer *t, part model)
     TRY(part_bool(t, model, "byte_fallback", &rule->by_bytes));
     TRY(part_int(t, model, "unk_id", 0, t->vocabulary.count - 1, &id));
     rule->id = (int32_t)id;
-    rule->fuse = true;
+    rule->fuse = rule->missed = true;
     return LORAC_OK;
 }
 

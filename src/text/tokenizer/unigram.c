@@ -178,8 +178,7 @@ static int give_unknown(walk *w, size_t end)
         return LORAC_OK;
     }
     if (w->rule->id < 0)
-        return fail(LORAC_ERROR_DATA,
-                    "the text has characters without a token, and the tokenizer has no unknown token");
+        return unknown_miss(w->rule);
     return token_list_add(w->out, w->rule->id, begin, end);
 }
 

@@ -36,6 +36,13 @@ bool unknown_has_bytes(const unknown_rule *u, slice character)
     return u->by_bytes;
 }
 
+int unknown_miss(const unknown_rule *u)
+{
+    return u->missed ? fail(LORAC_ERROR_DATA,
+                            "the text has characters without a token, and the tokenizer has no unknown token")
+                     : LORAC_OK;
+}
+
 int unknown_add(const unknown_rule *u, token_list *out, slice word, size_t begin, size_t end)
 {
     if (unknown_has_bytes(u, (slice){ word.p + begin, end - begin })) {
@@ -44,7 +51,7 @@ int unknown_add(const unknown_rule *u, token_list *out, slice word, size_t begin
         return LORAC_OK;
     }
     if (u->id < 0)
-        return LORAC_OK;
+        return unknown_miss(u);
     if (u->fuse && out->count) {
         word_token *last = &out->items[out->count - 1];
         if (last->id == u->id && last->end == begin) {

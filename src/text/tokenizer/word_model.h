@@ -25,7 +25,8 @@ int token_list_add(token_list *list, int32_t id, size_t begin, size_t end);
 /* ---- Characters without a token */
 
 typedef struct unknown_rule {
-    int32_t id;         /* or -1: they vanish */
+    int32_t id;         /* or -1: they vanish, */
+    bool missed;        /* or are an error: there should be one */
     bool fuse;          /* neighbours become one token */
     bool by_bytes;      /* their bytes' tokens, if there are all of them */
     int32_t bytes[256]; /* the tokens "<0x00>" .. "<0xFF>", or -1 */
@@ -33,6 +34,8 @@ typedef struct unknown_rule {
 
 void unknown_rule_open(unknown_rule *u, const vocabulary *v);
 bool unknown_has_bytes(const unknown_rule *u, slice character);
+/* What it is to have no token for a text: the error, or LORAC_OK where it vanishes. */
+int unknown_miss(const unknown_rule *u);
 /* Appends what stands for word[begin, end), one character: its bytes' tokens, the unknown token, or nothing. */
 int unknown_add(const unknown_rule *u, token_list *out, slice word, size_t begin, size_t end);
 
