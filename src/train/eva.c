@@ -137,7 +137,9 @@ static int64_t add_shares(share *shares, int64_t n, const eva_module *modules, i
     return n;
 }
 
-int eva_share_out(eva_module *modules, int count)
+/* The ranks alone: as many directions as are asked for in all, those that explain most. Of modules with one input the
+ * leader gets the most. */
+static int share_out(eva_module *modules, int count)
 {
     int64_t budget = 0, n = 0, room = 0;
     share *shares;
@@ -181,7 +183,7 @@ int eva_find(eva_module *modules, const calibration *what, const peft_init *init
     if (status == LORAC_OK)
         status = calibrate(&eva, leader_of, use_inputs, &w);
     if (status == LORAC_OK)
-        status = eva_share_out(modules, count);
+        status = share_out(modules, count);
     mem_free(wanted);
     mem_free(leader_of);
     return status;

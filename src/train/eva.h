@@ -22,8 +22,4 @@ typedef struct eva_module {
 int eva_find(eva_module *modules, const calibration *what, const peft_init *init);
 void eva_free(eva_module *modules, int count);
 
-/* The ranks alone: as many directions as are asked for in all, those that explain most. Of modules with one input the
- * leader gets the most. */
-int eva_share_out(eva_module *modules, int count);
-
 #endif

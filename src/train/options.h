@@ -10,9 +10,6 @@
 int train_options_check(const lorac_train_options *options);
 /* The row of a name or alias ('_' equals '-'); NULL when there is none. */
 const lorac_option *train_option_find(const char *name);
-/* Appends the value of one option as text that lorac_train_options_set reads back to the same bits; false,
- * and nothing appended, for a field that has no value (NULL text, NAN). */
-bool train_option_text(const lorac_train_options *options, const lorac_option *option, buf *out);
 /* Appends every option as YAML that lorac_train_options_load reads back to the same struct, `overwrite` apart,
  * which belongs to one call and not to the run. */
 void train_options_yaml(const lorac_train_options *options, buf *out);

@@ -280,7 +280,9 @@ static void add_choice(buf *out, const char *choices, int index)
     buf_slice(out, slice_cut(&rest, ','));
 }
 
-bool train_option_text(const lorac_train_options *options, const lorac_option *option, buf *out)
+/* Appends the value of one option as text that lorac_train_options_set reads back to the same bits; false, and nothing
+ * appended, for a field that has no value (NULL text, NAN). */
+static bool option_text(const lorac_train_options *options, const lorac_option *option, buf *out)
 {
     const void *field = (const char *)options + option->offset;
 
@@ -327,7 +329,7 @@ void train_options_yaml(const lorac_train_options *options, buf *out)
             buf_char(out, (char)(*p == '-' ? '_' : *p));
         buf_text(out, ": ");
         buf_clear(&value);
-        if (!train_option_text(options, &table[i], &value))
+        if (!option_text(options, &table[i], &value))
             buf_text(out, "null");
         else if (table[i].type == LORAC_OPTION_TEXT)
             buf_json(out, buf_slice_of(&value)); /* a JSON string is a YAML string */
