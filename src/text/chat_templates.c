@@ -109,15 +109,18 @@ bool chat_templates_any(const chat_templates *c)
 static int fail_none(const chat_templates *c, fault where)
 {
     buf names = { 0 };
+    const char *empty = NULL;
     where.hint = "Give one with --chat-template, a file or a name";
     if (!c || !c->tokenizer || !tokenizer_chat_template_name(c->tokenizer, 0))
         return fail_at(LORAC_ERROR_DATA, where, "the model has no chat template for a conversation");
+    tokenizer_chat_template(c->tokenizer, "default", &empty);
+    if (empty)
+        return fail_at(LORAC_ERROR_DATA, where, "the model's chat template in %s is empty", empty);
     list_own(&names, c->tokenizer);
     int status = buf_status(&names);
     where.expected = names.p;
     if (status == LORAC_OK)
-        status =
-            fail_at(LORAC_ERROR_DATA, where, "the model has several chat templates and none of them is the default");
+        status = fail_at(LORAC_ERROR_DATA, where, "none of the model's chat templates is the default");
     buf_free(&names);
     return status;
 }

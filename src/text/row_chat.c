@@ -131,6 +131,19 @@ static const char *excerpt(slice s, size_t at, char *room, size_t size)
     return room;
 }
 
+static int find_by_prefixes(chat *c, bool last_only);
+
+/* What does work for this conversation. */
+static const char *advice(chat *c)
+{
+    if (c->last_only || find_by_prefixes(c, true) != LORAC_OK)
+        return "Mark the assistant's text in the template with {% generation %} (--chat-template), or train on "
+               "everything "
+               "(--loss-on all)";
+    return "Mark the assistant's text in the template with {% generation %} (--chat-template), train on the last turn "
+           "alone (--loss-on last), or on everything (--loss-on all)";
+}
+
 /* c->prefix must begin c->text. */
 static int check_prefix(chat *c, size_t messages, bool with_prompt)
 {
@@ -142,19 +155,17 @@ static int check_prefix(chat *c, size_t messages, bool with_prompt)
     while (at < whole.n && part.p[at] == whole.p[at])
         at++;
     at = utf8_before(part, at + 1);
+    fault where = { .file = c->place.file,
+                    .line = c->place.line,
+                    .found = excerpt(whole, at, found, sizeof found),
+                    .expected = excerpt(part, at, expected, sizeof expected) };
+    const size_t characters = utf8_count((slice){ part.p, at });
+    where.hint = advice(c); /* which renders into c->prefix */
     return fail_at(
-        LORAC_ERROR_DATA,
-        (fault){
-            .file = c->place.file,
-            .line = c->place.line,
-            .found = excerpt(whole, at, found, sizeof found),
-            .expected = excerpt(part, at, expected, sizeof expected),
-            .hint =
-                "Mark the assistant's text in the template with {% generation %} (--chat-template), train on the last "
-                "turn alone (--loss-on last) where that is stable, or on everything (--loss-on all)" },
+        LORAC_ERROR_DATA, where,
         "the chat template renders the first %zu message(s)%s otherwise alone than as part of the whole conversation, "
         "so the assistant's turns cannot be found; the first difference is at character %zu",
-        messages, with_prompt ? " with the generation prompt" : "", utf8_count((slice){ part.p, at }) + 1);
+        messages, with_prompt ? " with the generation prompt" : "", characters + 1);
 }
 
 /* The length of the first `count` messages, rendered; `head` holds them. */
@@ -192,6 +203,16 @@ static int turns_by_prefixes(chat *c, size_t first, json_t *head)
     return LORAC_OK;
 }
 
+/* c->text is the whole conversation. */
+static int find_by_prefixes(chat *c, bool last_only)
+{
+    json_t *head = json_array();
+    c->last_only = last_only;
+    int status = head ? turns_by_prefixes(c, last_only ? last_turn(c) : 0, head) : fail_memory();
+    json_decref(head);
+    return status;
+}
+
 int chat_find_turns(chat *c, bool last_only)
 {
     const template *chosen;
@@ -200,10 +221,7 @@ int chat_find_turns(chat *c, bool last_only)
     if (template_has_generation(chosen))
         return marked_turns(c, last_only);
     TRY(chat_render(c, c->messages, false, &c->text));
-    json_t *head = json_array();
-    int status = head ? turns_by_prefixes(c, last_only ? last_turn(c) : 0, head) : fail_memory();
-    json_decref(head);
-    return status;
+    return find_by_prefixes(c, last_only);
 }
 
 const char *chat_template_file(const chat *c)

@@ -21,6 +21,7 @@ typedef struct chat {
     buf text;               /* rendered */
     buf prefix;             /* a part of it, rendered alone */
     region_list regions;    /* the assistant's turns in `text` */
+    bool last_only;         /* the last of them alone is being looked for */
     /* Of the template for conversations with tools, and of the one for those without. */
     struct known_habits {
         const template *of; /* NULL: not known yet */

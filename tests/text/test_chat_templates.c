@@ -85,6 +85,8 @@ static void test_config(void **state)
     expect(NULL, false, "one");
     expect(NULL, true, "one");
     expect("default", false, "one");
+    put("tokenizer_config.json", "{\"chat_template\":\"\"}");
+    expect_failure(NULL, LORAC_ERROR_DATA, "tokenizer_config.json is empty");
     put("tokenizer_config.json",
         "{\"chat_template\":[{\"name\":\"rag\",\"template\":\"R\"},{\"name\":\"default\",\"template\":"
         "\"D\"},{\"name\":\"tool_use\",\"template\":\"T\"}]}");
@@ -117,7 +119,7 @@ static void test_files(void **state)
     expect("rag", false, "rag");
     unlink(path_join(&path, folder, "chat_template.jinja"));
     expect(NULL, true, "tools");
-    expect_failure(NULL, LORAC_ERROR_DATA, "none of them is the default");
+    expect_failure(NULL, LORAC_ERROR_DATA, "none of the model's chat templates is the default");
     buf_free(&path);
 }
 

@@ -500,6 +500,7 @@ static void test_last_turn(void **state)
                  "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}(think){% endif %}"
                  "{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}");
     expect_bad(&f, CHAT, LORAC_LOSS_AUTO, "the first difference is at character 20");
+    assert_contains(lorac_last_error()->hint, "--loss-on last");
     expect(&f, CHAT, LORAC_LOSS_LAST, "<user>q1<assistant>a1<user>q2<assistant>[(think)a2]");
     close_fixture(&f);
 }
@@ -515,6 +516,9 @@ static void test_unstable_template(void **state)
     expect_bad(&f, CHAT, LORAC_LOSS_AUTO, "first difference is at character 9");
     assert_contains(lorac_last_error()->found, "?"); /* shows what stands there */
     assert_contains(lorac_last_error()->expected, "!");
+    assert_null(strstr(lorac_last_error()->hint, "--loss-on last")); /* it would be refused too */
+    expect_bad(&f, CHAT, LORAC_LOSS_LAST, "first difference is at character 32");
+    assert_null(strstr(lorac_last_error()->hint, "--loss-on last"));
     assert_ok(read_row(&f, CHAT, LORAC_LOSS_ALL, 0));
     close_fixture(&f);
 }
