@@ -211,6 +211,14 @@ static void test_limits(void **state)
     expect_limit("{{ 'x'.center(99999999999) }}", "MiB");
     expect_limit("{{ '%99999999d' % 1 }}", "too large");
     expect_limit("{{ range(99999999) }}", "range too big");
+    expect_limit("{{ ('a' * 200000).strip('b' * 2000000 ~ 'a') }}", "steps");
+    expect_limit("{{ ('a' * 200000) | trim('b' * 2000000 ~ 'a') }}", "steps");
+    expect_limit(
+        "{% set n = namespace(l=(1,)) %}{% for i in range(90000) %}{% set n.l = (n.l,) %}{% endfor %}{{ {n.l: 1} }}",
+        "nested");
+    expect_limit("{% set n = namespace(l=(1,)) %}{% for i in range(60) %}{% set n.l = (n.l, n.l) %}{% endfor %}"
+                 "{{ [n.l] | unique | list }}",
+                 "steps");
     expect_limit("{% set n = namespace(l=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l }}",
                  "deeply");
     expect_limit("{% set n = namespace(l=[], m=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% set n.m = [n.m] "

@@ -168,8 +168,9 @@ bool codepoint_is_printable(uint32_t c);
 bool codepoint_is_alphanumeric(uint32_t c);
 size_t text_offset(slice s, size_t character); /* bytes before that character */
 slice text_character(slice s, size_t offset);
-slice text_strip(slice s, const slice *characters, bool left, bool right); /* NULL: white space */
-const char *text_find(slice s, slice part);                                /* NULL when it is not there */
+slice text_strip(slice s, bool left, bool right); /* of white space */
+int text_strip_of(machine *m, slice s, slice characters, bool left, bool right, slice *out);
+const char *text_find(slice s, slice part); /* NULL when it is not there */
 typedef enum text_case { CASE_UPPER, CASE_LOWER, CASE_CAPITALIZE, CASE_TITLE, CASE_SWAP } text_case;
 int text_recase(machine *m, slice s, text_case how, value *out);
 /* The text is as that case makes it, and has letters that another case would change. */

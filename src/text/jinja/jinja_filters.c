@@ -59,14 +59,15 @@ static int filter_title(machine *m, value input, const arguments *a, value *out)
 
 static int filter_trim(machine *m, value input, const arguments *a, value *out)
 {
-    slice characters, *chosen = NULL;
+    slice characters, stripped;
     BIND("the filter 'trim'", 0, "chars");
     TRY(value_string(m, input, &input));
+    stripped = text_strip(value_slice(input), true, true);
     if (given_something(p[0])) {
         TRY(argument_text(m, "the filter 'trim'", p[0], &characters));
-        chosen = &characters;
+        TRY(text_strip_of(m, value_slice(input), characters, true, true, &stripped));
     }
-    *out = value_of_slice(text_strip(value_slice(input), chosen, true, true));
+    *out = value_of_slice(stripped);
     out->markup = input.markup;
     return LORAC_OK;
 }
@@ -288,7 +289,7 @@ static int filter_abs(machine *m, value input, const arguments *a, value *out)
 static bool number_text(slice s, char *room, size_t size)
 {
     size_t n = 0;
-    s = text_strip(s, NULL, true, true);
+    s = text_strip(s, true, true);
     for (size_t i = 0; i < s.n; i++) {
         bool underscore = s.p[i] == '_';
         if (underscore &&

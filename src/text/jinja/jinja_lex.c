@@ -85,7 +85,7 @@ static const char *strip_before(const lexer *x, const char *begin, const char *e
 {
     slice text = { begin, (size_t)(end - begin) };
     if (sign == '-')
-        return begin + text_strip(text, NULL, false, true).n;
+        return begin + text_strip(text, false, true).n;
     if (sign == '+' || is_variable)
         return end;
     const char *newline = memrchr(begin, '\n', text.n);

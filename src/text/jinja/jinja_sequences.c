@@ -164,8 +164,7 @@ static int filter_unique(machine *m, value input, const arguments *a, value *out
     for (size_t i = 0; i < items.count; i++) {
         bool seen = false;
         TRY(sort_key(m, items.items[i], p[1], absent, value_true(p[0]), &pairs[count].key));
-        if (!value_hashable(pairs[count].key))
-            return machine_fail(m, "unhashable type: '%s'", value_type(pairs[count].key));
+        TRY(value_need_hash(m, pairs[count].key));
         for (size_t k = 0; k < count && !seen; k++)
             TRY(value_equal(m, pairs[k].key, pairs[count].key, &seen));
         if (!seen)

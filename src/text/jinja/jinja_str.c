@@ -10,13 +10,13 @@
 
 static int strip(machine *m, value self, const arguments *a, bool left, bool right, value *out)
 {
-    slice characters, *chosen = NULL;
+    slice characters, stripped = text_strip(value_slice(self), left, right);
     BIND("strip()", 0, "chars");
     if (given_something(p[0])) {
         TRY(argument_text(m, "strip()", p[0], &characters));
-        chosen = &characters;
+        TRY(text_strip_of(m, value_slice(self), characters, left, right, &stripped));
     }
-    *out = value_of_slice(text_strip(value_slice(self), chosen, left, right));
+    *out = value_of_slice(stripped);
     return LORAC_OK;
 }
 
@@ -81,7 +81,7 @@ static size_t word_end(slice s)
 
 static int split_words(machine *m, slice s, int64_t most, pieces *list)
 {
-    for (s = text_strip(s, NULL, true, false); s.n; s = text_strip(s, NULL, true, false)) {
+    for (s = text_strip(s, true, false); s.n; s = text_strip(s, true, false)) {
         size_t n = most-- == 0 ? s.n : word_end(s);
         TRY(add_piece(m, list, (slice){ s.p, n }));
         s = (slice){ s.p + n, s.n - n };
@@ -91,7 +91,7 @@ static int split_words(machine *m, slice s, int64_t most, pieces *list)
 
 static int rsplit_words(machine *m, slice s, int64_t most, pieces *list)
 {
-    for (s = text_strip(s, NULL, false, true); s.n; s = text_strip(s, NULL, false, true)) {
+    for (s = text_strip(s, false, true); s.n; s = text_strip(s, false, true)) {
         size_t begin = s.n;
         while (begin && most != 0) {
             size_t last = utf8_before(s, begin), next = last;

@@ -64,29 +64,44 @@ const char *text_find(slice s, slice part)
     return s.n ? memmem(s.p, s.n, part.p, part.n) : NULL;
 }
 
-static bool strips(slice s, size_t at, const slice *characters)
+/* `searched`: how many bytes of characters have been looked through. */
+static bool strips(slice s, size_t at, const slice *characters, size_t *searched)
 {
     size_t next = at;
-    if (characters)
-        return text_find(*characters, text_character(s, at)) != NULL;
-    return codepoint_is_space(utf8_next(s, &next));
+    if (!characters)
+        return codepoint_is_space(utf8_next(s, &next));
+    *searched += characters->n;
+    return text_find(*characters, text_character(s, at)) != NULL;
 }
 
-slice text_strip(slice s, const slice *characters, bool left, bool right)
+/* Goes on until `searched` is `most`. */
+static slice strip(slice s, const slice *characters, bool left, bool right, size_t most, size_t *searched)
 {
     size_t begin = 0;
-    if (s.n == 0)
-        return s;
-    while (left && begin < s.n && strips(s, begin, characters))
+    while (left && begin < s.n && *searched < most && strips(s, begin, characters, searched))
         begin += character_bytes(s.p[begin]);
-    s = (slice){ s.p + begin, s.n - begin };
-    while (right && s.n) {
+    s = (slice){ s.n ? s.p + begin : s.p, s.n - begin };
+    while (right && s.n && *searched < most) {
         size_t last = utf8_before(s, s.n);
-        if (!strips(s, last, characters))
+        if (!strips(s, last, characters, searched))
             break;
         s.n = last;
     }
     return s;
+}
+
+slice text_strip(slice s, bool left, bool right)
+{
+    size_t searched = 0;
+    return strip(s, NULL, left, right, SIZE_MAX, &searched);
+}
+
+int text_strip_of(machine *m, slice s, slice characters, bool left, bool right, slice *out)
+{
+    const size_t bytes_per_step = 256;
+    size_t searched = 0;
+    *out = strip(s, &characters, left, right, JINJA_STEP_LIMIT * bytes_per_step, &searched);
+    return machine_spend(m, searched / bytes_per_step);
 }
 
 int text_replace(machine *m, slice s, slice old, slice new, int64_t count, value *out)

@@ -187,16 +187,23 @@ bool dict_get_text(value v, slice key, value *out)
     return false;
 }
 
-/* What Python refuses as a key of a dict. */
-bool value_hashable(value v)
+static int hash(machine *m, value v, int depth)
 {
-    if (v.kind == VALUE_TUPLE) {
-        for (size_t i = 0; i < v.sequence->count; i++)
-            if (!value_hashable(v.sequence->items[i]))
-                return false;
-        return true;
-    }
-    return v.kind != VALUE_LIST && v.kind != VALUE_DICT && v.kind != VALUE_VIEW;
+    if (v.kind == VALUE_LIST || v.kind == VALUE_DICT || v.kind == VALUE_VIEW)
+        return machine_fail(m, "unhashable type: '%s'", value_type(v));
+    if (v.kind != VALUE_TUPLE)
+        return LORAC_OK;
+    TRY(machine_spend(m, v.sequence->count / 8));
+    if (depth > JINJA_VALUE_DEPTH_LIMIT)
+        return machine_fail(m, "value nested too deeply");
+    for (size_t i = 0; i < v.sequence->count; i++)
+        TRY(hash(m, v.sequence->items[i], depth + 1));
+    return LORAC_OK;
+}
+
+int value_need_hash(machine *m, value v)
+{
+    return hash(m, v, 0);
 }
 
 static int dict_find(machine *m, const dict *d, value key, size_t *at)
@@ -215,8 +222,7 @@ int dict_get(machine *m, value v, value key, bool *found, value *out)
 {
     size_t at;
     *found = false;
-    if (!value_hashable(key))
-        return machine_fail(m, "unhashable type: '%s'", value_type(key));
+    TRY(value_need_hash(m, key));
     if (key.kind == VALUE_TEXT) {
         if (!v.foreign)
             TRY(machine_spend(m, v.dict->count / 8 + 1));
@@ -236,8 +242,7 @@ int dict_set(machine *m, value v, value key, value item)
 {
     dict *d = v.dict;
     size_t at;
-    if (!value_hashable(key))
-        return machine_fail(m, "unhashable type: '%s'", value_type(key));
+    TRY(value_need_hash(m, key));
     TRY(dict_find(m, d, key, &at));
     if (at == d->count) {
         TRY(work_room(m, d->pairs, d->count, d->capacity));

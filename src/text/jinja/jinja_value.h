@@ -167,7 +167,7 @@ bool value_true(value v);
 int value_length(machine *m, value v, size_t *out); /* fails where Python's len does */
 bool value_has_length(value v);
 bool value_iterable(value v);
-bool value_hashable(value v);                        /* may be a key of a dict */
+int value_need_hash(machine *m, value v);            /* fails where Python has no hash, as for a dict's keys */
 int value_items(machine *m, value v, sequence *out); /* everything it iterates over; empties iterators */
 int(value_fail_undefined)(machine *m, value v);
 /* Element i of a list or tuple. */
