@@ -200,7 +200,8 @@ int tokenizer_read_steps(tokenizer *t, const json_t *json)
     TRY(build_optional(t, root, "decoder", build_decoder));
     word_model_find_cuts(&t->model);
     decode_step *spaces;
-    return decoder.json ? LORAC_OK : tokenizer_add_decode(t, DECODE_SPACES, &spaces);
+    bool has_decoder = decoder.json || t->decode_count; /* an empty sequence is one, too */
+    return has_decoder ? LORAC_OK : tokenizer_add_decode(t, DECODE_SPACES, &spaces);
 }
 
 static int read_all(tokenizer *t, const json_t *json)
