@@ -4,6 +4,7 @@
 
 #include "builtin_templates.h"
 #include "file.h"
+#include "mem.h"
 
 #include <string.h>
 
@@ -71,12 +72,18 @@ static int find_asked(chat_templates *c, const char *asked, const char **file)
 
 /* ---- Opening and choosing -------------------------------------------------------------------------- */
 
-/* One of the model's own; none is fine. An empty one counts as none. */
-static int parse_own(const tokenizer *t, const char *name, template **out)
+/* One of the model's own; none is fine. An empty one counts as none. What is wrong with it is kept for the first
+ * conversation: texts and ids need no template. */
+static int parse_own(const tokenizer *t, const char *name, template **out, char **fault_of)
 {
     const char *file;
     slice text = tokenizer_chat_template(t, name, &file);
-    return text.n ? template_parse(out, text, file) : LORAC_OK;
+    int status = text.n ? template_parse(out, text, file) : LORAC_OK;
+    if (status != LORAC_ERROR_DATA)
+        return status;
+    *fault_of = mem_text(lorac_last_error()->message);
+    error_clear();
+    return *fault_of ? LORAC_OK : fail_memory();
 }
 
 int chat_templates_open(chat_templates *out, const tokenizer *t, const char *asked)
@@ -89,21 +96,23 @@ int chat_templates_open(chat_templates *out, const tokenizer *t, const char *ask
     }
     if (!t)
         return LORAC_OK;
-    TRY(parse_own(t, "default", &out->plain));
-    return parse_own(t, "tool_use", &out->with_tools);
+    TRY(parse_own(t, "default", &out->plain, &out->plain_fault));
+    return parse_own(t, "tool_use", &out->with_tools, &out->tools_fault);
 }
 
 void chat_templates_free(chat_templates *c)
 {
     template_free(c->plain);
     template_free(c->with_tools);
+    mem_free(c->plain_fault);
+    mem_free(c->tools_fault);
     buf_free(&c->file);
     *c = (chat_templates){ 0 };
 }
 
 bool chat_templates_any(const chat_templates *c)
 {
-    return c && c->plain;
+    return c && (c->plain || c->plain_fault);
 }
 
 static int fail_none(const chat_templates *c, fault where)
@@ -127,6 +136,12 @@ static int fail_none(const chat_templates *c, fault where)
 
 int chat_templates_choose(const chat_templates *c, const json_t *tools, fault where, const template **out)
 {
-    *out = c && c->with_tools && tools ? c->with_tools : c ? c->plain : NULL;
-    return *out ? LORAC_OK : fail_none(c, where);
+    const bool own = c && tools && (c->with_tools || c->tools_fault);
+    const char *wrong = own ? c->tools_fault : c ? c->plain_fault : NULL;
+    *out = own ? c->with_tools : c ? c->plain : NULL;
+    if (*out)
+        return LORAC_OK;
+    where.hint = "Give another with --chat-template, a file or a name";
+    return wrong ? fail_at(LORAC_ERROR_DATA, where, "the model's chat template cannot be used: %s", wrong)
+                 : fail_none(c, where);
 }

@@ -12,8 +12,10 @@
 typedef struct chat_templates {
     template *plain;      /* NULL: there is none */
     template *with_tools; /* for conversations with tools, where it is not `plain` */
-    slice asked;          /* the text that replaces the model's own; p NULL when nothing does */
-    buf file;             /* what it was read into */
+    char *plain_fault,
+        *tools_fault; /* why one of the model's own cannot be used, which matters to conversations alone */
+    slice asked;      /* the text that replaces the model's own; p NULL when nothing does */
+    buf file;         /* what it was read into */
     const tokenizer *tokenizer;
 } chat_templates;
 
@@ -22,7 +24,8 @@ typedef struct chat_templates {
 int chat_templates_open(chat_templates *out, const tokenizer *t, const char *asked);
 void chat_templates_free(chat_templates *c);
 bool chat_templates_any(const chat_templates *c); /* for conversations without tools; `c` may be NULL */
-/* The one for a conversation with these tools (or NULL: none). Where there is none: LORAC_ERROR_DATA, at `where`. */
+/* The one for a conversation with these tools (or NULL: none). Where there is none, or it is not right:
+ * LORAC_ERROR_DATA, at `where`. */
 int chat_templates_choose(const chat_templates *c, const json_t *tools, fault where, const template **out);
 
 #endif

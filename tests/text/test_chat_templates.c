@@ -64,16 +64,21 @@ static void expect(const char *asked, bool tools, const char *text)
     buf_free(&out);
 }
 
-static void expect_failure(const char *asked, int status, const char *part)
+static void expect_failing(const char *asked, bool tools, int status, const char *part)
 {
     char begin[16];
     buf out = { 0 };
-    render(&out, asked, false);
+    render(&out, asked, tools);
     snprintf(begin, sizeof begin, "!%d ", status);
     assert_non_null(out.p);
     assert_true(strncmp(out.p, begin, strlen(begin)) == 0);
     assert_contains(out.p, part);
     buf_free(&out);
+}
+
+static void expect_failure(const char *asked, int status, const char *part)
+{
+    expect_failing(asked, false, status, part);
 }
 
 static void test_config(void **state)
@@ -85,8 +90,16 @@ static void test_config(void **state)
     expect(NULL, false, "one");
     expect(NULL, true, "one");
     expect("default", false, "one");
+    put("tokenizer_config.json", "{\"chat_template\":\"x\\n{% include 'y' %}\"}");
+    expect_failure(NULL, LORAC_ERROR_DATA, "rows.jsonl:3: the model's chat template cannot be used: ");
+    expect_failure(NULL, LORAC_ERROR_DATA, "tokenizer_config.json (chat_template):2:4: the statement 'include'");
+    expect("chatml", false, "<|im_start|>user\nx<|im_end|>\n"); /* another one can */
+    put("tokenizer_config.json",
+        "{\"chat_template\":[{\"name\":\"default\",\"template\":\"D\"},{\"name\":\"tool_use\",\"template\":\"{{\"}]}");
+    expect(NULL, false, "D");
+    expect_failing(NULL, true, LORAC_ERROR_DATA, "tokenizer_config.json (chat_template):1:1: {{ without }}");
     put("tokenizer_config.json", "{\"chat_template\":\"\"}");
-    expect_failure(NULL, LORAC_ERROR_DATA, "tokenizer_config.json is empty");
+    expect_failure(NULL, LORAC_ERROR_DATA, "tokenizer_config.json (chat_template) is empty");
     put("tokenizer_config.json",
         "{\"chat_template\":[{\"name\":\"rag\",\"template\":\"R\"},{\"name\":\"default\",\"template\":"
         "\"D\"},{\"name\":\"tool_use\",\"template\":\"T\"}]}");

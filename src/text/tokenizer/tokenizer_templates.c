@@ -43,6 +43,13 @@ static int add(tokenizer *t, slice name, slice text, const char *file)
     return LORAC_OK;
 }
 
+/* One that stands in a file under a key; lines and columns of messages are those of the template. */
+static int add_from(tokenizer *t, slice name, slice text, const char *file, const char *key)
+{
+    char *place = arena_format(&t->memory, "%s (%s)", file, key);
+    return place ? add(t, name, text, place) : fail_memory();
+}
+
 /* ---- Questions ------------------------------------------------------------------------------------- */
 
 slice tokenizer_chat_template(const tokenizer *t, const char *name, const char **file)
@@ -151,7 +158,7 @@ int tokenizer_read_templates(tokenizer *t, const json_t *config, const char *fil
         return LORAC_OK;
     if (!json_is_array(value)) {
         TRY(json_take_text(config, "chat_template", &text, file));
-        return text ? add(t, slice_of(STANDARD), slice_of(text), file) : LORAC_OK;
+        return text ? add_from(t, slice_of(STANDARD), slice_of(text), file, "chat_template") : LORAC_OK;
     }
     for (size_t i = 0; i < json_array_size(value); i++) {
         const json_t *entry = json_array_get(value, i);
@@ -162,7 +169,7 @@ int tokenizer_read_templates(tokenizer *t, const json_t *config, const char *fil
         if (!name || !text)
             return fail_at(LORAC_ERROR_DATA, (fault){ .file = file, .key = "chat_template" },
                            "a list of chat templates must have a name and a template in each");
-        TRY(add(t, slice_of(name), slice_of(text), file));
+        TRY(add_from(t, slice_of(name), slice_of(text), file, "chat_template"));
     }
     return LORAC_OK;
 }
@@ -174,13 +181,13 @@ int tokenizer_gguf_templates(tokenizer *t, const gguf *g)
     TRY(variables_of_roles(t));
     TRY(gguf_take_text(g, GGUF_KEY, &text));
     if (text.p)
-        TRY(add(t, slice_of(STANDARD), text, t->path));
+        TRY(add_from(t, slice_of(STANDARD), text, t->path, GGUF_KEY));
     for (size_t i = 0; i < g->value_count; i++) {
         const char *key = g->values[i].key;
         if (strncmp(key, start, strlen(start)) != 0 || !key[strlen(start)])
             continue;
         TRY(gguf_take_text(g, key, &text));
-        TRY(add(t, slice_of(key + strlen(start)), text, t->path));
+        TRY(add_from(t, slice_of(key + strlen(start)), text, t->path, key));
     }
     return LORAC_OK;
 }
