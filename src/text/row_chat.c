@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MESSAGES_MOST = 4096 }; /* the time of finding turns by prefixes grows with their square */
+
 static int choose(const chat *c, const template **out)
 {
     fault where = { .file = c->place.file, .line = c->place.line };
@@ -213,6 +215,22 @@ static int find_by_prefixes(chat *c, bool last_only)
     return status;
 }
 
+static int too_many(const chat *c)
+{
+    char found[48], expected[48];
+    snprintf(found, sizeof found, "%zu", json_array_size(c->messages));
+    snprintf(expected, sizeof expected, "at most %d", MESSAGES_MOST);
+    return fail_at(LORAC_ERROR_DATA,
+                   (fault){ .file = c->place.file,
+                            .line = c->place.line,
+                            .found = found,
+                            .expected = expected,
+                            .hint =
+                                "Mark the assistant's text in the template with {% generation %} (--chat-template), "
+                                "train on the last turn alone (--loss-on last), or on everything (--loss-on all)" },
+                   "the conversation has too many messages to render each of its beginnings");
+}
+
 int chat_find_turns(chat *c, bool last_only)
 {
     const template *chosen;
@@ -220,6 +238,8 @@ int chat_find_turns(chat *c, bool last_only)
     TRY(choose(c, &chosen));
     if (template_has_generation(chosen))
         return marked_turns(c, last_only);
+    if (!last_only && json_array_size(c->messages) > MESSAGES_MOST)
+        return too_many(c);
     TRY(chat_render(c, c->messages, false, &c->text));
     return find_by_prefixes(c, last_only);
 }

@@ -523,6 +523,23 @@ static void test_unstable_template(void **state)
     close_fixture(&f);
 }
 
+/* Beginnings are rendered for the square of the messages; marks and the last turn are not. */
+static void test_many_messages(void **state)
+{
+    (void)state;
+    fixture f;
+    buf line = { 0 };
+    open_fixture(&f, "plain", NULL);
+    buf_text(&line, "{\"messages\":[");
+    for (int i = 0; i < 5000; i++)
+        buf_format(&line, "%s{\"role\":\"%s\",\"content\":\"x\"}", i ? "," : "", i % 2 ? "assistant" : "user");
+    buf_text(&line, "]}");
+    expect_bad(&f, line.p, LORAC_LOSS_AUTO, "too many messages");
+    assert_ok(read_row(&f, line.p, LORAC_LOSS_LAST, 0));
+    close_fixture(&f);
+    buf_free(&line);
+}
+
 static void test_memory(void **state)
 {
     (void)state;
@@ -548,23 +565,15 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),
-        cmocka_unit_test(test_chat),
-        cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_merged_boundary),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_bad_rows),
-        cmocka_unit_test(test_bad_forms),
-        cmocka_unit_test(test_several_forms),
-        cmocka_unit_test(test_sharegpt),
-        cmocka_unit_test(test_alpaca),
-        cmocka_unit_test(test_content_forms),
-        cmocka_unit_test(test_argument_forms),
-        cmocka_unit_test(test_one_bos),
-        cmocka_unit_test(test_last_turn),
-        cmocka_unit_test(test_unstable_template),
+        cmocka_unit_test(test_goldens),       cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_strings),       cmocka_unit_test(test_merged_boundary),
+        cmocka_unit_test(test_lists),         cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_ids),           cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_bad_forms),     cmocka_unit_test(test_several_forms),
+        cmocka_unit_test(test_sharegpt),      cmocka_unit_test(test_alpaca),
+        cmocka_unit_test(test_content_forms), cmocka_unit_test(test_argument_forms),
+        cmocka_unit_test(test_many_messages), cmocka_unit_test(test_one_bos),
+        cmocka_unit_test(test_last_turn),     cmocka_unit_test(test_unstable_template),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
