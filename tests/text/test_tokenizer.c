@@ -625,6 +625,8 @@ static void test_config(void **state)
     expect_refusal(folder, "generation_config.json", "eos_token_id", "an id or a list");
     write_text(folder, "tokenizer_config.json", "{\"eos_token\":7}");
     expect_refusal(folder, "tokenizer_config.json", "eos_token", "a string");
+    write_text(folder, "tokenizer_config.json", "{\"eos_token\":{\"content\":7}}");
+    expect_refusal(folder, "tokenizer_config.json", "eos_token.content", "a string");
     folder_remove(folder);
 }
 

@@ -3,6 +3,7 @@
  * tokenizer_config.json comes first. The chat templates in them: tokenizer_templates.c. */
 #include "tokenizer_json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* An object in the folder's file of this name; *json is NULL when there is no such file. *file is kept for messages. */
@@ -28,10 +29,12 @@ static int read_optional(tokenizer *t, const char *folder, const char *name, jso
 static int read_role(tokenizer *t, const json_t *json, const char *file, const char *key, token_role role)
 {
     const char *text = NULL;
-    if (json_is_object(json_object_get(json, key)))
-        TRY(json_take_text(json_object_get(json, key), "content", &text, file));
-    else
-        TRY(json_take_text(json, key, &text, file));
+    const json_t *value = json_object_get(json, key);
+    char name[64];
+    snprintf(name, sizeof name, json_is_object(value) ? "%s.content" : "%s", key);
+    if (json_is_object(value))
+        value = json_object_get(value, "content");
+    TRY(json_to_text(json_is_null(value) ? NULL : value, name, &text, file));
     if (text && t->roles[role] < 0)
         t->roles[role] = tokenizer_id(t, slice_of(text));
     return LORAC_OK;
