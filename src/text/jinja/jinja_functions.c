@@ -19,8 +19,8 @@ int date_read(const char *text, struct tm *out)
     bool is_date =
         sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &end) == 3 && !text[end] && month >= 1 && month <= 12;
     if (is_date)
-        *out = (struct tm){ .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_isdst = -1 };
-    if (is_date && mktime(out) != -1 && out->tm_mday == day)
+        *out = (struct tm){ .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day };
+    if (is_date && timegm(out) != -1 && out->tm_mday == day)
         return LORAC_OK;
     return fail_at(LORAC_ERROR_USAGE, (fault){ .key = "date", .found = text, .expected = "a day as YYYY-MM-DD" },
                    "this is no date");
