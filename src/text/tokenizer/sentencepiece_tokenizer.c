@@ -215,9 +215,7 @@ int sentencepiece_build(tokenizer *t, const sentencepiece *s)
     TRY(set_roles(t, s));
     TRY(build_model(t, s));
     TRY(build_spacing(t, s));
-    TRY(build_decoder(t, s));
-    word_model_find_cuts(&t->model);
-    return LORAC_OK;
+    return build_decoder(t, s);
 }
 
 static int build(tokenizer *t, slice bytes)
@@ -225,7 +223,9 @@ static int build(tokenizer *t, slice bytes)
     sentencepiece s;
     TRY(sentencepiece_parse(&s, bytes, &t->memory, t->path));
     TRY(sentencepiece_put_pieces(t, &s, 0, true));
-    return sentencepiece_build(t, &s);
+    TRY(sentencepiece_build(t, &s));
+    word_model_find_cuts(&t->model);
+    return LORAC_OK;
 }
 
 int tokenizer_from_sentencepiece(tokenizer **out, slice bytes, const char *path)

@@ -188,9 +188,8 @@ static int build_optional(tokenizer *t, part root, const char *key, int (*build)
 
 int tokenizer_read_steps(tokenizer *t, const json_t *json)
 {
-    part root = { json, NULL }, added, decoder;
+    part root = { json, NULL }, added;
     TRY(part_member(t, root, "added_tokens", &added));
-    TRY(part_member(t, root, "decoder", &decoder));
     TRY(build_optional(t, root, "normalizer", build_normaliser));
     if (added.json)
         TRY(part_each(t, root, "added_tokens", read_added));
@@ -199,19 +198,20 @@ int tokenizer_read_steps(tokenizer *t, const json_t *json)
     TRY(build_optional(t, root, "post_processor", build_post));
     TRY(build_optional(t, root, "decoder", build_decoder));
     word_model_find_cuts(&t->model);
-    decode_step *spaces;
-    bool has_decoder = decoder.json || t->decode_count; /* an empty sequence is one, too */
-    return has_decoder ? LORAC_OK : tokenizer_add_decode(t, DECODE_SPACES, &spaces);
+    return LORAC_OK;
 }
 
 static int read_all(tokenizer *t, const json_t *json)
 {
-    part root = { json, NULL }, model;
+    part root = { json, NULL }, model, decoder;
+    decode_step *spaces;
     if (!json_is_object(json))
         return part_fail(t, (part){ json, "(the whole file)" }, "an object was expected");
     TRY(part_member(t, root, "model", &model));
     TRY(read_model(t, model, json_object_get(json, "added_tokens")));
-    return tokenizer_read_steps(t, json);
+    TRY(tokenizer_read_steps(t, json));
+    TRY(part_member(t, root, "decoder", &decoder)); /* an empty sequence is one, too */
+    return decoder.json ? LORAC_OK : tokenizer_add_decode(t, DECODE_SPACES, &spaces);
 }
 
 static int from_json(tokenizer **out, const json_t *json, const char *path)
