@@ -18,6 +18,15 @@ int array_move(void *items, size_t count, size_t size)
     return LORAC_OK;
 }
 
+void array_replace(void *items, void *grown, size_t bytes)
+{
+    void *array;
+    memcpy(&array, items, sizeof array);
+    if (bytes)
+        memcpy(grown, array, bytes);
+    memcpy(items, &grown, sizeof grown);
+}
+
 int array_grow(void *items, size_t *capacity, size_t count, size_t size)
 {
     size_t larger = *capacity ? 2 * *capacity : FIRST_CAPACITY; /* cannot wrap: so many items have been allocated */

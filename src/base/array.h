@@ -13,6 +13,10 @@
 /* Makes room for just `count` items: for arrays that share a capacity, or that grow seldom. */
 #define array_resize(items, count) array_move(&(items), (count), sizeof *(items))
 
+/* `grown`, into which the first `bytes` of the items are copied, takes their place: for arrays of other allocators.
+ * `items` is the address of the pointer. */
+void array_replace(void *items, void *grown, size_t bytes);
+
 /* For these macros alone. `items` is the address of a pointer. */
 int array_grow(void *items, size_t *capacity, size_t count, size_t size);
 int array_move(void *items, size_t count, size_t size);

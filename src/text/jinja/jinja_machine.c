@@ -1,5 +1,6 @@
 /* jinja_machine.c: the workspace of one rendering, its limits and its errors. The workspace is a chain of blocks that
  * only grows; text at its end can grow in place, so that building a text piece by piece costs no copies. */
+#include "array.h"
 #include "jinja.h"
 #include "mem.h"
 
@@ -95,13 +96,10 @@ void *work_new(machine *m, size_t count, size_t size)
 int work_grow(machine *m, void *items, size_t count, size_t *capacity, size_t size)
 {
     size_t larger = *capacity ? 2 * *capacity : 4;
-    void *array, *grown = work_new(m, larger, size);
+    void *grown = work_new(m, larger, size);
     if (!grown)
         return work_status();
-    memcpy(&array, items, sizeof array); /* the pointer may be of any type */
-    if (count)
-        memcpy(grown, array, count * size);
-    memcpy(items, &grown, sizeof grown);
+    array_replace(items, grown, count * size);
     *capacity = larger;
     return LORAC_OK;
 }

@@ -1,5 +1,6 @@
 /* jinja_parse.c: tokens to statements. Follows jinja2's parser.py rule by rule. Expressions are in jinja_expression.c.
  */
+#include "array.h"
 #include "jinja_parser.h"
 
 #include <stdarg.h>
@@ -76,16 +77,12 @@ int node_new(parser *p, node **out, node_kind kind, const token *at)
 
 int parse_grow(parser *p, void *items, size_t count, size_t size)
 {
-    void *array;
     if (count & (count - 1)) /* room is made when count is 0 or a power of two */
         return LORAC_OK;
     void *grown = arena_new(&p->t->arena, count ? 2 * count : 1, size);
     if (!grown)
         return fail_memory();
-    memcpy(&array, items, sizeof array); /* the pointer may be of any type */
-    if (count)
-        memcpy(grown, array, count * size);
-    memcpy(items, &grown, sizeof grown);
+    array_replace(items, grown, count * size);
     return LORAC_OK;
 }
 
