@@ -13,6 +13,11 @@
 
 enum { MESSAGES_MOST = 4096 }; /* the time of finding turns by prefixes grows with their square */
 
+#define MARK_IT "Mark the assistant's text in the template with {% generation %} (--chat-template), "
+static const char mark_or_all[] = MARK_IT "or train on everything (--loss-on all)";
+static const char mark_last_or_all[] =
+    MARK_IT "train on the last turn alone (--loss-on last), or on everything (--loss-on all)";
+
 static int choose(const chat *c, const template **out)
 {
     fault where = { .file = c->place.file, .line = c->place.line };
@@ -138,12 +143,7 @@ static int find_by_prefixes(chat *c, bool last_only);
 /* What does work for this conversation. */
 static const char *advice(chat *c)
 {
-    if (c->last_only || find_by_prefixes(c, true) != LORAC_OK)
-        return "Mark the assistant's text in the template with {% generation %} (--chat-template), or train on "
-               "everything "
-               "(--loss-on all)";
-    return "Mark the assistant's text in the template with {% generation %} (--chat-template), train on the last turn "
-           "alone (--loss-on last), or on everything (--loss-on all)";
+    return c->last_only || find_by_prefixes(c, true) != LORAC_OK ? mark_or_all : mark_last_or_all;
 }
 
 /* c->prefix must begin c->text. */
@@ -225,9 +225,7 @@ static int too_many(const chat *c)
                             .line = c->place.line,
                             .found = found,
                             .expected = expected,
-                            .hint =
-                                "Mark the assistant's text in the template with {% generation %} (--chat-template), "
-                                "train on the last turn alone (--loss-on last), or on everything (--loss-on all)" },
+                            .hint = mark_last_or_all },
                    "the conversation has too many messages to render each of its beginnings");
 }
 
